@@ -1,0 +1,2 @@
+// Package release answers: what is on offer, and is it for me?
+package release

@@ -1,0 +1,2 @@
+// Package verify answers one question: who signed these bytes?
+package verify
