@@ -1,0 +1,322 @@
+// Package internal_test holds the rules about who imports whom. Each row says why it is there: whoever wants to change a
+// row should first find the reason gone.
+package internal_test
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/theseus-go/theseus"
+
+// A layer says what one package, or every package that matches a path.Match pattern, may import besides the standard
+// library and golang.org/x, which are free for all. The first row that matches a package counts.
+type layer struct {
+	pkg     string
+	ours    []string // patterns of packages of this module
+	outside []string // modules
+	pure    bool     // no files, no network, no processes, no clock
+	why     string
+}
+
+var layers = []layer{
+	{
+		pkg: "verify", pure: true,
+		outside: []string{"aead.dev/minisign", "github.com/go-json-experiment/json"},
+		why:     "who signed these bytes? An auditor reads this package alone; the clock and the world are arguments",
+	},
+	{
+		pkg: "release", pure: true,
+		ours:    []string{"verify"},
+		outside: []string{"github.com/Masterminds/semver/v3", "github.com/go-json-experiment/json"},
+		why:     "what is on offer, and is it for me? Publisher, client and replay decide by the same code, so it may not look around",
+	},
+	{
+		pkg: "delta", pure: true,
+		outside: []string{"github.com/klauspost/compress"},
+		why:     "useful to programs that want nothing else of ours, and safe on hostile patches because it can reach nothing",
+	},
+	{
+		pkg:     "restart",
+		outside: []string{"github.com/cloudflare/tableflip"},
+		why:     "a handover knows nothing of updates: whoever replaces the executable by other means can use it",
+	},
+	{
+		pkg:     "internal/swap",
+		ours:    []string{"internal/durable", "verify"},
+		outside: []string{"github.com/minio/selfupdate"},
+		why:     "the only importer of selfupdate, whose own Apply can leave a machine without its program",
+	},
+	{
+		pkg:     "internal/state",
+		ours:    []string{"internal/durable", "internal/fetch", "verify"},
+		outside: []string{"github.com/go-json-experiment/json"},
+		why:     "remembers what was fetched, so it knows fetch's validator; parses as strictly as what was signed",
+	},
+	{
+		pkg:  "internal/test*",
+		ours: []string{"*", "*/*"},
+		outside: []string{
+			"aead.dev/minisign",
+			"github.com/Masterminds/semver/v3",
+			"github.com/go-json-experiment/json",
+			"github.com/klauspost/compress",
+			"github.com/rogpeppe/go-internal",
+		},
+		why: "imported by tests only, which another rule below holds",
+	},
+	{
+		pkg:  "internal/*",
+		ours: []string{"internal/durable", "verify"},
+		why:  "each wraps one thing; a package that needs two of ours belongs above this layer. verify is here for its ID type",
+	},
+	{
+		pkg:     "updater",
+		ours:    []string{"verify", "release", "delta", "internal/*"},
+		outside: []string{"github.com/Masterminds/semver/v3", "github.com/go-json-experiment/json", "github.com/klauspost/compress"},
+		why:     "the only package that joins network, disk and clock. It meets restart in the application, through a func, so that a command-line tool links no tableflip and a service under another supervisor brings its own restart",
+	},
+	{
+		pkg:  "cmd/hello",
+		ours: []string{"updater", "restart"},
+		why:  "the program that users copy: it may use only what they can use",
+	},
+	{
+		pkg:  "cmd/theseus",
+		ours: []string{"verify", "release", "delta", "updater", "internal/*"},
+		outside: []string{
+			"aead.dev/minisign",
+			"github.com/Masterminds/semver/v3",
+			"github.com/go-json-experiment/json",
+			"github.com/klauspost/compress",
+			"github.com/spf13/cobra",
+		},
+		why: "the publisher's tool; everything but restart, for it serves nobody. What is heavy stops here",
+	},
+}
+
+// A source is one Go file that is no test, of whatever system: build constraints are not looked at.
+type source struct {
+	pkg  string // folder below the module's root, with slashes
+	path string
+	file *ast.File
+	fset *token.FileSet
+}
+
+// sources parses every file of this module, nested modules left out.
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	fset := token.NewFileSet()
+	root := ".."
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name == root {
+				return nil
+			}
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil {
+				return filepath.SkipDir
+			}
+			if b := d.Name(); b == "testdata" || strings.HasPrefix(b, ".") || strings.HasPrefix(b, "_") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		f, err := parser.ParseFile(fset, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, filepath.Dir(name))
+		if err != nil {
+			return err
+		}
+		all = append(all, source{pkg: filepath.ToSlash(rel), path: name, file: f, fset: fset})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 10 {
+		t.Fatalf("found only %d files: this test looks in the wrong place", len(all))
+	}
+	return all
+}
+
+func imports(s source) (paths []string) {
+	for _, i := range s.file.Imports {
+		p, err := strconv.Unquote(i.Path.Value)
+		if err != nil {
+			panic(err) // the parser has accepted it
+		}
+		paths = append(paths, p)
+	}
+	return paths
+}
+
+func find(pkg string) *layer {
+	for i := range layers {
+		if ok, _ := path.Match(layers[i].pkg, pkg); ok {
+			return &layers[i]
+		}
+	}
+	return nil
+}
+
+func (l *layer) allows(imported string) bool {
+	if own, ok := strings.CutPrefix(imported, module+"/"); ok {
+		return slices.ContainsFunc(l.ours, func(pattern string) bool {
+			ok, _ := path.Match(pattern, own)
+			return ok
+		})
+	}
+	first, _, _ := strings.Cut(imported, "/")
+	if !strings.Contains(first, ".") || strings.HasPrefix(imported, "golang.org/x/") {
+		return true
+	}
+	return slices.ContainsFunc(l.outside, func(m string) bool { return imported == m || strings.HasPrefix(imported, m+"/") })
+}
+
+func TestLayers(t *testing.T) {
+	for _, s := range sources(t) {
+		l := find(s.pkg)
+		if l == nil {
+			t.Errorf("%s: package %s is in no row of the table: say what it may import, and why", s.path, s.pkg)
+			continue
+		}
+		for _, p := range imports(s) {
+			if !l.allows(p) {
+				t.Errorf("%s imports %s, which the row %q does not list.\n\tThe row's reason: %s", s.path, p, l.pkg, l.why)
+			}
+			if !strings.HasPrefix(s.pkg, "internal/test") && strings.HasPrefix(p, module+"/internal/test") {
+				t.Errorf("%s imports %s, which is for tests only", s.path, p)
+			}
+		}
+	}
+}
+
+// A table whose rows let everything through would pass TestLayers too.
+func TestLayersRefuse(t *testing.T) {
+	for _, c := range []struct{ pkg, imported string }{
+		{"verify", module + "/release"},
+		{"restart", module + "/updater"},
+		{"updater", module + "/restart"},
+		{"updater", "github.com/cloudflare/tableflip"},
+		{"updater", "github.com/minio/selfupdate"},
+		{"cmd/hello", module + "/internal/state"},
+		{"cmd/hello", module + "/internal/testrelease"},
+		{"cmd/theseus", module + "/restart"},
+		{"internal/fetch", module + "/internal/state"},
+		{"delta", module + "/verify"},
+	} {
+		if find(c.pkg).allows(c.imported) {
+			t.Errorf("%s may import %s", c.pkg, c.imported)
+		}
+	}
+	if l := find("internal"); l != nil {
+		t.Errorf("a package in no row is found in %q", l.pkg)
+	}
+}
+
+// Verdicts must not depend on the machine that reaches them: a replay on the publisher's desk has to say what the client
+// says, and a test what both say a year later.
+func TestPure(t *testing.T) {
+	banned := []string{"os", "os/*", "net", "net/http", "net/http/*", "syscall", "path/filepath", "io/ioutil", "log", "log/slog", "golang.org/x/sys/*"}
+	clock := []string{"Now", "Since", "Until", "After", "AfterFunc", "Sleep", "Tick", "NewTimer", "NewTicker"}
+	for _, s := range sources(t) {
+		l := find(s.pkg)
+		if l == nil || !l.pure {
+			continue
+		}
+		for _, p := range imports(s) {
+			for _, b := range banned {
+				if ok, _ := path.Match(b, p); ok {
+					t.Errorf("%s imports %s, but %s reaches neither files, network, processes nor logs", s.path, p, s.pkg)
+				}
+			}
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if x, ok := sel.X.(*ast.Ident); ok && x.Name == "time" && slices.Contains(clock, sel.Sel.Name) {
+				t.Errorf("%s: time.%s, but %s has no clock: the time is an argument", s.fset.Position(n.Pos()), sel.Sel.Name, s.pkg)
+			}
+			return true
+		})
+	}
+}
+
+// linked lists the modules besides ours that programs importing the packages link, over all systems that releases are
+// built for.
+func linked(t *testing.T, packages ...string) []string {
+	t.Helper()
+	var all []string
+	for _, goos := range []string{"linux", "darwin", "windows", "freebsd"} {
+		args := []string{"list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}"}
+		for _, p := range packages {
+			args = append(args, module+"/"+p)
+		}
+		cmd := exec.Command("go", args...)
+		cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, &stderr)
+		}
+		all = append(all, strings.Fields(string(out))...)
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	if !slices.Contains(all, module) {
+		t.Fatalf("go list does not name %s itself: %q", module, all)
+	}
+	return slices.DeleteFunc(all, func(m string) bool { return m == module })
+}
+
+// The library goes into other people's programs: what it links, they have to review.
+func TestLinkedModules(t *testing.T) {
+	all := linked(t, "updater", "restart")
+	var third []string
+	for _, m := range all {
+		if !strings.HasPrefix(m, "golang.org/x/") {
+			third = append(third, m)
+		}
+	}
+	t.Logf("updater and restart link %d modules, %d of them not golang.org/x: %s", len(all), len(third), strings.Join(all, " "))
+	if len(third) > 8 {
+		t.Errorf("updater and restart link %d modules besides golang.org/x, at most 8 are allowed: %s", len(third), strings.Join(third, " "))
+	}
+	if len(all) > 12 {
+		t.Errorf("updater and restart link %d modules, at most 12 are allowed: %s", len(all), strings.Join(all, " "))
+	}
+}
+
+// A command-line tool has nothing to hand over.
+func TestUpdaterAloneLinksNoTableflip(t *testing.T) {
+	const tableflip = "github.com/cloudflare/tableflip"
+	if slices.Contains(linked(t, "updater"), tableflip) {
+		t.Errorf("a program that imports only updater links %s", tableflip)
+	}
+	if !slices.Contains(linked(t, "restart"), tableflip) {
+		t.Errorf("restart does not link %s: this test would notice nothing", tableflip)
+	}
+}
