@@ -8,9 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/theseus-go/theseus/internal/testenv"
 )
 
 // A skip that does not go through this package is not counted, so nobody would miss the test.
@@ -104,4 +107,55 @@ func TestX(t *testing.T) {
 	if got := scriptSkips([]byte(script)); !slices.Equal(got, []string{"[linux] skip", "skip 'no time'"}) {
 		t.Errorf("found %q", got)
 	}
+}
+
+// CI installs what tests need, or they would skip there too.
+func TestCIInstallsWhatTestsNeed(t *testing.T) {
+	const root = "../.."
+	ci, err := os.ReadFile(filepath.Join(root, ".ci", "run"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed := strings.Fields(string(ci))
+	for tool, where := range needed(t, root) {
+		words := strings.Fields(testenv.Remedy(tool))
+		if pkg := words[len(words)-1]; tool != "go" && !slices.Contains(installed, pkg) {
+			t.Errorf("%s needs %s: add its package %s to .ci/run", where, tool, pkg)
+		}
+	}
+}
+
+// needed finds the tools that tests ask for, each with one place that does.
+func needed(t *testing.T, root string) map[string]string {
+	t.Helper()
+	call := regexp.MustCompile(`testenv\.Need\(\w+((?:, *"[^"]+")+)\)`)
+	word := regexp.MustCompile(`"([^"]+)"`)
+	condition := regexp.MustCompile(`\[!?need:([^\]]+)\]`)
+	tools := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		script := strings.HasSuffix(path, ".txt") || strings.HasSuffix(path, ".txtar")
+		if !script && !strings.HasSuffix(path, "_test.go") || strings.Contains(path, "testenv") {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range call.FindAllSubmatch(b, -1) {
+			for _, w := range word.FindAllSubmatch(m[1], -1) {
+				tools[string(w[1])] = path
+			}
+		}
+		for _, m := range condition.FindAllSubmatch(b, -1) {
+			tools[string(m[1])] = path
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tools
 }
