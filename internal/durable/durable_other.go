@@ -1,0 +1,17 @@
+//go:build !unix && !windows
+
+package durable
+
+import (
+	"io/fs"
+	"os"
+)
+
+const (
+	noFollow  = 0
+	directory = 0
+)
+
+func syncFolder(string) error           { return nil }
+func adopt(*os.File, fs.FileInfo) error { return nil }
+func mayMend(fs.FileInfo) bool          { return false }
