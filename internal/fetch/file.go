@@ -1,0 +1,223 @@
+package fetch
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/theseus-go/theseus/verify"
+)
+
+const (
+	chunk = 64 << 10 // bytes read, hashed and written at a time
+
+	// A source that breaks off is asked for the rest as long as each time brings this much; so there is an end to it.
+	minResume = 1 << 20
+	// maxBroken is how often a source may break off with less than that.
+	maxBroken = 5
+)
+
+// File brings dst to exactly the bytes that want names, from the sources in their order.
+//
+// What dst holds is kept if it can be the beginning: it is hashed first and the rest is asked for by a Range. As the
+// whole hash is checked in the end, nothing has to be remembered about where the beginning came from, and it may come
+// from another source or an earlier process. If resumed bytes do not add up, their source is asked once more, for the
+// whole file; then it is the next one's turn. A source that breaks off is resumed while it makes progress.
+//
+// dst is a private file, opened for reading and writing, without O_APPEND. Never more than want.Size bytes are written
+// to it. After nil it holds the bytes, is positioned at 0 and is not synced; after an error it holds what a later call
+// may resume from, or nothing. Errors of dst itself end the call at once.
+//
+// progress may be nil. It gets the bytes so far and want.Size, at most ten times a second and once more at the end.
+func (c *Client) File(ctx context.Context, path string, want verify.ID, dst *os.File, progress func(done, total int64)) (Result, error) {
+	d := &download{want: want, dst: dst, hash: sha256.New(), progress: progress}
+	if err := d.adopt(ctx); err != nil {
+		return Result{}, fmt.Errorf("resuming %s: %w", path, err)
+	}
+	if d.n == want.Size {
+		if d.complete() {
+			return Result{}, d.finish()
+		}
+		if err := d.restart(); err != nil {
+			return Result{}, fmt.Errorf("fetching %s: %w", path, err)
+		}
+	}
+	res, err := c.each(ctx, path, func(s source, _ *Result) error { return d.from(ctx, s, path) })
+	if err == nil {
+		err = d.finish()
+	}
+	return res, err
+}
+
+// download is a file on its way: dst[:n] is written and is what hash has seen.
+type download struct {
+	want     verify.ID
+	dst      *os.File
+	hash     hash.Hash
+	n        int64
+	progress func(done, total int64)
+	shown    time.Time
+}
+
+// adopt hashes what dst holds from before.
+func (d *download) adopt(ctx context.Context) error {
+	info, err := d.dst.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() > d.want.Size {
+		return d.restart()
+	}
+	d.n, err = io.CopyBuffer(d.hash, &cancelled{ctx, io.NopCloser(io.NewSectionReader(d.dst, 0, info.Size()))}, make([]byte, chunk))
+	return err
+}
+
+// restart forgets everything.
+func (d *download) restart() error {
+	if err := d.dst.Truncate(0); err != nil {
+		return &localError{err}
+	}
+	d.n = 0
+	d.hash.Reset()
+	return nil
+}
+
+func (d *download) complete() bool {
+	return d.n == d.want.Size && verify.Digest(d.hash.Sum(nil)) == d.want.SHA256
+}
+
+func (d *download) finish() error {
+	if d.progress != nil {
+		d.progress(d.n, d.want.Size)
+	}
+	_, err := d.dst.Seek(0, io.SeekStart)
+	return err
+}
+
+// from downloads the rest from one source.
+func (d *download) from(ctx context.Context, s source, path string) error {
+	etag := ""         // of the bytes that this source sent in this call
+	restarted := false // this source was already asked for the whole file
+	broken := 0
+	for {
+		begin := d.n
+		err := d.once(ctx, s, path, &etag)
+		if err == nil {
+			return nil
+		}
+		if broken++; d.n-begin >= minResume {
+			broken = 0
+		}
+		var refusal *Refusal
+		var status *StatusError
+		var cut *brokenError
+		switch {
+		case errors.As(err, &refusal), errors.As(err, &status) && status.Code == http.StatusRequestedRangeNotSatisfiable:
+			// Only a whole file in one answer tells whose fault it is.
+			if err := d.restart(); err != nil {
+				return err
+			}
+			if begin == 0 || restarted {
+				return err
+			}
+			restarted, etag = true, ""
+		case errors.As(err, &cut) && broken < maxBroken:
+			if broken > 1 {
+				if err := sleep(ctx, Backoff(100*time.Millisecond, 5*time.Second, broken, rand.Float64)); err != nil {
+					return err
+				}
+			}
+		default:
+			return err
+		}
+	}
+}
+
+// once makes one request for the rest and writes what it brings. A Refusal means that the bytes are not the signed ones.
+func (d *download) once(ctx context.Context, s source, path string, etag *string) error {
+	r, err := s.get(ctx, path, query{offset: d.n, etag: *etag})
+	if err != nil {
+		return err
+	}
+	defer r.body.Close()
+	switch r.offset {
+	case d.n:
+	case 0: // the server knows no ranges, or has another file now
+		if err := d.restart(); err != nil {
+			return err
+		}
+	default:
+		return r.refuse(fmt.Errorf("the answer begins at another byte than was asked for: %w", ErrSize))
+	}
+	*etag = r.etag
+	if r.length >= 0 && r.offset+r.length > d.want.Size {
+		return r.refuse(fmt.Errorf("the file is %w: %d bytes instead of %d", ErrSize, r.offset+r.length, d.want.Size))
+	}
+	switch err := d.copy(ctx, r.body); {
+	case err == errLonger:
+		return r.refuse(fmt.Errorf("the file is %w: more than %d bytes", ErrSize, d.want.Size))
+	case d.complete():
+		return nil // however the connection ended
+	case d.n == d.want.Size:
+		return r.refuse(fmt.Errorf("the file is %w: it has another SHA-256 than %x", ErrHash, d.want.SHA256))
+	case err != nil:
+		return err
+	}
+	return &brokenError{fmt.Errorf("the file is %w: it ended after %d of %d bytes", ErrSize, d.n, d.want.Size)}
+}
+
+var errLonger = errors.New("longer")
+
+// copy writes and hashes what body brings, up to the signed size.
+func (d *download) copy(ctx context.Context, body io.Reader) error {
+	buf := make([]byte, chunk)
+	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		n, err := body.Read(buf)
+		if int64(n) > d.want.Size-d.n {
+			return errLonger
+		}
+		if n > 0 {
+			if _, err := d.dst.WriteAt(buf[:n], d.n); err != nil {
+				return &localError{err}
+			}
+			d.hash.Write(buf[:n])
+			d.n += int64(n)
+			d.show()
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (d *download) show() {
+	if d.progress != nil && time.Since(d.shown) >= 100*time.Millisecond {
+		d.shown = time.Now()
+		d.progress(d.n, d.want.Size)
+	}
+}
+
+// sleep waits, or returns early with the context's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,282 @@
+package fetch
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"crypto/tls"
+)
+
+const (
+	maxRedirects = 5
+	maxHeader    = 64 << 10
+	maxETag      = 256 // bytes; it is stored for every channel
+)
+
+// web is what the http and https sources of a client share.
+type web struct {
+	client    *http.Client
+	proxy     func(*http.Request) (*url.URL, error) // nil with a client that is not ours
+	allowHTTP bool
+	userAgent string
+	stall     time.Duration
+}
+
+func (c *Client) web() (*web, error) {
+	w := &web{allowHTTP: c.AllowHTTP, userAgent: c.UserAgent, stall: c.stall()}
+	if w.userAgent == "" {
+		w.userAgent = "theseus"
+	}
+	client := &http.Client{}
+	if c.HTTP != nil {
+		if c.CAFile != "" {
+			return nil, errors.New("a CA file has no effect together with an HTTP client of your own; add the certificates to its transport")
+		}
+		*client = *c.HTTP
+	} else {
+		roots, err := roots(c.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		w.proxy = proxy
+		client.Transport = &http.Transport{
+			Proxy:                  proxy,
+			DialContext:            dial,
+			TLSClientConfig:        &tls.Config{RootCAs: roots},
+			ForceAttemptHTTP2:      true,
+			DisableCompression:     true, // sizes and hashes are those of the bytes as they are stored
+			MaxResponseHeaderBytes: maxHeader,
+			MaxIdleConnsPerHost:    2,
+			IdleConnTimeout:        90 * time.Second,
+			// A connection that died without a word must not be found again in the pool by the next attempt.
+			HTTP2: &http.HTTP2Config{SendPingTimeout: w.stall / 2, PingTimeout: w.stall / 2},
+		}
+	}
+	client.CheckRedirect = w.checkRedirect
+	w.client = client
+	return w, nil
+}
+
+// roots are the system's certificate authorities and those of file; nil, the system's alone, without a file.
+func roots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading the CA file: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("reading the system's certificates: %w", err)
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("the CA file %s holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)", file)
+	}
+	return pool, nil
+}
+
+// proxy is the environment's choice. Its own error would repeat the proxy's password.
+func proxy(r *http.Request) (*url.URL, error) {
+	u, err := http.ProxyFromEnvironment(r)
+	if err != nil {
+		return nil, &explained{"the address of the proxy in HTTPS_PROXY or HTTP_PROXY is not a URL", nil}
+	}
+	return u, nil
+}
+
+// site is an http or https source.
+type site struct {
+	name string
+	base *url.URL
+	web  *web
+}
+
+func (s *site) String() string { return s.name }
+
+func (s *site) get(ctx context.Context, path string, q query) (*reply, error) {
+	ctx, stall := watch(ctx, s.web.stall)
+	ctx = s.web.travel(ctx)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base.JoinPath(path).String(), nil)
+	if err != nil {
+		stall.cancel(nil)
+		return nil, err
+	}
+	req.Header.Set("User-Agent", s.web.userAgent)
+	req.Header.Set("Accept-Encoding", "identity")
+	switch {
+	case q.offset > 0:
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", q.offset))
+		if q.etag != "" && !strings.HasPrefix(q.etag, "W/") { // RFC 9110 §13.1.5: strong ones only
+			req.Header.Set("If-Range", q.etag)
+		}
+	case q.etag != "":
+		req.Header.Set("If-None-Match", q.etag)
+	}
+	if q.fresh {
+		req.Header.Set("Cache-Control", "no-cache")
+		req.Header.Set("Pragma", "no-cache")
+	}
+
+	stall.wait()
+	resp, err := s.web.client.Do(req)
+	stall.arrived(stall.min()) // the body has a window of its own
+	if err != nil {
+		err = explain(ctx, err)
+		stall.cancel(nil)
+		return nil, err
+	}
+	r := &reply{
+		body:     &watched{ctx, stall, resp.Body},
+		length:   resp.ContentLength,
+		etag:     validETag(resp.Header.Get("ETag")),
+		encoding: resp.Header.Get("Content-Encoding"),
+	}
+	if strings.EqualFold(r.encoding, "identity") {
+		r.encoding = ""
+	}
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		return r, nil
+	case resp.StatusCode == http.StatusPartialContent && q.offset > 0:
+		// A server that answers with another range than was asked for, or with several, is told by the offset.
+		r.offset = rangeStart(resp.Header.Get("Content-Range"))
+		return r, nil
+	case resp.StatusCode == http.StatusNotModified && req.Header.Get("If-None-Match") != "":
+		r.body.Close()
+		return &reply{notModified: true, etag: q.etag}, nil
+	}
+	r.body.Close()
+	return nil, &StatusError{Code: resp.StatusCode, RetryAfter: parseRetryAfter(resp.Header, time.Now())}
+}
+
+// rangeStart is the first byte of a Content-Range, or -1.
+func rangeStart(h string) int64 {
+	spec, ok := strings.CutPrefix(h, "bytes ")
+	start, _, found := strings.Cut(spec, "-")
+	n, err := strconv.ParseUint(start, 10, 63)
+	if !ok || !found || err != nil {
+		return -1
+	}
+	return int64(n)
+}
+
+// validETag returns an entity tag that may be stored and sent back, or nothing: it comes from the network, later from
+// a file, and a malformed header would fail each request.
+func validETag(s string) string {
+	opaque := strings.TrimPrefix(s, "W/")
+	if len(s) > maxETag || len(opaque) < 2 || opaque[0] != '"' || opaque[len(opaque)-1] != '"' {
+		return ""
+	}
+	for _, b := range []byte(opaque[1 : len(opaque)-1]) {
+		if b < 0x21 || b == '"' || b == 0x7f {
+			return ""
+		}
+	}
+	return s
+}
+
+// journey is what a request remembers across its redirects. It keeps a public server from sending clients to hosts
+// that only they can reach: other services of the machine, of its network, or the cloud's metadata address.
+type journey struct {
+	inside bool   // the source itself is no public host, so its redirects may stay inside
+	guard  string // host:port that must resolve to public addresses; "" before a redirect, and for a proxy to judge
+}
+
+type journeyKey struct{}
+
+func (w *web) travel(ctx context.Context) context.Context {
+	j := &journey{}
+	first := true
+	ctx = context.WithValue(ctx, journeyKey{}, j)
+	if w.proxy == nil {
+		return ctx
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+		if first {
+			first = false
+			if a, err := netip.ParseAddrPort(i.Conn.RemoteAddr().String()); err == nil {
+				j.inside = !public(a.Addr())
+			}
+		}
+	}})
+}
+
+// checkRedirect follows what may be followed. Bytes may come from any host, as the hash decides about them.
+func (w *web) checkRedirect(req *http.Request, via []*http.Request) error {
+	to, from := req.URL, via[len(via)-1].URL
+	req.Header.Del("Referer")
+	insecure := func(format string, args ...any) error {
+		return &explained{fmt.Sprintf(format, args...), ErrInsecure}
+	}
+	host := plain(to.Host)
+	switch {
+	case len(via) > maxRedirects:
+		return insecure("more than %d redirects, the last one to %s", maxRedirects, host)
+	case to.Scheme == "http" && from.Scheme == "https":
+		return insecure("redirected from https to plain http at %s; whoever runs the server must redirect to https", host)
+	case to.Scheme == "http" && !w.allowHTTP && !loopback(to.Hostname()):
+		return insecure("redirected to plain http at %s, which is not allowed", host)
+	case to.Scheme != "http" && to.Scheme != "https":
+		return insecure("redirected to a URL of the scheme %q", plain(to.Scheme))
+	case to.User != nil:
+		return insecure("redirected to %s with a user name; Theseus sends no credentials", host)
+	}
+	j := req.Context().Value(journeyKey{}).(*journey)
+	j.guard = ""
+	start := via[0].URL.Hostname()
+	if ip, err := netip.ParseAddr(start); j.inside || loopback(start) || err == nil && !public(ip) {
+		return nil
+	}
+	if ip, err := netip.ParseAddr(to.Hostname()); loopback(to.Hostname()) || err == nil && !public(ip) {
+		return insecure("redirected from a public host to %s inside this machine's own network", host)
+	}
+	if w.proxy != nil {
+		if p, err := w.proxy(req); err == nil && p == nil {
+			j.guard = net.JoinHostPort(to.Hostname(), port(to))
+		}
+	}
+	return nil
+}
+
+func port(u *url.URL) string {
+	if p := u.Port(); p != "" {
+		return p
+	}
+	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
+}
+
+// dial connects, and holds a guarded host to public addresses when they are known for certain: after the lookup.
+func dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := &net.Dialer{}
+	if j, _ := ctx.Value(journeyKey{}).(*journey); j != nil && j.guard != "" && strings.EqualFold(j.guard, addr) {
+		d.Control = func(_, address string, _ syscall.RawConn) error {
+			if a, err := netip.ParseAddrPort(address); err != nil || !public(a.Addr()) {
+				return &explained{fmt.Sprintf("redirected from a public host to %s, which is %s inside this machine's own network", plain(addr), address), ErrInsecure}
+			}
+			return nil
+		}
+	}
+	return d.DialContext(ctx, network, addr)
+}
+
+// carrierNAT is the shared address space of RFC 6598, which private overlays use too.
+var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
+
+// public reports whether an address is one of the internet's. 169.254.169.254 and its like are link-local.
+func public(ip netip.Addr) bool {
+	ip = ip.Unmap().WithZone("")
+	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !carrierNAT.Contains(ip)
+}
