@@ -1,0 +1,334 @@
+package release
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/Masterminds/semver/v3"
+	"github.com/theseus-go/theseus/verify"
+)
+
+// Channel is a channel document: which releases are on offer, and to whom. As OpenChannel returns it, it is signed and well
+// formed; whether it is current is for Follows and Fresh to say.
+type Channel struct {
+	App, Name string
+	Sequence  int64     // 1 to MaxSequence, higher in each document
+	Issued    time.Time // UTC, whole seconds
+	Expires   time.Time // after Issued
+	Trust     int       // version of the trust document that the publisher uses; 0: a bare key
+	Entries   []Entry   // newest first
+
+	// Set by OpenChannel, ignored by SignChannel.
+	ID        verify.ID    // identity of the text
+	Signers   []verify.Key // counted for it
+	Threshold int          // how many were needed
+}
+
+// Entry is one release in a channel: on offer, or withdrawn.
+type Entry struct {
+	Version  *semver.Version
+	Manifest verify.ID       // of the manifest's text
+	Requires []string        // names that a client must know; SignChannel writes its own
+	Rollout  Rollout         // nil: everybody
+	Critical *semver.Version // critical for clients below this version; at most Version
+	Floor    bool            // a step that no older client may skip
+	Paused   string          // why nobody is offered it at the moment; "" is not paused
+	Yanked   *Yank           // withdrawn
+}
+
+// Yank withdraws a release and says what clients that have it installed should do.
+type Yank struct {
+	Reason string
+	Action string          // stay, up (take the next newer release at once) or back
+	To     *semver.Version // for back: a lower version in the same channel, the only downgrade there is
+}
+
+const (
+	maxEntries      = 1000
+	maxManifestSize = 1 << 20
+	maxTrust        = 1 << 20
+)
+
+// The wire forms are apart from the types above because they are the format, and because semver's own UnmarshalText takes
+// versions that are not semantic versions.
+type (
+	channelBody struct {
+		App      string      `json:"app"`
+		Channel  string      `json:"channel"`
+		Sequence int64       `json:"sequence"`
+		Issued   verify.Time `json:"issued"`
+		Expires  verify.Time `json:"expires"`
+		Releases []entryBody `json:"releases"`
+		Trust    int         `json:"trust"`
+	}
+	entryBody struct {
+		Version  string     `json:"version"`
+		Manifest verify.ID  `json:"manifest"`
+		Requires []string   `json:"requires,omitzero"`
+		Rollout  []stepBody `json:"rollout,omitzero"`
+		Critical string     `json:"critical,omitzero"`
+		Floor    bool       `json:"floor,omitzero"`
+		Paused   string     `json:"paused,omitzero"`
+		Yanked   *yankBody  `json:"yanked,omitzero"`
+	}
+	stepBody struct {
+		At          verify.Time `json:"at"`
+		BasisPoints int         `json:"basis_points"`
+	}
+	yankBody struct {
+		Reason string `json:"reason"`
+		Action string `json:"action"`
+		To     string `json:"to,omitzero"`
+	}
+)
+
+// OpenChannel checks the signatures of a channel document, parses it strictly and compares it with the app and the channel
+// that the client wants. The errors are those of verify.Open, ErrMalformed, ErrAmbiguous, ErrApp and ErrChannel. What it
+// returns may still be old (Follows) or expired (Fresh).
+func OpenChannel(file []byte, keys verify.Keys, app, channel string) (*Channel, error) {
+	d, err := verify.Open(file, verify.TypeChannel, keys)
+	if err != nil {
+		return nil, err
+	}
+	var body channelBody
+	if err := d.Decode(&body); err != nil {
+		return nil, err
+	}
+	c, err := body.channel()
+	if err != nil {
+		return nil, err
+	}
+	if c.App != app {
+		return nil, fmt.Errorf("%w: it is of %q, and this is %q: wrong URL, or one key is used for two programs", ErrApp, c.App, app)
+	}
+	if c.Name != channel {
+		return nil, fmt.Errorf("%w: it is of %q, and %q was asked for", ErrChannel, c.Name, channel)
+	}
+	c.ID, c.Signers, c.Threshold = d.ID(), d.Signers, keys.Threshold()
+	return c, nil
+}
+
+// SignChannel writes the one form of a channel document and signs it. It accepts exactly what OpenChannel would, sorts the
+// releases and lists what restricts under requires by itself; dates are cut to whole seconds. c is not changed.
+func SignChannel(c *Channel, signers ...verify.Signer) (file []byte, err error) {
+	body := channelBody{
+		App: c.App, Channel: c.Name, Sequence: c.Sequence, Trust: c.Trust,
+		Issued: second(c.Issued), Expires: second(c.Expires), Releases: []entryBody{},
+	}
+	for _, e := range slices.SortedStableFunc(slices.Values(c.Entries), newestFirst) {
+		b, err := e.body()
+		if err != nil {
+			return nil, err
+		}
+		body.Releases = append(body.Releases, b)
+	}
+	if _, err := body.channel(); err != nil {
+		return nil, err
+	}
+	return verify.Sign(verify.TypeChannel, body, signers...)
+}
+
+// Entry returns the channel's entry for a version, or nil.
+func (c *Channel) Entry(v *semver.Version) *Entry {
+	for i := range c.Entries {
+		if c.Entries[i].Version.Equal(v) {
+			return &c.Entries[i]
+		}
+	}
+	return nil
+}
+
+// LowestAllowed is the lowest version that a person may go back to from the installed one, or nil: the highest version that
+// some release is critical below (whatever is older has a hole that is known), and the highest floor that the installation
+// has passed (what is older may not read what it left behind). A signed yank is not bound by it, nor is the undo of a version that was never proved.
+func (c *Channel) LowestAllowed(installed *semver.Version) *semver.Version {
+	var lowest *semver.Version
+	raise := func(v *semver.Version) {
+		if lowest == nil || lowest.LessThan(v) {
+			lowest = v
+		}
+	}
+	for _, e := range c.Entries {
+		if e.Critical != nil {
+			raise(e.Critical)
+		}
+		if e.Floor && e.Yanked == nil && !installed.LessThan(e.Version) {
+			raise(e.Version)
+		}
+	}
+	return lowest
+}
+
+// channel is the one way from the wire form to the type, for both sides.
+func (b *channelBody) channel() (*Channel, error) {
+	c := &Channel{
+		App: b.App, Name: b.Channel, Sequence: b.Sequence, Trust: b.Trust,
+		Issued: b.Issued.Time, Expires: b.Expires.Time,
+	}
+	if err := ValidApp(c.App); err != nil {
+		return nil, malformed("%w", err)
+	}
+	if err := ValidChannel(c.Name); err != nil {
+		return nil, malformed("%w", err)
+	}
+	if c.Sequence < 1 || c.Sequence > MaxSequence {
+		return nil, malformed("sequence %d: want 1 to %d", c.Sequence, int64(MaxSequence))
+	}
+	if c.Trust < 0 || c.Trust > maxTrust {
+		return nil, malformed("trust %d: want 0 to %d", c.Trust, maxTrust)
+	}
+	if !c.Issued.Before(c.Expires) {
+		return nil, malformed("issued %s, which is not before it expires, %s", stamp(c.Issued), stamp(c.Expires))
+	}
+	if len(b.Releases) > maxEntries {
+		return nil, malformed("%d releases: a channel has at most %d", len(b.Releases), maxEntries)
+	}
+	seen := map[string]bool{}
+	for _, eb := range b.Releases {
+		e, err := eb.entry()
+		if err != nil {
+			return nil, err
+		}
+		// Versions are file names, and some file systems do not tell letter cases apart.
+		name := strings.ToLower(e.Version.String())
+		if seen[name] {
+			return nil, ambiguous("release %s is listed twice, or twice but for case", e.Version)
+		}
+		seen[name] = true
+		c.Entries = append(c.Entries, *e)
+	}
+	slices.SortFunc(c.Entries, newestFirst)
+	for _, e := range c.Entries {
+		if err := c.checkYank(e); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (b *entryBody) entry() (*Entry, error) {
+	v, err := ParseVersion(b.Version)
+	if err != nil {
+		return nil, malformed("%w", err)
+	}
+	what := "release " + b.Version
+	e := &Entry{Version: v, Manifest: b.Manifest, Requires: b.Requires, Floor: b.Floor, Paused: b.Paused}
+	if e.Manifest.Size < 1 || e.Manifest.Size > maxManifestSize {
+		return nil, malformed("%s: manifest of %d bytes: want 1 to %d", what, e.Manifest.Size, maxManifestSize)
+	}
+	for _, s := range b.Rollout {
+		e.Rollout = append(e.Rollout, Step{At: s.At.Time, BasisPoints: s.BasisPoints})
+	}
+	if err := e.Rollout.check(what); err != nil {
+		return nil, err
+	}
+	if b.Critical != "" {
+		if e.Critical, err = ParseVersion(b.Critical); err != nil {
+			return nil, malformed("%s: critical: %w", what, err)
+		}
+		if v.LessThan(e.Critical) {
+			return nil, malformed("%s: critical below %s, which it does not reach itself", what, e.Critical)
+		}
+	}
+	if e.Paused != "" {
+		if err := checkReason(what+": paused", e.Paused); err != nil {
+			return nil, err
+		}
+	}
+	if b.Yanked != nil {
+		e.Yanked = &Yank{Reason: b.Yanked.Reason, Action: b.Yanked.Action}
+		if b.Yanked.To != "" {
+			if e.Yanked.To, err = ParseVersion(b.Yanked.To); err != nil {
+				return nil, malformed("%s: yanked: %w", what, err)
+			}
+		}
+	}
+	return e, checkRequires(what, e.Requires, entryNames, e.restrictions())
+}
+
+// checkYank: the target of a downgrade has to be one that a client can really take.
+func (c *Channel) checkYank(e Entry) error {
+	if e.Yanked == nil {
+		return nil
+	}
+	y, what := e.Yanked, fmt.Sprintf("release %s: yanked", e.Version)
+	if err := checkReason(what, y.Reason); err != nil {
+		return err
+	}
+	switch y.Action {
+	case "stay", "up":
+		if y.To != nil {
+			return malformed("%s: action %s goes to no version", what, y.Action)
+		}
+		return nil
+	case "back":
+	default:
+		return malformed("%s: action %.20q: want stay, up or back", what, y.Action)
+	}
+	if y.To == nil {
+		return malformed("%s: action back without the version to go back to", what)
+	}
+	to := c.Entry(y.To)
+	switch {
+	case !y.To.LessThan(e.Version):
+		return malformed("%s: back to %s, which is not lower", what, y.To)
+	case to == nil:
+		return malformed("%s: back to %s, which this channel does not list", what, y.To)
+	case to.Yanked != nil:
+		return malformed("%s: back to %s, which is yanked itself", what, y.To)
+	}
+	for _, o := range c.Entries {
+		if o.Critical != nil && y.To.LessThan(o.Critical) {
+			return malformed("%s: back to %s, but release %s is critical below %s: take that mark away first", what, y.To, o.Version, o.Critical)
+		}
+	}
+	return nil
+}
+
+// restrictions are the members of an entry that keep some client from the release.
+func (e *Entry) restrictions() []string {
+	var names []string
+	for _, m := range []struct {
+		name string
+		on   bool
+	}{{"floor", e.Floor}, {"paused", e.Paused != ""}, {"rollout", e.Rollout != nil}, {"yanked", e.Yanked != nil}} {
+		if m.on {
+			names = append(names, m.name)
+		}
+	}
+	return names
+}
+
+func (e *Entry) body() (b entryBody, err error) {
+	if e.Version == nil {
+		return b, malformed("a release without a version")
+	}
+	b = entryBody{Version: e.Version.String(), Manifest: e.Manifest, Floor: e.Floor, Paused: e.Paused}
+	if b.Requires, err = listRequires("release "+b.Version, e.Requires, entryNames, e.restrictions()); err != nil {
+		return b, err
+	}
+	for _, s := range e.Rollout {
+		b.Rollout = append(b.Rollout, stepBody{At: second(s.At), BasisPoints: s.BasisPoints})
+	}
+	if e.Critical != nil {
+		b.Critical = e.Critical.String()
+	}
+	if y := e.Yanked; y != nil {
+		b.Yanked = &yankBody{Reason: y.Reason, Action: y.Action}
+		if y.To != nil {
+			b.Yanked.To = y.To.String()
+		}
+	}
+	return b, nil
+}
+
+func newestFirst(a, b Entry) int {
+	if a.Version == nil || b.Version == nil {
+		return 0
+	}
+	return b.Version.Compare(a.Version)
+}
+
+func second(t time.Time) verify.Time { return verify.Time{Time: t.UTC().Truncate(time.Second)} }

@@ -1,0 +1,40 @@
+package release
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors to be found with errors.Is. The text around them says what was read, what was expected and what it may mean.
+var (
+	// ErrMalformed: the signed text is not a document of this format. Nothing of it is used.
+	ErrMalformed = errors.New("malformed document")
+	// ErrApp: a genuine document, but of another program.
+	ErrApp = errors.New("document of another app")
+	// ErrChannel: a genuine document, but of another channel.
+	ErrChannel = errors.New("document of another channel")
+	// ErrVersion: a genuine manifest, but of another version than the channel says.
+	ErrVersion = errors.New("manifest of another version")
+	// ErrID: the bytes are not those that the channel names.
+	ErrID = errors.New("not the bytes that the channel names")
+	// ErrAmbiguous: two entries claim the same version, platform or download; choosing the first one would be guessing.
+	ErrAmbiguous = errors.New("ambiguous document")
+	// ErrNoArtifact: the release has no file for this platform.
+	ErrNoArtifact = errors.New("no artifact for this platform")
+	// ErrRollback: a channel document older than one that this installation has accepted.
+	ErrRollback = errors.New("older than what was accepted before")
+	// ErrEquivocation: two channel documents with one sequence number and different contents.
+	ErrEquivocation = errors.New("two documents with the same sequence")
+	// ErrExpired: nobody has vouched for the document for too long.
+	ErrExpired = errors.New("expired")
+	// ErrFuture: the document says that it was issued later than this machine's clock allows.
+	ErrFuture = errors.New("issued in the future")
+)
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrMalformed, fmt.Errorf(format, args...))
+}
+
+func ambiguous(format string, args ...any) error {
+	return malformed("%w: %w", ErrAmbiguous, fmt.Errorf(format, args...))
+}
