@@ -1,0 +1,138 @@
+package state
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/theseus-go/theseus/internal/durable"
+)
+
+// ErrBusy is the answer where another process, or another goroutine of this one, holds the lock. Its text names the
+// holder's process id when that is known.
+var ErrBusy = errors.New("another update of this program is running")
+
+// Lock is held by whoever changes the state or swaps the executable. The kernel frees it when its process ends, however
+// that ends; children do not inherit it. It is of mode 0600: who cannot write the installation cannot hold it either.
+type Lock struct {
+	home string
+	file *os.File
+}
+
+// TryLock takes the lock of the installation whose folder is home, and makes the folder if it is missing. It answers at
+// once: ErrBusy if somebody else holds it, ErrPermission if this user may not write here.
+func TryLock(home string) (*Lock, error) {
+	for range 8 { // once, unless the file is being removed under us all the time
+		l, err := tryLock(home)
+		if err != nil || l != nil {
+			return l, err
+		}
+	}
+	return nil, fmt.Errorf("%w: %s keeps being removed", ErrBusy, filepath.Join(home, "lock"))
+}
+
+// WaitLock is TryLock, but it waits for the holder until ctx ends; the error then is ErrBusy too, and says why ctx ended.
+func WaitLock(ctx context.Context, home string) (*Lock, error) {
+	// Asking again and again is the way that can be given up: a thread that blocks in flock cannot be called back.
+	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		l, err := TryLock(home)
+		if !errors.Is(err, ErrBusy) {
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(err, context.Cause(ctx))
+		case <-time.After(wait):
+		}
+	}
+}
+
+// tryLock returns nil and nil if the file that it locked is no longer the one at the path.
+func tryLock(home string) (*Lock, error) {
+	if err := durable.Mkdir(home, 0o755); err != nil {
+		return nil, fmt.Errorf("locking %s: %w", home, err)
+	}
+	path := filepath.Join(home, "lock")
+	f, err := openRegular(path, os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return nil, fmt.Errorf("locking: %w", err)
+	}
+	if err := flock(f); err != nil {
+		defer f.Close()
+		if errors.Is(err, errLocked) {
+			return nil, busy(f)
+		}
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	}
+	l := &Lock{home, f}
+	if l.held() != nil {
+		f.Close()
+		return nil, nil
+	}
+	if err := l.mark(); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	}
+	return l, nil
+}
+
+// held reports that the locked file still is the one that others would lock.
+func (l *Lock) held() error {
+	if l.file == nil {
+		return errors.New("the lock is not held")
+	}
+	mine, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(l.home, "lock")
+	now, err := os.Lstat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err != nil || !os.SameFile(mine, now) {
+		return fmt.Errorf("%w: %s was removed while this process held it", ErrBusy, path)
+	}
+	return nil
+}
+
+// mark makes the file private and writes into it who holds it. The number is a service to people; the lock is the kernel's.
+func (l *Lock) mark() error {
+	if err := own(l.file, l.home); err != nil {
+		return err
+	}
+	if err := l.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}
+
+func busy(f *os.File) error {
+	b := make([]byte, 32)
+	n, err := f.ReadAt(b, 0)
+	if err == nil || errors.Is(err, io.EOF) {
+		if pid, err := strconv.Atoi(string(bytes.TrimSpace(b[:n]))); err == nil && pid > 0 {
+			return fmt.Errorf("%w (process %d)", ErrBusy, pid)
+		}
+	}
+	return ErrBusy
+}
+
+// Unlock lets the next one in. The file stays: to remove it would let two hold a lock each.
+func (l *Lock) Unlock() error {
+	if l.file == nil {
+		return errors.New("the lock is not held")
+	}
+	l.file.Truncate(0) // so that the next ErrBusy does not name us; of no other consequence
+	err := l.file.Close()
+	l.file = nil
+	return err
+}

@@ -1,0 +1,16 @@
+//go:build !darwin && !dragonfly && !freebsd && !linux && !netbsd && !openbsd && !windows
+
+package state
+
+import (
+	"errors"
+	"os"
+)
+
+var errLocked = errors.New("locked")
+
+func flock(*os.File) error { return errors.ErrUnsupported }
+
+func openRegular(path string, flag int) (*os.File, error) { return os.OpenFile(path, flag, 0o600) }
+
+func own(*os.File, string) error { return nil }

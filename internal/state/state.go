@@ -1,0 +1,255 @@
+// Package state is what an installation remembers: one small JSON file per installed program, HOME/state, and the lock
+// beside it.
+//
+// The file is replaced atomically, so reading takes no lock. It is written only by the holder of the lock. Programs of
+// several versions read and write it in turn, because an undo brings an older program back: unknown members are kept as
+// they are, and the meaning of a member never changes. What cannot be believed (torn, empty, of another owner, of a format
+// from the future) counts as lost and is reported, and the program goes on from what is compiled into it.
+package state
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/theseus-go/theseus/internal/durable"
+	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/verify"
+)
+
+// Format is the only value of State.Format that this program understands. It changes only if members must be understood
+// that cannot be ignored, which undoing an update forbids: expect it to stay.
+const Format = 1
+
+// maxSize caps the file: some channels (256 KiB of text and 16 KiB of signatures each), a trust document (64 KiB), and
+// their escapes.
+const maxSize = 4 << 20
+
+var (
+	// ErrNone is the answer where nothing was remembered yet: a first installation, or a deleted folder.
+	ErrNone = errors.New("no state is remembered")
+	// ErrCorrupt is the answer where something is there that cannot be believed.
+	ErrCorrupt = errors.New("the remembered state is not usable")
+	// ErrPermission is fs.ErrPermission: who runs this may not read or write the state of this installation.
+	ErrPermission = fs.ErrPermission
+)
+
+// State is everything that is remembered. The maps are never nil after Load.
+type State struct {
+	Format       int    `json:"format"`
+	Installation string `json:"installation"` // random: 16 bytes in hex
+	// Installed is the file at the path as this program last knew it; nil if it never installed one.
+	Installed *File `json:"installed,omitzero"`
+	// Previous is the kept file that a rollback leads to, always a proved one; Older are those before it, newest first.
+	Previous *File    `json:"previous,omitzero"`
+	Older    []*File  `json:"older,omitzero"`
+	Journal  *Journal `json:"journal,omitzero"`
+	// Failed are the versions that the interval does not install again, by version.
+	Failed   map[string]Failure  `json:"failed,omitzero"`
+	Trust    *Trust              `json:"trust,omitzero"`
+	Floor    time.Time           `json:"floor,omitzero"` // the latest signed date of an accepted document
+	Channels map[string]*Channel `json:"channels,omitzero"`
+
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// File is an executable that is or was at the path.
+type File struct {
+	Version string    `json:"version"`
+	ID      verify.ID `json:"id"`
+	Proved  bool      `json:"proved"`
+	Starts  int       `json:"starts,omitzero"`
+	Counted bool      `json:"counted,omitzero"` // recover counted the coming start already
+
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// Journal is the step at work: written and synced before the step begins, removed when its outcome is recorded.
+type Journal struct {
+	Step    string    `json:"step"` // Swap, Undo or Rollback
+	From    File      `json:"from"` // the file at the path before the step
+	To      File      `json:"to"`   // and after it
+	Cause   string    `json:"cause,omitzero"`
+	Started time.Time `json:"started"`
+
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// Failure is why a version is not installed again by itself.
+type Failure struct {
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
+	ByHand bool      `json:"by_hand,omitzero"`
+
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// Trust is the newest trust document that was accepted.
+type Trust struct {
+	Version int    `json:"version"`
+	File    string `json:"file"`
+
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// Channel is what was last accepted of one channel.
+type Channel struct {
+	Sequence  int64           `json:"sequence"`
+	ID        verify.ID       `json:"id"`
+	File      string          `json:"file"` // the accepted file, so that a 304 re-evaluates expiry and rollout
+	Signers   []verify.Digest `json:"signers"`
+	Validator fetch.Validator `json:"validator,omitzero"`
+
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// New is the state of an installation that remembers nothing, with an identity of its own.
+func New() *State {
+	var id [16]byte
+	rand.Read(id[:]) // never fails: crypto/rand ends the program instead
+	return &State{
+		Format:       Format,
+		Installation: hex.EncodeToString(id[:]),
+		Failed:       map[string]Failure{},
+		Channels:     map[string]*Channel{},
+	}
+}
+
+// Keep lists the kept files that this state may still need: what Target.Sweep must spare.
+func (s *State) Keep() []verify.Digest {
+	var keep []verify.Digest
+	if s.Previous != nil {
+		keep = append(keep, s.Previous.ID.SHA256)
+	}
+	for _, f := range s.Older {
+		keep = append(keep, f.ID.SHA256)
+	}
+	if s.Journal != nil {
+		keep = append(keep, s.Journal.From.ID.SHA256, s.Journal.To.ID.SHA256)
+	}
+	return keep
+}
+
+// Load reads HOME/state. It never blocks and never writes, and the state it returns is never nil: with ErrNone (nothing
+// there: a first installation, worth an info line), ErrCorrupt (something there that cannot be believed: worth an alarm)
+// or ErrPermission (there, but not for us) it is a fresh one.
+func Load(home string) (*State, error) {
+	s, err := load(filepath.Join(home, "state"))
+	if err != nil {
+		return New(), err
+	}
+	return s, nil
+}
+
+func load(path string) (*State, error) {
+	f, err := openRegular(path, os.O_RDONLY)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, ErrNone
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	case err != nil:
+		return nil, corrupt(path, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return nil, corrupt(path, err)
+	}
+	if len(data) > maxSize {
+		return nil, corrupt(path, fmt.Errorf("larger than %d bytes", maxSize))
+	}
+	s, err := parse(data)
+	if err != nil {
+		return nil, corrupt(path, err)
+	}
+	return s, nil
+}
+
+func corrupt(path string, err error) error {
+	return fmt.Errorf("%w: %s: %w; the program goes on from what is compiled into it, and the next update writes a new one", ErrCorrupt, path, err)
+}
+
+func parse(data []byte) (*State, error) {
+	if len(data) == 0 {
+		return nil, errors.New("empty")
+	}
+	s := New()
+	s.Installation, s.Format = "", 0
+	// Duplicate names, invalid UTF-8 and trailing data are errors here; names are told apart by case.
+	if err := json.Unmarshal(data, s); err != nil {
+		return nil, err
+	}
+	if s.Failed == nil {
+		s.Failed = map[string]Failure{}
+	}
+	if s.Channels == nil {
+		s.Channels = map[string]*Channel{}
+	}
+	return s, s.check()
+}
+
+// check refuses what no program of ours writes and what a caller would stumble over.
+func (s *State) check() error {
+	if s.Format != Format {
+		return fmt.Errorf("format %d, this program knows %d", s.Format, Format)
+	}
+	if id, err := hex.DecodeString(s.Installation); err != nil || len(id) != 16 {
+		return errors.New("installation is not 16 bytes in hex")
+	}
+	files := append([]*File{s.Installed, s.Previous}, s.Older...)
+	if s.Journal != nil {
+		files = append(files, &s.Journal.From, &s.Journal.To)
+	}
+	for i, f := range files {
+		switch {
+		case f == nil && i < 2:
+		case f == nil:
+			return errors.New("a file that is null")
+		case f.ID.Size < 0 || f.Starts < 0:
+			return fmt.Errorf("version %q: a negative number", f.Version)
+		}
+	}
+	for name, c := range s.Channels {
+		if c == nil || c.Sequence < 0 || c.ID.Size < 0 {
+			return fmt.Errorf("channel %q is damaged", name)
+		}
+	}
+	if s.Trust != nil && s.Trust.Version < 1 {
+		return fmt.Errorf("trust version %d", s.Trust.Version)
+	}
+	return nil
+}
+
+// Save replaces HOME/state atomically and durably: when it returns nil, a power cut does not take it back. It refuses if
+// the lock file was removed under us, because then somebody else may hold another one.
+func (l *Lock) Save(s *State) error {
+	if err := l.held(); err != nil {
+		return err
+	}
+	if err := s.check(); err != nil {
+		return fmt.Errorf("saving state: %w", err)
+	}
+	var b bytes.Buffer
+	if err := json.MarshalWrite(&b, s, json.Deterministic(true), jsontext.WithIndent("  ")); err != nil {
+		return fmt.Errorf("saving state: %w", err)
+	}
+	b.WriteByte('\n')
+	if b.Len() > maxSize {
+		return fmt.Errorf("saving state: %d bytes, more than the %d that Load reads", b.Len(), maxSize)
+	}
+	if err := durable.WriteFile(filepath.Join(l.home, "state"), b.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("saving state: %w", err)
+	}
+	return nil
+}
