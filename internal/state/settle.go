@@ -130,15 +130,17 @@ func (s *State) Swapped(j Journal) {
 	s.Previous = &j.From
 }
 
-// Undone records that j, an undo or a rollback, is done: To is installed, From is on the failed list, and a rollback after
-// it leads to the next older file.
+// Undone records that j, an undo or a rollback, is done: To is installed, From is on the failed list unless the journal names
+// no cause (a stop that was announced is nobody's failure), and a rollback after it leads to the next older file.
 func (s *State) Undone(j Journal, now time.Time) {
 	s.Journal = nil
 	s.Installed = &j.To
-	if s.Failed == nil {
-		s.Failed = map[string]Failure{}
+	if j.Cause != "" {
+		if s.Failed == nil {
+			s.Failed = map[string]Failure{}
+		}
+		s.Failed[j.From.Version] = Failure{Reason: j.Cause, At: now, ByHand: j.Step == Rollback}
 	}
-	s.Failed[j.From.Version] = Failure{Reason: j.Cause, At: now, ByHand: j.Step == Rollback}
 	for s.Previous != nil && s.Previous.ID == j.To.ID {
 		s.Previous = nil
 		if len(s.Older) > 0 {
