@@ -34,7 +34,7 @@ func Jitter(interval time.Duration, random func() float64) time.Duration {
 // machine's clock may be wrong.
 func parseRetryAfter(h http.Header, now time.Time) time.Duration {
 	v := h.Get("Retry-After")
-	if s, err := strconv.ParseUint(v, 10, 63); err == nil {
+	if s, err := strconv.ParseUint(v, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(min(s, uint64(maxRetryAfter/time.Second))) * time.Second
 	}
 	at, err := http.ParseTime(v)

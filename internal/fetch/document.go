@@ -32,10 +32,9 @@ func (c *Client) Document(ctx context.Context, path string, limit int64, v *Vali
 		if !reply.notModified {
 			err = accept(b)
 			if errors.Is(err, ErrStale) {
-				if b, reply, err = document(ctx, s, path, limit, query{fresh: true}); err != nil {
-					return err
+				if b, r, again := document(ctx, s, path, limit, query{fresh: true}); again == nil {
+					reply, err = r, accept(b)
 				}
-				err = accept(b)
 			}
 			if err != nil {
 				return reply.refuse(err)
@@ -107,7 +106,7 @@ func (c *Client) each(ctx context.Context, path string, ask func(s source, res *
 		}
 	}
 	if ctx.Err() != nil {
-		return res, fmt.Errorf("fetching %s: %w", path, context.Cause(ctx))
+		return res, fmt.Errorf("fetching %s: %w", path, ctx.Err())
 	}
 	return res, newFailure(path, res.Failed)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -178,7 +177,7 @@ func explain(ctx context.Context, err error) error {
 		return asTLS("its certificate is expired or not valid yet; check this machine's clock first, then tell who runs the server")
 	case errors.As(err, &certificate), errors.As(err, &invalid):
 		return asTLS("its certificate is not valid: %s", plain(err.Error()))
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return asTLS("it does not speak TLS on this port; check the port of the source")
 	case errors.As(err, &alert):
 		return asTLS("no TLS connection: %s", plain(err.Error()))
@@ -186,20 +185,20 @@ func explain(ctx context.Context, err error) error {
 		return as("the host name %q is not known; check the spelling of the source and this machine's DNS", plain(dns.Name))
 	case errors.As(err, &dns):
 		return as("the host name %q could not be looked up; check this machine's DNS and network", plain(dns.Name))
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return as("the proxy cannot be reached; check HTTPS_PROXY and HTTP_PROXY: %s", plain(op.Err.Error()))
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return as("nothing listens there (%s); check host and port of the source, and that the server runs", address(err))
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		return as("no route to %s; check this machine's network", address(err))
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return &explained{"no answer in time; check the network and the proxy settings", errors.Join(ErrStalled, err)}
-	case errors.Is(err, fs.ErrNotExist): // of a file source
-		return &explained{"no such file; check that the source is the folder that was published to", errors.Join(ErrNotFound, err)}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return &brokenError{as("the connection was closed before everything had arrived")}
 	case errors.As(err, &op) && op.Op == "dial":
 		return as("no connection: %s", plain(op.Err.Error()))
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &op) && op.Op == "read":
+		return &brokenError{as("the connection was closed before everything had arrived")}
 	}
-	return as("%s", plain(err.Error()))
+	return &brokenError{as("%s", plain(err.Error()))}
 }
 
 // address names the other end of a failed connection.

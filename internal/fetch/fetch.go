@@ -11,7 +11,6 @@
 package fetch
 
 import (
-	"cmp"
 	"net/http"
 	"sync"
 	"time"
@@ -83,4 +82,4 @@ func (c *Client) Check() error {
 	return c.err
 }
 
-func (c *Client) stall() time.Duration { return cmp.Or(c.Stall, 30*time.Second) }
+const defaultStall = 30 * time.Second

@@ -104,11 +104,12 @@ func (d *download) finish() error {
 // from downloads the rest from one source.
 func (d *download) from(ctx context.Context, s source, path string) error {
 	etag := ""         // of the bytes that this source sent in this call
-	restarted := false // this source was already asked for the whole file
+	whole := false     // ask for all of the file, not for the rest
+	restarted := false // this was done before
 	broken := 0
 	for {
 		begin := d.n
-		err := d.once(ctx, s, path, &etag)
+		err := d.once(ctx, s, path, whole, &etag)
 		if err == nil {
 			return nil
 		}
@@ -116,19 +117,16 @@ func (d *download) from(ctx context.Context, s source, path string) error {
 			broken = 0
 		}
 		var refusal *Refusal
-		var status *StatusError
 		var cut *brokenError
 		switch {
-		case errors.As(err, &refusal), errors.As(err, &status) && status.Code == http.StatusRequestedRangeNotSatisfiable:
-			// Only a whole file in one answer tells whose fault it is.
-			if err := d.restart(); err != nil {
-				return err
-			}
+		case errors.As(err, &refusal):
+			// Whether the source is bad, or what we had, only a whole file in one answer tells.
 			if begin == 0 || restarted {
 				return err
 			}
-			restarted, etag = true, ""
+			whole, restarted = true, true
 		case errors.As(err, &cut) && broken < maxBroken:
+			whole = false
 			if broken > 1 {
 				if err := sleep(ctx, Backoff(100*time.Millisecond, 5*time.Second, broken, rand.Float64)); err != nil {
 					return err
@@ -140,37 +138,53 @@ func (d *download) from(ctx context.Context, s source, path string) error {
 	}
 }
 
-// once makes one request for the rest and writes what it brings. A Refusal means that the bytes are not the signed ones.
-func (d *download) once(ctx context.Context, s source, path string, etag *string) error {
-	r, err := s.get(ctx, path, query{offset: d.n, etag: *etag})
+// once makes one request for the rest, or the whole, and writes what it brings. What dst holds is only given up for an
+// answer that can be the file, or when it has turned out to be wrong. A Refusal means that the bytes are not the signed
+// ones.
+func (d *download) once(ctx context.Context, s source, path string, whole bool, etag *string) error {
+	q := query{offset: d.n, etag: *etag}
+	if whole || d.n == 0 {
+		q = query{}
+	}
+	r, err := s.get(ctx, path, q)
+	if status := (*StatusError)(nil); errors.As(err, &status) && status.Code == http.StatusRequestedRangeNotSatisfiable {
+		return &Refusal{fmt.Errorf("the file is %w: it has no more than %d bytes instead of %d", ErrSize, q.offset, d.want.Size)}
+	}
 	if err != nil {
 		return err
 	}
 	defer r.body.Close()
-	switch r.offset {
-	case d.n:
-	case 0: // the server knows no ranges, or has another file now
+	if r.offset != 0 && r.offset != d.n {
+		return r.refuse(fmt.Errorf("the answer begins at another byte than was asked for: %w", ErrSize))
+	}
+	if r.length >= 0 && r.offset+r.length != d.want.Size {
+		return r.refuse(fmt.Errorf("the file is %w: %d bytes instead of %d", ErrSize, r.offset+r.length, d.want.Size))
+	}
+	if r.offset == 0 && d.n > 0 { // asked for the whole; or the server knows no ranges, or has another file by now
 		if err := d.restart(); err != nil {
 			return err
 		}
-	default:
-		return r.refuse(fmt.Errorf("the answer begins at another byte than was asked for: %w", ErrSize))
 	}
 	*etag = r.etag
-	if r.length >= 0 && r.offset+r.length > d.want.Size {
-		return r.refuse(fmt.Errorf("the file is %w: %d bytes instead of %d", ErrSize, r.offset+r.length, d.want.Size))
-	}
 	switch err := d.copy(ctx, r.body); {
 	case err == errLonger:
-		return r.refuse(fmt.Errorf("the file is %w: more than %d bytes", ErrSize, d.want.Size))
+		return d.refuse(r, fmt.Errorf("the file is %w: more than %d bytes", ErrSize, d.want.Size))
 	case d.complete():
 		return nil // however the connection ended
 	case d.n == d.want.Size:
-		return r.refuse(fmt.Errorf("the file is %w: it has another SHA-256 than %x", ErrHash, d.want.SHA256))
+		return d.refuse(r, fmt.Errorf("the file is %w: it has another SHA-256 than %x", ErrHash, d.want.SHA256))
 	case err != nil:
 		return err
 	}
 	return &brokenError{fmt.Errorf("the file is %w: it ended after %d of %d bytes", ErrSize, d.n, d.want.Size)}
+}
+
+// refuse gives up bytes that were written.
+func (d *download) refuse(r *reply, err error) error {
+	if err := d.restart(); err != nil {
+		return err
+	}
+	return r.refuse(err)
 }
 
 var errLonger = errors.New("longer")
@@ -180,7 +194,7 @@ func (d *download) copy(ctx context.Context, body io.Reader) error {
 	buf := make([]byte, chunk)
 	for {
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return ctx.Err()
 		}
 		n, err := body.Read(buf)
 		if int64(n) > d.want.Size-d.n {
@@ -218,6 +232,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-t.C:
 		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return ctx.Err()
 	}
 }

@@ -1,7 +1,9 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -13,10 +15,10 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
-
-	"crypto/tls"
 )
 
 const (
@@ -35,7 +37,7 @@ type web struct {
 }
 
 func (c *Client) web() (*web, error) {
-	w := &web{allowHTTP: c.AllowHTTP, userAgent: c.UserAgent, stall: c.stall()}
+	w := &web{allowHTTP: c.AllowHTTP, userAgent: c.UserAgent, stall: cmp.Or(c.Stall, defaultStall)}
 	if w.userAgent == "" {
 		w.userAgent = "theseus"
 	}
@@ -53,7 +55,8 @@ func (c *Client) web() (*web, error) {
 		w.proxy = proxy
 		client.Transport = &http.Transport{
 			Proxy:                  proxy,
-			DialContext:            dial,
+			DialContext:            w.dial,
+			TLSHandshakeTimeout:    w.stall,
 			TLSClientConfig:        &tls.Config{RootCAs: roots},
 			ForceAttemptHTTP2:      true,
 			DisableCompression:     true, // sizes and hashes are those of the bytes as they are stored
@@ -108,12 +111,12 @@ func (s *site) String() string { return s.name }
 
 func (s *site) get(ctx context.Context, path string, q query) (*reply, error) {
 	ctx, stall := watch(ctx, s.web.stall)
-	ctx = s.web.travel(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base.JoinPath(path).String(), nil)
 	if err != nil {
 		stall.cancel(nil)
 		return nil, err
 	}
+	req = s.web.depart(req)
 	req.Header.Set("User-Agent", s.web.userAgent)
 	req.Header.Set("Accept-Encoding", "identity")
 	switch {
@@ -132,7 +135,7 @@ func (s *site) get(ctx context.Context, path string, q query) (*reply, error) {
 
 	stall.wait()
 	resp, err := s.web.client.Do(req)
-	stall.arrived(stall.min()) // the body has a window of its own
+	stall.answered()
 	if err != nil {
 		err = explain(ctx, err)
 		stall.cancel(nil)
@@ -191,27 +194,35 @@ func validETag(s string) string {
 // journey is what a request remembers across its redirects. It keeps a public server from sending clients to hosts
 // that only they can reach: other services of the machine, of its network, or the cloud's metadata address.
 type journey struct {
-	inside bool   // the source itself is no public host, so its redirects may stay inside
-	guard  string // host:port that must resolve to public addresses; "" before a redirect, and for a proxy to judge
+	inside atomic.Bool // the source itself is no public host, so its redirects may stay inside
+	guard  atomic.Bool // connect to public addresses only
 }
 
 type journeyKey struct{}
 
-func (w *web) travel(ctx context.Context) context.Context {
-	j := &journey{}
-	first := true
-	ctx = context.WithValue(ctx, journeyKey{}, j)
+// direct reports whether no proxy stands between, who would look names up and judge addresses in our place.
+func (w *web) direct(req *http.Request) bool {
 	if w.proxy == nil {
-		return ctx
+		return true
 	}
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
-		if first {
-			first = false
-			if a, err := netip.ParseAddrPort(i.Conn.RemoteAddr().String()); err == nil {
-				j.inside = !public(a.Addr())
-			}
-		}
-	}})
+	u, err := w.proxy(req)
+	return err == nil && u == nil
+}
+
+// depart begins a journey and finds out where the source is, which for a pooled connection only its address tells.
+func (w *web) depart(req *http.Request) *http.Request {
+	j := &journey{}
+	ctx := context.WithValue(req.Context(), journeyKey{}, j)
+	if w.direct(req) {
+		var once sync.Once
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+			once.Do(func() {
+				a, err := netip.ParseAddrPort(i.Conn.RemoteAddr().String())
+				j.inside.Store(err == nil && !public(a.Addr()))
+			})
+		}})
+	}
+	return req.WithContext(ctx)
 }
 
 // checkRedirect follows what may be followed. Bytes may come from any host, as the hash decides about them.
@@ -235,33 +246,26 @@ func (w *web) checkRedirect(req *http.Request, via []*http.Request) error {
 		return insecure("redirected to %s with a user name; Theseus sends no credentials", host)
 	}
 	j := req.Context().Value(journeyKey{}).(*journey)
-	j.guard = ""
-	start := via[0].URL.Hostname()
-	if ip, err := netip.ParseAddr(start); j.inside || loopback(start) || err == nil && !public(ip) {
+	if j.inside.Load() || private(via[0].URL.Hostname()) {
 		return nil
 	}
-	if ip, err := netip.ParseAddr(to.Hostname()); loopback(to.Hostname()) || err == nil && !public(ip) {
+	if private(to.Hostname()) {
 		return insecure("redirected from a public host to %s inside this machine's own network", host)
 	}
-	if w.proxy != nil {
-		if p, err := w.proxy(req); err == nil && p == nil {
-			j.guard = net.JoinHostPort(to.Hostname(), port(to))
-		}
-	}
+	j.guard.Store(w.direct(req))
 	return nil
 }
 
-func port(u *url.URL) string {
-	if p := u.Port(); p != "" {
-		return p
-	}
-	return map[string]string{"http": "80", "https": "443"}[u.Scheme]
+// private reports whether a host is known, without a lookup, not to be public.
+func private(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return loopback(host) || err == nil && !public(ip)
 }
 
 // dial connects, and holds a guarded host to public addresses when they are known for certain: after the lookup.
-func dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := &net.Dialer{}
-	if j, _ := ctx.Value(journeyKey{}).(*journey); j != nil && j.guard != "" && strings.EqualFold(j.guard, addr) {
+func (w *web) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := &net.Dialer{Timeout: w.stall}
+	if j, _ := ctx.Value(journeyKey{}).(*journey); j != nil && j.guard.Load() {
 		d.Control = func(_, address string, _ syscall.RawConn) error {
 			if a, err := netip.ParseAddrPort(address); err != nil || !public(a.Addr()) {
 				return &explained{fmt.Sprintf("redirected from a public host to %s, which is %s inside this machine's own network", plain(addr), address), ErrInsecure}

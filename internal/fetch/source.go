@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -43,6 +44,9 @@ type reply struct {
 func (c *Client) open() ([]source, error) {
 	if len(c.Sources) == 0 {
 		return nil, errors.New("there is no source; name the base URL of the folder that releases are published to")
+	}
+	if c.Stall < 0 {
+		return nil, fmt.Errorf("the stall window is %v; name a positive time, or none for %v", c.Stall, defaultStall)
 	}
 	web, err := c.web()
 	if err != nil {
@@ -159,12 +163,12 @@ type folder struct {
 func (s *folder) String() string { return s.name }
 
 func (s *folder) get(ctx context.Context, path string, q query) (*reply, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, context.Cause(ctx)
-	}
 	f, err := s.open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &explained{"no such file; check that the source is the folder that was published to", errors.Join(ErrNotFound, err)}
+	}
 	if err != nil {
-		return nil, explain(ctx, err)
+		return nil, err
 	}
 	info, err := f.Stat()
 	if err == nil && q.offset > info.Size() {
@@ -205,8 +209,8 @@ type cancelled struct {
 }
 
 func (c *cancelled) Read(p []byte) (int, error) {
-	if c.ctx.Err() != nil {
-		return 0, context.Cause(c.ctx)
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
 	}
 	return c.ReadCloser.Read(p)
 }

@@ -21,6 +21,7 @@ type stall struct {
 	since  time.Time
 	left   time.Duration // of this window
 	got    int64         // in this window
+	answer bool          // headers are there
 }
 
 // watch returns a context that is cancelled when a wait outlasts the window.
@@ -33,6 +34,9 @@ func watch(ctx context.Context, window time.Duration) (context.Context, *stall) 
 }
 
 func (s *stall) error() error {
+	if !s.answer {
+		return &explained{fmt.Sprintf("no answer within %v; check the network and the proxy settings", s.window), ErrStalled}
+	}
 	return &explained{fmt.Sprintf("less than %d bytes arrived within %v; check the network, or allow more time (Stall)", s.min(), s.window), ErrStalled}
 }
 
@@ -54,6 +58,11 @@ func (s *stall) arrived(n int64) (over bool) {
 	return s.left <= 0
 }
 
+// answered gives the body a window of its own.
+func (s *stall) answered() {
+	s.answer = !s.arrived(s.min())
+}
+
 // watched is the body of an answer under watch.
 type watched struct {
 	ctx   context.Context
@@ -68,8 +77,10 @@ func (w *watched) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF:
 		return n, err
+	case err != nil && w.ctx.Err() != nil:
+		return n, context.Cause(w.ctx)
 	case err != nil:
-		return n, explain(w.ctx, err)
+		return n, &brokenError{explain(w.ctx, err)}
 	case over:
 		return n, w.stall.error()
 	}

@@ -40,8 +40,12 @@ func Unpack(ctx context.Context, dst, src *os.File, want verify.ID) (err error) 
 	switch err := d.copy(ctx, z); {
 	case err == errLonger:
 		return fmt.Errorf("the file is %w: it unpacks to more than %d bytes", ErrSize, want.Size)
-	case err != nil:
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, new(*localError)):
 		return err
+	case err != nil:
+		return fmt.Errorf("the file is not zstd, is damaged, or needs a window above %d MiB: %w", maxWindow>>20, err)
 	case d.n != want.Size:
 		return fmt.Errorf("the file is %w: it unpacks to %d bytes instead of %d", ErrSize, d.n, want.Size)
 	case !d.complete():
