@@ -1,0 +1,25 @@
+//go:build !unix && !windows
+
+package swap
+
+import (
+	"io/fs"
+	"os"
+	"time"
+)
+
+const (
+	mustMoveAside = true
+	noFollow      = 0
+	nonBlock      = 0
+)
+
+func isLink(error) bool                             { return false }
+func links(fs.FileInfo) uint64                      { return 1 }
+func writable(*os.File) bool                        { return false }
+func noLinks(error) bool                            { return true }
+func changed(fs.FileInfo) time.Time                 { return time.Now() }
+func giveOwner(*os.File, fs.FileInfo, string) error { return nil }
+func quote(path string) string                      { return path }
+func inUse(error) bool                              { return false }
+func closeForRename(...*os.File)                    {}

@@ -1,0 +1,70 @@
+//go:build unix
+
+package swap
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// mustMoveAside: the system refuses to rename over an executable that runs.
+const mustMoveAside = false
+
+const (
+	noFollow = syscall.O_NOFOLLOW
+	nonBlock = syscall.O_NONBLOCK // a pipe in place of a file would make open wait for ever
+)
+
+func isLink(err error) bool {
+	return errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EMLINK) // FreeBSD says EMLINK
+}
+
+func links(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) }
+
+func writable(f *os.File) bool {
+	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+	return err != nil || flags&unix.O_ACCMODE != unix.O_RDONLY
+}
+
+// noLinks reports that this file system has no hard links. EPERM is what Linux says on FAT; it is also what the sysctl
+// fs.protected_hardlinks says to users who do not own the file, but those could not keep its owner either.
+func noLinks(err error) bool {
+	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.EMLINK)
+}
+
+func inUse(error) bool { return false }
+
+func closeForRename(...*os.File) {}
+
+// giveOwner keeps owner and group.
+func giveOwner(f *os.File, old fs.FileInfo, path string) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	have, want := info.Sys().(*syscall.Stat_t), old.Sys().(*syscall.Stat_t)
+	if have.Uid == want.Uid && have.Gid == want.Gid {
+		return nil
+	}
+	if err := f.Chown(int(want.Uid), int(want.Gid)); err != nil {
+		return &Error{Kind: ErrPermission, Path: path, Reason: fmt.Sprintf("it belongs to user %d and group %d, and user %d may not give the new file to them", want.Uid, want.Gid, os.Geteuid()), Err: err,
+			Fix: fmt.Sprintf("update as root or as that user, or run: sudo chown %d:%d %s", os.Geteuid(), os.Getegid(), quote(path))}
+	}
+	return nil
+}
+
+// quote makes a path safe to paste into a shell.
+func quote(path string) string {
+	if !strings.ContainsFunc(path, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+@:,", r))
+	}) {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}

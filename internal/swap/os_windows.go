@@ -1,0 +1,37 @@
+package swap
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/windows"
+)
+
+// mustMoveAside: a file that runs can be renamed, but not replaced or removed.
+const mustMoveAside = true
+
+const (
+	noFollow = 0
+	nonBlock = 0
+)
+
+func isLink(error) bool                             { return false }
+func links(fs.FileInfo) uint64                      { return 1 }
+func writable(*os.File) bool                        { return false } // Go's files do not tell; Seal is the only door
+func noLinks(error) bool                            { return true }
+func changed(fs.FileInfo) time.Time                 { return time.Now() }
+func giveOwner(*os.File, fs.FileInfo, string) error { return nil } // the folder's access list is inherited
+func quote(path string) string                      { return `"` + path + `"` }
+
+func inUse(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, windows.ERROR_SHARING_VIOLATION)
+}
+
+// closeForRename: Windows renames no file that Go holds open.
+func closeForRename(files ...*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}

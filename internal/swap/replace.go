@@ -1,0 +1,191 @@
+package swap
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/theseus-go/theseus/internal/durable"
+	"github.com/theseus-go/theseus/verify"
+)
+
+// Replace puts sealed, whose bytes must be want, at the path. What was there is kept in Home under the name of its content
+// (see Kept and Restore); whether it stays kept is for the caller's state and Sweep to say. The new file gets the old one's
+// owner, group, mode and attributes before it is shown. When Replace returns nil all of it is durable. When it returns an
+// error, the file at the path is the one that was there before, unless the error says that even putting it back failed.
+//
+// The bytes are hashed once more, by the descriptor, right before the rename; and because a rename goes by name, both names
+// must still lead to the files that were hashed.
+func (t *Target) Replace(sealed *os.File, want verify.ID) error {
+	if err := t.isStaged(sealed); err != nil {
+		return err
+	}
+	old, err := t.open()
+	if err != nil {
+		return t.explain(t.Path, "opening it", err)
+	}
+	defer old.Close()
+	if err := t.resemble(sealed, old); err != nil {
+		return err
+	}
+	if err := sealed.Sync(); err != nil {
+		return t.explain(sealed.Name(), "writing it to disk", err)
+	}
+	oldID, err := t.identify(old)
+	if err != nil {
+		return err
+	}
+	if oldID == want { // already there: nothing to keep, nothing to rename
+		return t.synced(os.Remove(sealed.Name()))
+	}
+	kept, aside, err := t.keep(old, oldID)
+	if err != nil {
+		return err
+	}
+	if err = t.verified(sealed, old, want); err == nil {
+		if aside {
+			closeForRename(sealed, old)
+			err = t.moveAside(sealed.Name(), kept.path)
+		} else {
+			err = t.renameOver(sealed, kept.path)
+		}
+	}
+	if err != nil {
+		kept.discard()
+		return t.explain(t.Path, "replacing it", err)
+	}
+	return nil
+}
+
+// Restore puts the kept file want back at the path. It needs no disk block: the kept file itself is renamed, with its owner,
+// mode and attributes. If want is at the path already, it does nothing. If the kept file is missing or damaged it refuses,
+// and what is at the path stays.
+func (t *Target) Restore(want verify.ID) error {
+	at, err := t.Identify()
+	if err == nil && at == want {
+		return t.synced(nil)
+	}
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return t.explain(t.Path, "opening it", err)
+	}
+	f, id, err := t.openKept(want.SHA256)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	path := t.keptPath(want.SHA256)
+	if id != want {
+		return &Error{Kind: ErrNoPrevious, Path: path, Reason: fmt.Sprintf("it has %d bytes instead of %d", id.Size, want.Size)}
+	}
+	if err := same(f, path); err != nil {
+		return err
+	}
+	if mustMoveAside && !missing {
+		closeForRename(f)
+		err = t.moveAside(path, filepath.Join(t.Home, durable.Unique(keptPrefix+"left")))
+	} else {
+		err = durable.Rename(path, t.Path)
+	}
+	if err != nil {
+		return t.explain(t.Path, "putting the previous file back", err)
+	}
+	return nil
+}
+
+// isStaged refuses what Seal did not return.
+func (t *Target) isStaged(f *os.File) error {
+	bad := func(reason string) error {
+		return &Error{Kind: ErrNotSealed, Path: f.Name(), Reason: reason, Fix: "start the update again"}
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return bad(err.Error())
+	}
+	name, _ := durable.IsUnique(filepath.Base(f.Name()))
+	switch {
+	case filepath.Dir(f.Name()) != t.Home || len(name) < len(stagedPrefix) || name[:len(stagedPrefix)] != stagedPrefix:
+		return bad("not a staged file of " + t.Path)
+	case !info.Mode().IsRegular() || links(info) > 1:
+		return bad("it has become something else, or has another name")
+	case writable(f):
+		return bad("it can still be written")
+	}
+	return nil
+}
+
+// verified is the last look before the rename.
+func (t *Target) verified(sealed, old *os.File, want verify.ID) error {
+	got, err := hash(sealed)
+	if err != nil {
+		return err
+	}
+	if got != want {
+		return &Error{Kind: ErrChanged, Path: sealed.Name(), Reason: fmt.Sprintf("its SHA-256 is %x (%d bytes), not the verified %x (%d bytes)", got.SHA256[:], got.Size, want.SHA256[:], want.Size),
+			Fix: "find out who else writes there, then update again"}
+	}
+	if err := same(sealed, sealed.Name()); err != nil {
+		return err
+	}
+	return same(old, t.Path)
+}
+
+// kept is the file that Replace kept, and whether it was Replace that did.
+type kept struct {
+	path string
+	made bool
+}
+
+func (k kept) discard() {
+	if k.made {
+		os.Remove(k.path)
+	}
+}
+
+// keep gives the old file its second name. Where there are no hard links nothing is made, and aside is true.
+func (t *Target) keep(old *os.File, id verify.ID) (k kept, aside bool, err error) {
+	k.path = t.keptPath(id.SHA256)
+	if mustMoveAside {
+		return k, true, nil
+	}
+	if same(old, k.path) == nil {
+		return k, false, durable.Sync(t.Home)
+	}
+	err = durable.Link(t.Path, k.path)
+	if noLinks(err) {
+		return k, true, nil
+	}
+	if err != nil {
+		return k, false, t.explain(t.Path, "keeping it as "+k.path, err)
+	}
+	k.made = true
+	if err := same(old, k.path); err != nil {
+		k.discard()
+		return k, false, err
+	}
+	return k, false, nil
+}
+
+// renameOver is the swap itself. If it cannot be made durable it is taken back, because a caller who is told of an error
+// must find the file that was there before.
+func (t *Target) renameOver(sealed *os.File, kept string) error {
+	err := durable.Rename(sealed.Name(), t.Path)
+	if err == nil || same(sealed, t.Path) != nil {
+		return err
+	}
+	if back := durable.Rename(kept, t.Path); back != nil && same(sealed, t.Path) == nil {
+		return fmt.Errorf("%w; putting the old file back from %s: %w", err, kept, back)
+	}
+	return err
+}
+
+// synced makes what is at the path durable, for a caller who did not have to change anything: whoever put it there may have
+// been killed before.
+func (t *Target) synced(err error) error {
+	if err = errors.Join(err, durable.Sync(t.Dir), durable.Sync(t.Home)); err != nil {
+		return t.explain(t.Dir, "writing it to disk", err)
+	}
+	return nil
+}

@@ -1,0 +1,27 @@
+//go:build !linux
+
+package swap
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+)
+
+func seal(f *os.File) (*os.File, error) {
+	defer f.Close()
+	if err := errors.Join(f.Chmod(0o700), f.Sync()); err != nil {
+		return nil, err
+	}
+	sealed, err := openRegular(f.Name())
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(same(sealed, f.Name()), same(f, f.Name()), f.Close()); err != nil {
+		sealed.Close()
+		return nil, err
+	}
+	return sealed, nil
+}
+
+func runByDescriptor(*exec.Cmd, *os.File) {}

@@ -1,0 +1,159 @@
+package swap
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/theseus-go/theseus/internal/durable"
+	"github.com/theseus-go/theseus/verify"
+)
+
+// Everything in Home but state and lock is named by content, and nothing is in use that is not named by the state or by an
+// update at work. So litter can be told from what is needed by its name alone.
+const (
+	stagedPrefix = "staged-"   // staged-SHA256.RANDOM.tmp: what is or shall be the file of this hash
+	keptPrefix   = "previous-" // previous-SHA256: a file that was at the path
+)
+
+// Create makes a private, empty file in Home for what shall have this digest: a download, or an executable. Nobody can
+// foresee its name, and nothing that was planted there is followed or used.
+func (t *Target) Create(want verify.Digest) (*os.File, error) {
+	f, err := durable.Create(t.Home, stagedPrefix+hex.EncodeToString(want[:]))
+	if err != nil {
+		return nil, t.explain(t.Home, "making a file in it", err)
+	}
+	return f, nil
+}
+
+// Resume opens what an interrupted update left of the file that shall have this digest, or makes an empty one. Its bytes
+// are worth nothing until they are hashed.
+func (t *Target) Resume(want verify.Digest) (*os.File, error) {
+	entries, err := os.ReadDir(t.Home)
+	if err != nil {
+		return nil, t.explain(t.Home, "looking for what is there", err)
+	}
+	for _, e := range entries {
+		if prefix, ok := durable.IsUnique(e.Name()); ok && prefix == stagedPrefix+hex.EncodeToString(want[:]) {
+			if f, err := reopen(filepath.Join(t.Home, e.Name())); err == nil {
+				return f, nil
+			}
+		}
+	}
+	return t.Create(want)
+}
+
+// reopen opens a staged file of an earlier process for writing, if it still is what such a file must be: a regular file with
+// no other name, not a link.
+func reopen(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|noFollow|nonBlock, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && (!info.Mode().IsRegular() || links(info) > 1) {
+		err = notRegular(path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Seal ends writing: it syncs the file, makes it executable for its owner, closes f and returns a descriptor of the same
+// file that can only read. From then on it can be executed. Whoever else still holds the file open for writing, be it a
+// child that another goroutine is just starting, would make the kernel refuse that ("text file busy"): Seal waits for them
+// for a moment and refuses if they stay. f is closed in any case.
+func (t *Target) Seal(f *os.File) (*os.File, error) {
+	sealed, err := seal(f)
+	if err != nil {
+		return nil, t.explain(f.Name(), "sealing it", err)
+	}
+	return sealed, nil
+}
+
+// Command runs a sealed file, by its descriptor where the system can, so that what runs is what was hashed. The child
+// inherits that one read-only descriptor.
+func Command(ctx context.Context, sealed *os.File, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, sealed.Name(), args...)
+	runByDescriptor(cmd, sealed)
+	return cmd
+}
+
+// Sweep removes from Home the staged and kept files whose digest is not listed, and unfinished writes. What does not bear a
+// name of ours stays. List what State.Keep says and what is still on offer.
+func (t *Target) Sweep(keep ...verify.Digest) error {
+	spare := map[string]bool{}
+	for _, d := range keep {
+		spare[hex.EncodeToString(d[:])] = true
+	}
+	entries, err := os.ReadDir(t.Home)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return t.explain(t.Home, "looking for litter", err)
+	}
+	for _, e := range entries {
+		if !litter(e.Name(), spare) {
+			continue
+		}
+		// On Windows a file that still runs cannot be removed: a later Sweep gets it.
+		if rerr := os.Remove(filepath.Join(t.Home, e.Name())); rerr != nil && !inUse(rerr) {
+			err = errors.Join(err, rerr)
+		}
+	}
+	if err != nil {
+		return t.explain(t.Home, "removing litter", err)
+	}
+	return nil
+}
+
+func litter(name string, spare map[string]bool) bool {
+	if prefix, ok := durable.IsUnique(name); ok {
+		digest, staged := strings.CutPrefix(prefix, stagedPrefix)
+		return !staged || !spare[digest]
+	}
+	digest, kept := strings.CutPrefix(name, keptPrefix)
+	return kept && isDigest(digest) && !spare[digest]
+}
+
+func isDigest(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == len(verify.Digest{}) && s == strings.ToLower(s)
+}
+
+// Kept identifies the kept file of this digest; ErrNoPrevious if it is missing or its bytes are not what its name says.
+func (t *Target) Kept(d verify.Digest) (verify.ID, error) {
+	f, id, err := t.openKept(d)
+	if err != nil {
+		return verify.ID{}, err
+	}
+	return id, f.Close()
+}
+
+func (t *Target) openKept(d verify.Digest) (*os.File, verify.ID, error) {
+	path := t.keptPath(d)
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, verify.ID{}, &Error{Kind: ErrNoPrevious, Path: path, Reason: "the file to go back to is missing", Err: err,
+			Fix: fmt.Sprintf("install a release by name, or copy a good executable to %s", t.Path)}
+	}
+	id, err := hash(f)
+	if err == nil && id.SHA256 != d {
+		err = errors.New("its SHA-256 is not the one in its name")
+	}
+	if err != nil {
+		f.Close()
+		return nil, verify.ID{}, &Error{Kind: ErrNoPrevious, Path: path, Reason: "the file to go back to is damaged", Err: err,
+			Fix: fmt.Sprintf("install a release by name, or copy a good executable to %s", t.Path)}
+	}
+	return f, id, nil
+}

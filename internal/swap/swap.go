@@ -1,0 +1,174 @@
+// Package swap replaces a running executable so that there is a whole one at its path at every instant.
+//
+// An update is Prepare (what would keep a swap from working is found before anything is downloaded), Create or Resume (a
+// private file to download into), Seal (nobody can write it any more, so it can be executed), Command (the probe), Replace.
+// What Replace takes away is kept in HOME under the name of its content, and Restore puts it back.
+//
+// On Unix, Replace gives the old file a second name (a hard link: no bytes are copied), syncs it, renames the new file over
+// the path and syncs the folder. Killed anywhere, the path names the whole old file or the whole new one. Where a running
+// file cannot be replaced but must be moved aside, on Windows and on file systems without hard links, minio/selfupdate does
+// that, behind the same staging; between its two renames the path names nothing, and the journal of package state says what
+// to put there.
+//
+// The caller holds the lock of package state for everything but Open and Identify.
+package swap
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/theseus-go/theseus/verify"
+)
+
+// Target is the executable that is replaced: resolved once, links followed. A link that leads to it is never touched, and
+// one that is flipped later to lead elsewhere is not followed again.
+type Target struct {
+	Path string // real path, absolute
+	Dir  string // Path's folder
+	Home string // Dir/.NAME.theseus: state, lock, staged and kept files
+
+	// Setuid says what becomes of the set-user-id and set-group-id bits of the old file.
+	Setuid Choice
+	// Attributes says what becomes of extended attributes of the old file (file capabilities, access lists, security
+	// labels) that the new one cannot be given. Those that it can be given it always gets.
+	Attributes Choice
+
+	mu    sync.Mutex
+	known identity
+}
+
+// Choice decides what happens with something that must not happen silently.
+type Choice int
+
+const (
+	Refuse Choice = iota // refuse the update, with the command that would repair it
+	Keep                 // give it to the new file too; refuse if that is impossible
+	Drop                 // go on without it
+)
+
+// Open resolves path (links followed, must be a regular file). Changes nothing, creates nothing.
+func Open(path string) (*Target, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(real)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, notRegular(real)
+	}
+	dir, name := filepath.Split(real)
+	return &Target{Path: real, Dir: filepath.Clean(dir), Home: filepath.Join(dir, "."+name+".theseus")}, nil
+}
+
+// identity is a hash with what shows that the file was not touched since.
+type identity struct {
+	info fs.FileInfo
+	id   verify.ID
+}
+
+// settled is how long a file must have been left alone for its times to prove that it is unchanged: the clock of a file
+// system may tick as rarely as every 2 s.
+const settled = 2 * time.Second
+
+// Identify hashes the file at the path. A second call reads it again only if it may have changed (other inode, size, time
+// of modification or of change).
+func (t *Target) Identify() (verify.ID, error) {
+	f, err := t.open()
+	if err != nil {
+		return verify.ID{}, err
+	}
+	defer f.Close()
+	return t.identify(f)
+}
+
+func (t *Target) identify(f *os.File) (verify.ID, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before, err := f.Stat()
+	if err != nil {
+		return verify.ID{}, err
+	}
+	if t.known.info != nil && untouched(t.known.info, before) {
+		return t.known.id, nil
+	}
+	t.known = identity{}
+	id, err := hash(f)
+	if err != nil {
+		return verify.ID{}, fmt.Errorf("reading %s: %w", f.Name(), err)
+	}
+	if after, err := f.Stat(); err == nil && untouched(before, after) && time.Since(changed(after)) > settled {
+		t.known = identity{after, id}
+	}
+	return id, nil
+}
+
+func untouched(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime()) && changed(a).Equal(changed(b))
+}
+
+// open opens the file at the path, which must not have become a link or anything but a file since Open.
+func (t *Target) open() (*os.File, error) { return openRegular(t.Path) }
+
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|noFollow|nonBlock, 0)
+	if err != nil {
+		if isLink(err) {
+			err = notRegular(path)
+		}
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = notRegular(path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// hash reads the whole file by its descriptor, wherever its offset stands.
+func hash(f *os.File) (verify.ID, error) {
+	h := sha256.New()
+	n, err := io.CopyBuffer(struct{ io.Writer }{h}, io.NewSectionReader(f, 0, 1<<62), make([]byte, 256<<10))
+	if err != nil {
+		return verify.ID{}, err
+	}
+	return verify.ID{Size: n, SHA256: verify.Digest(h.Sum(nil))}, nil
+}
+
+// same reports that name still leads to the open file, not through a link.
+func same(f *os.File, name string) error {
+	mine, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Lstat(name)
+	if err == nil && os.SameFile(mine, there) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return &Error{Kind: ErrChanged, Path: name, Reason: "another program replaced or removed it at this moment", Fix: "find out who else writes there, then update again"}
+}
+
+func (t *Target) keptPath(d verify.Digest) string {
+	return filepath.Join(t.Home, keptPrefix+hex.EncodeToString(d[:]))
+}
