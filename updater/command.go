@@ -1,0 +1,210 @@
+package updater
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/theseus-go/theseus/release"
+)
+
+// Exit codes of Command, for scripts and service managers.
+const (
+	ExitOK          = 0   // current, or updated
+	ExitError       = 1   // anything that has no code of its own
+	ExitUsage       = 2   // unknown flag or argument
+	ExitNothing     = 3   // something newer, but nothing that this machine may install
+	ExitRefused     = 4   // refused by verification
+	ExitUnreachable = 5   // no source answered
+	ExitPermission  = 6   // this process may not replace the executable
+	ExitBusy        = 7   // another update is running
+	ExitUndone      = 8   // refused by its probe, or undone after a failed start
+	ExitFound       = 100 // --check found an update
+)
+
+func exitCode(err error) int {
+	for _, c := range []struct {
+		sentinel error
+		code     int
+	}{
+		{ErrUndone, ExitUndone}, {ErrRefused, ExitRefused}, {ErrUnreachable, ExitUnreachable}, {ErrPermission, ExitPermission},
+		{ErrBusy, ExitBusy}, {ErrNothing, ExitNothing},
+	} {
+		if errors.Is(err, c.sentinel) {
+			return c.code
+		}
+	}
+	if err != nil {
+		return ExitError
+	}
+	return ExitOK
+}
+
+const commandUsage = `usage: %[1]s self-update [--check] [--rollback] [--version V] [--explain] [--json]
+
+Installs the newest release of %[1]s for this machine. A running service takes
+the new version at its next SIGHUP or restart.
+
+  --check      only say whether there is an update (exit code 100 if there is)
+  --version V  install version V instead of the newest
+  --rollback   go back to the version before this one
+  --explain    say of each rule whether it let a release pass
+  --json       print one JSON object instead of text
+
+Exit codes: 0 current or updated, 1 error, 2 usage, 3 nothing that this machine
+may install, 4 refused by verification, 5 source unreachable, 6 no permission,
+7 another update is running, 8 the release failed and is not installed,
+100 --check found an update.
+`
+
+// Command is the command line: args are those after the program's own flags,
+// with or without the word self-update in front. It prints to standard output
+// and error, installs but never restarts anything and never exits the process:
+// give its result to os.Exit.
+func (u *Updater) Command(ctx context.Context, args []string) int {
+	c := command{u: u}
+	if len(args) > 0 && args[0] == "self-update" {
+		args = args[1:]
+	}
+	var version string
+	flags := flag.NewFlagSet("self-update", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.BoolVar(&c.check, "check", false, "")
+	flags.BoolVar(&c.rollback, "rollback", false, "")
+	flags.StringVar(&version, "version", "", "")
+	flags.BoolVar(&c.explain, "explain", false, "")
+	flags.BoolVar(&c.json, "json", false, "")
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(u.stdout, commandUsage, u.opts.App)
+		return ExitOK
+	case err != nil:
+		return c.usage(err.Error())
+	case flags.NArg() > 0:
+		return c.usage(fmt.Sprintf("unexpected argument %q", flags.Arg(0)))
+	case c.rollback && (c.check || version != ""):
+		return c.usage("--rollback goes to the version before this one; it takes neither --check nor --version")
+	}
+	req := request{manual: true}
+	if version != "" {
+		if req.want, err = release.ParseVersion(version); err != nil {
+			return c.usage(fmt.Sprintf("--version: %v", err))
+		}
+	}
+	return c.run(ctx, req)
+}
+
+// command is one call of Command.
+type command struct {
+	u                              *Updater
+	check, rollback, explain, json bool
+}
+
+// commandResult is what --json prints. Code is also the exit code.
+type commandResult struct {
+	App       string         `json:"app"`
+	Running   string         `json:"running"`
+	Offered   string         `json:"offered,omitzero"`
+	Installed string         `json:"installed,omitzero"`
+	Notes     string         `json:"notes,omitzero"`
+	Code      int            `json:"code"`
+	Error     string         `json:"error,omitzero"`
+	Explain   []release.Rule `json:"explain,omitzero"`
+}
+
+func (c *command) usage(why string) int {
+	fmt.Fprintf(c.u.stderr, "%s self-update: %s\n", c.u.opts.App, why)
+	fmt.Fprintf(c.u.stderr, "Try: %s self-update --help\n", c.u.opts.App)
+	return ExitUsage
+}
+
+func (c *command) run(ctx context.Context, req request) int {
+	u := c.u
+	var r Result
+	var err error
+	if leave, ok := u.enter(ctx); !ok {
+		err = &Error{Step: Checking, Err: ErrBusy}
+	} else {
+		show := newProgress(u)
+		switch {
+		case c.rollback:
+			r, err = u.rollback(claimed(ctx), false)
+		case c.check:
+			r, err = u.look(claimed(ctx), req)
+		default:
+			r, err = u.install(claimed(ctx), req)
+		}
+		show.stop()
+		leave()
+	}
+	code := exitCode(err)
+	if err == nil && c.check && r.Offered != "" {
+		code = ExitFound
+	}
+	if c.json {
+		out := commandResult{App: u.opts.App, Running: u.running.String(), Offered: r.Offered, Installed: r.Installed, Notes: r.Notes, Code: code}
+		if err != nil {
+			out.Error = err.Error()
+		}
+		if c.explain {
+			out.Explain = u.Status().Explain
+		}
+		enc := json.NewEncoder(u.stdout)
+		enc.SetEscapeHTML(false)
+		_ = enc.Encode(out)
+		return code
+	}
+	if c.explain {
+		c.printRules(u.Status().Explain)
+	}
+	if err != nil {
+		fmt.Fprintf(u.stderr, "%s: %s\n", u.opts.App, strings.TrimPrefix(err.Error(), "updater: "))
+		return code
+	}
+	c.print(r)
+	return code
+}
+
+func (c *command) print(r Result) {
+	app, out := c.u.opts.App, c.u.stdout
+	switch {
+	case c.rollback:
+		fmt.Fprintf(out, "%s is back at %s. %s will not be installed again unless you name it.\n", app, r.Installed, r.Replaced)
+	case r.Installed != "":
+		fmt.Fprintf(out, "%s %s is installed (was %s).\n", app, r.Installed, r.Replaced)
+	case r.Offered != "":
+		fmt.Fprintf(out, "%s %s is available (installed: %s).\n", app, r.Offered, r.Replaced)
+	default:
+		fmt.Fprintf(out, "%s %s is current.\n", app, r.Replaced)
+		return
+	}
+	if notes := strings.TrimSpace(r.Notes); notes != "" && !c.rollback {
+		fmt.Fprintf(out, "\n%s\n", notes)
+	}
+	if r.Installed != "" {
+		fmt.Fprintf(out, "A running service takes it at its next SIGHUP or restart.\n")
+	}
+}
+
+func (c *command) printRules(rules []release.Rule) {
+	for _, r := range rules {
+		verdict := "ok  "
+		if !r.Passed {
+			verdict = "STOP"
+		}
+		where := r.Rule
+		if r.Release != "" {
+			where = r.Release + " " + r.Rule
+		}
+		line := fmt.Sprintf("%s  %-24s %s", verdict, where, r.Input)
+		if r.Detail != "" {
+			line += " (" + r.Detail + ")"
+		}
+		fmt.Fprintln(c.u.stdout, line)
+	}
+}

@@ -1,0 +1,107 @@
+package updater
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// Event is something that an operator may want to count or be told of. Steps
+// of an update are events; so is the beginning and the end of a condition that
+// lasts, such as a source that serves a stale document. A condition is not
+// repeated at each poll.
+type Event struct {
+	Time    time.Time `json:"time"`
+	Kind    Kind      `json:"kind"`
+	Version string    `json:"version,omitzero"`
+	Text    string    `json:"text"`
+	// Ended: the condition that an earlier event of this kind began is over.
+	Ended bool `json:"ended,omitzero"`
+	// Err is the cause, if there is one.
+	Err error `json:"-"`
+}
+
+// Kind names an event.
+type Kind string
+
+const (
+	// Steps of an update.
+	Offered    Kind = "offered"     // a release was chosen
+	Downloaded Kind = "downloaded"  // its file is here and is the signed one
+	Installed  Kind = "installed"   // it is at the program's path, not yet proved
+	Proved     Kind = "proved"      // it runs healthily
+	Undone     Kind = "undone"      // it was put back to the version before it
+	RolledBack Kind = "rolled back" // a person went back to the version before it
+	Settled    Kind = "settled"     // an interrupted update was finished or undone
+
+	// Conditions.
+	Refused        Kind = "refused"         // verification refused what was served
+	Unreachable    Kind = "unreachable"     // no source answers
+	StaleSource    Kind = "stale source"    // a source lags behind what was seen already
+	RollbackSeen   Kind = "rollback"        // and has for so long that it looks like an attack
+	Expired        Kind = "expired"         // the channel document is past its date
+	ClockBehind    Kind = "clock behind"    // the wall clock stands before signed dates
+	StateCorrupt   Kind = "state corrupt"   // what was remembered is unreadable
+	CannotWrite    Kind = "cannot write"    // this process may not update its own file
+	MirrorFailed   Kind = "mirror failed"   // a source failed, another served
+	ProbeUndecided Kind = "probe undecided" // the probe of a release could not decide
+	UpdateFailed   Kind = "update failed"   // anything else that ended an update
+	TrustChanged   Kind = "trust changed"   // a new trust document was accepted
+)
+
+// level is how loudly a kind is logged; what is not listed is an information.
+var level = map[Kind]slog.Level{
+	Undone: slog.LevelWarn, Refused: slog.LevelWarn, RollbackSeen: slog.LevelWarn, Expired: slog.LevelWarn,
+	ClockBehind: slog.LevelWarn, StateCorrupt: slog.LevelWarn, CannotWrite: slog.LevelWarn,
+	Unreachable: slog.LevelWarn, UpdateFailed: slog.LevelError, ProbeUndecided: slog.LevelWarn,
+}
+
+func (u *Updater) emit(e Event) {
+	e.Time = u.now()
+	log := u.log.With("app", u.opts.App, "event", string(e.Kind))
+	if e.Version != "" {
+		log = log.With("version", e.Version)
+	}
+	if e.Err != nil {
+		log = log.With("err", e.Err)
+	}
+	if e.Ended {
+		log.Info(e.Text)
+	} else {
+		log.Log(context.Background(), level[e.Kind], e.Text)
+	}
+	if u.opts.OnEvent != nil {
+		u.emitting.Lock()
+		defer u.emitting.Unlock()
+		u.opts.OnEvent(e)
+	}
+}
+
+// begin sends an event unless the same condition, for the same reason, holds
+// already.
+func (u *Updater) begin(kind Kind, text string, err error) {
+	reason := text
+	if err != nil {
+		reason += ": " + err.Error()
+	}
+	u.mu.Lock()
+	same := u.conditions[kind] == reason
+	u.conditions[kind] = reason
+	u.mu.Unlock()
+	if !same {
+		u.emit(Event{Kind: kind, Text: text, Err: err})
+	}
+}
+
+// end sends an event if the condition held.
+func (u *Updater) end(kinds ...Kind) {
+	for _, kind := range kinds {
+		u.mu.Lock()
+		_, held := u.conditions[kind]
+		delete(u.conditions, kind)
+		u.mu.Unlock()
+		if held {
+			u.emit(Event{Kind: kind, Text: "over: " + string(kind), Ended: true})
+		}
+	}
+}

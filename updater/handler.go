@@ -1,0 +1,254 @@
+package updater
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+
+	"github.com/theseus-go/theseus/release"
+)
+
+// Limits of the admin endpoint.
+const (
+	maxAdminBody    = 4 << 10
+	maxTokenGuesses = 10 // per peer and minute; then 429
+)
+
+// Handler serves the admin endpoint:
+//
+//	GET  /update            the status as JSON; ?explain=1 adds every rule of the last check
+//	POST /update            start an update; body {} or {"version": "1.2.3"}
+//	POST /update/rollback   go back to the version before this one
+//
+// A POST answers 202 with the status at once and goes on by itself, because a
+// request that waits for its own process to drain would never end; the outcome
+// is in GET. While an update runs it answers 409 with the same status.
+//
+// It fails closed. Without Options.AdminToken it serves unix sockets and
+// loopback peers that name a loopback host; with it, whoever sends the token.
+// Requests from other web origins are refused. Nothing in a request can name a
+// URL, a path or a key.
+//
+// The caller's server needs timeouts; AdminServer has them.
+func (u *Updater) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/update", func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method {
+		case http.MethodGet, http.MethodHead:
+			u.reply(w, http.StatusOK, r.URL.Query().Get("explain") != "")
+		case http.MethodPost:
+			u.post(w, r, func(ctx context.Context, version string) error {
+				_, err := u.Update(ctx, version)
+				return err
+			})
+		default:
+			notAllowed(w, "GET, HEAD, POST")
+		}
+	})
+	mux.HandleFunc("/update/rollback", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			notAllowed(w, "POST")
+			return
+		}
+		u.post(w, r, func(ctx context.Context, version string) error {
+			if version != "" {
+				return errors.New("a rollback goes to the version before this one; it takes no version")
+			}
+			_, err := u.Rollback(ctx)
+			return err
+		})
+	})
+	return u.guard(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// AdminServer returns a server of Handler for ln with the timeouts that an
+// admin endpoint needs, or an error if ln can be reached from other machines
+// and there is no Options.AdminToken: an open door is not started.
+func (u *Updater) AdminServer(ln net.Listener) (*http.Server, error) {
+	if u.opts.AdminToken == "" && !local(ln.Addr()) {
+		return nil, fmt.Errorf("updater: the admin endpoint at %v can be reached from other machines: listen on a unix socket or on 127.0.0.1, or set Options.AdminToken", ln.Addr())
+	}
+	return &http.Server{
+		Handler:           u.Handler(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}, nil
+}
+
+// guard decides who may ask at all, and sets the headers that every answer has.
+func (u *Updater) guard(next http.Handler) http.Handler {
+	var guesses guesses
+	want := sha256.Sum256([]byte(u.opts.AdminToken))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		if u.opts.AdminToken == "" {
+			if why := stranger(r); why != "" {
+				refuse(w, http.StatusForbidden, why)
+				return
+			}
+			next.ServeHTTP(w, r)
+			return
+		}
+		peer, _, _ := net.SplitHostPort(r.RemoteAddr)
+		if guesses.spent(peer, u.now()) {
+			h.Set("Retry-After", "60")
+			refuse(w, http.StatusTooManyRequests, "too many wrong tokens; wait a minute")
+			return
+		}
+		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		got := sha256.Sum256([]byte(token)) // equal lengths for the comparison
+		if !ok || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			guesses.count(peer, u.now())
+			h.Set("WWW-Authenticate", "Bearer")
+			refuse(w, http.StatusUnauthorized, "this endpoint needs the header Authorization: Bearer TOKEN")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// stranger says why a request without a token is not served: its peer is not
+// on this machine, or it names a host that is not (a page whose name was made
+// to resolve to 127.0.0.1 sends its own name).
+func stranger(r *http.Request) string {
+	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if addr != nil && addr.Network() == "unix" {
+		return ""
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !peer.Addr().Unmap().IsLoopback() {
+		return "only unix sockets and loopback are served without Options.AdminToken"
+	}
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if ip, err := netip.ParseAddr(host); strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback() {
+		return ""
+	}
+	return "the request names a host that is not this machine's loopback"
+}
+
+func local(a net.Addr) bool {
+	if a.Network() == "unix" {
+		return true
+	}
+	ap, err := netip.ParseAddrPort(a.String())
+	return err == nil && ap.Addr().Unmap().IsLoopback()
+}
+
+// guesses counts wrong tokens per peer in the current minute.
+type guesses struct {
+	mu     sync.Mutex
+	minute time.Time
+	wrong  map[string]int
+}
+
+func (g *guesses) roll(now time.Time) {
+	if m := now.Truncate(time.Minute); g.wrong == nil || !m.Equal(g.minute) || len(g.wrong) > 1024 {
+		g.minute, g.wrong = m, map[string]int{}
+	}
+}
+
+func (g *guesses) spent(peer string, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.roll(now)
+	return g.wrong[peer] >= maxTokenGuesses
+}
+
+func (g *guesses) count(peer string, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.roll(now)
+	g.wrong[peer]++
+}
+
+// post parses a command and starts it.
+func (u *Updater) post(w http.ResponseWriter, r *http.Request, do func(context.Context, string) error) {
+	if mt, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mt != "application/json" {
+		refuse(w, http.StatusUnsupportedMediaType, "send Content-Type: application/json, with {} as the body")
+		return
+	}
+	var body struct {
+		Version string `json:"version,omitzero"`
+	}
+	err := jsonv2.UnmarshalRead(http.MaxBytesReader(w, r.Body, maxAdminBody), &body, jsonv2.RejectUnknownMembers(true))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		refuse(w, http.StatusRequestEntityTooLarge, "the body is larger than 4 KiB")
+		return
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, `the body must be {} or {"version": "1.2.3"}`)
+		return
+	}
+	if body.Version != "" {
+		if _, err := release.ParseVersion(body.Version); err != nil {
+			refuse(w, http.StatusBadRequest, "the version is not a semantic version such as 1.2.3")
+			return
+		}
+	}
+	if !u.start(r.Context(), body.Version, do) {
+		u.reply(w, http.StatusConflict, false)
+		return
+	}
+	u.reply(w, http.StatusAccepted, false)
+}
+
+// start runs do in the background unless an update runs already. It must not
+// end with the request: the update outlives it, and so does a handover that
+// the request's own server drains for.
+func (u *Updater) start(ctx context.Context, version string, do func(context.Context, string) error) bool {
+	if !u.claim() {
+		return false
+	}
+	u.set(func(s *Status) { s.State = Checking })
+	go func() {
+		_ = do(claimed(context.WithoutCancel(ctx)), version) // the outcome is in the status
+		u.set(func(s *Status) { s.State = Idle })
+		u.unclaim()
+	}()
+	return true
+}
+
+func (u *Updater) reply(w http.ResponseWriter, code int, explain bool) {
+	s := u.Status()
+	if !explain {
+		s.Explain = nil
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(s)
+}
+
+func refuse(w http.ResponseWriter, code int, why string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": why})
+}
+
+func notAllowed(w http.ResponseWriter, allow string) {
+	w.Header().Set("Allow", allow)
+	refuse(w, http.StatusMethodNotAllowed, "this path takes "+allow)
+}

@@ -1,0 +1,116 @@
+package updater
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/theseus-go/theseus/internal/swap"
+)
+
+// ProbeTimeout is how long the default probe waits for FILE --version.
+const ProbeTimeout = 10 * time.Second
+
+// probeOutput is how much of the output is looked at, in bytes; a version
+// stands in the first line of any sane program.
+const probeOutput = 64 << 10
+
+// version finds a semantic version that stands by itself: in "hello 1.2.0
+// (go1.26.8)" it is 1.2.0.
+var versionPattern = regexp.MustCompile(`(?:^|[^0-9A-Za-z.+-])v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)`)
+
+// probe runs FILE --version and compares. It is run before the swap, so that a
+// file that cannot start on this machine (wrong libc, wrong CPU, noexec) never
+// takes the place of one that can.
+func probe(ctx context.Context, sealed *os.File, version string) error {
+	said, err := sayVersion(ctx, func(ctx context.Context) *exec.Cmd { return swap.Command(ctx, sealed, "--version") })
+	if err != nil {
+		return err
+	}
+	if said != version {
+		return fmt.Errorf("the file says it is version %s, the release says %s", said, version)
+	}
+	return nil
+}
+
+// sayVersion runs a program that was asked for its version, and returns the
+// first semantic version in its output.
+func sayVersion(ctx context.Context, command func(context.Context) *exec.Cmd) (string, error) {
+	timed, cancel := context.WithTimeout(ctx, ProbeTimeout)
+	defer cancel()
+	out := &prefix{left: probeOutput}
+	cmd := command(timed)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.Env = probeEnvironment(os.Environ())
+	cmd.WaitDelay = time.Second // a grandchild that holds the pipe does not hold us
+	isolate(cmd)
+
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if timed.Err() != nil {
+		return "", fmt.Errorf("%w: --version did not end within %v", ErrInconclusive, ProbeTimeout)
+	}
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		if !exit.Exited() {
+			return "", fmt.Errorf("%w: --version was ended by a signal: %v", ErrInconclusive, exit)
+		}
+		return "", fmt.Errorf("--version failed: %v: %s", exit, firstLine(out.b.String()))
+	}
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		return "", fmt.Errorf("running --version: %w", err)
+	}
+	m := versionPattern.FindStringSubmatch(out.b.String())
+	if m == nil {
+		return "", fmt.Errorf("--version printed no semantic version: %s", firstLine(out.b.String()))
+	}
+	return m[1], nil
+}
+
+// probeEnvironment leaves out what tells a program that it was handed sockets
+// or must report to a service manager: a probe is neither.
+func probeEnvironment(env []string) []string {
+	var kept []string
+	for _, e := range env {
+		name, _, _ := strings.Cut(e, "=")
+		switch {
+		case strings.HasPrefix(name, "LISTEN_"), strings.HasPrefix(name, "WATCHDOG_"), strings.HasPrefix(name, "THESEUS_"),
+			strings.HasPrefix(name, "TABLEFLIP_"), name == "NOTIFY_SOCKET", name == "MAINPID":
+			continue
+		}
+		kept = append(kept, e)
+	}
+	return kept
+}
+
+// prefix keeps the first bytes of what is written to it.
+type prefix struct {
+	b    bytes.Buffer
+	left int
+}
+
+func (p *prefix) Write(b []byte) (int, error) {
+	n := min(len(b), p.left)
+	p.b.Write(b[:n])
+	p.left -= n
+	return len(b), nil
+}
+
+// firstLine quotes the beginning of what a program said, for an error.
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	if len(line) > 200 {
+		line = line[:200] + "…"
+	}
+	if line == "" {
+		return "it printed nothing"
+	}
+	return fmt.Sprintf("it printed %q", line)
+}

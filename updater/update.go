@@ -1,0 +1,333 @@
+package updater
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/internal/state"
+	"github.com/theseus-go/theseus/release"
+	"github.com/theseus-go/theseus/verify"
+)
+
+// keptVersions is how many proved earlier versions stay for a rollback.
+const keptVersions = 1
+
+// Update installs what the channel offers this machine, or version if it is
+// not "", and has it restarted. It returns when the new version has proved
+// itself (Result.Restarted: this process should end), when it is installed and
+// there is no Options.Restart, or when there is nothing to do. An error means
+// that this process serves on with the file that it had, unless it wraps
+// context.Canceled.
+//
+// A person asked: the ramp of a staged rollout does not hold Update back, and
+// neither does an earlier failure of a version that is named.
+func (u *Updater) Update(ctx context.Context, version string) (Result, error) {
+	req := request{manual: true}
+	if version != "" {
+		want, err := release.ParseVersion(version)
+		if err != nil {
+			return Result{}, fail(Planning, version, err)
+		}
+		req.want = want
+	}
+	leave, ok := u.enter(ctx)
+	if !ok {
+		return Result{}, fail(Checking, "", ErrBusy)
+	}
+	defer leave()
+	return u.update(ctx, req)
+}
+
+// update installs and restarts. The caller holds the claim.
+func (u *Updater) update(ctx context.Context, req request) (r Result, err error) {
+	defer func() { u.ended(r, err) }()
+	lock, release, err := u.acquire()
+	if err != nil {
+		return u.lookOnly(ctx, req, err)
+	}
+	defer release()
+	r, err = u.installLocked(ctx, lock, req)
+	if err != nil {
+		return r, err
+	}
+	if u.opts.Restart == nil || r.Installed == "" && !u.behind(lock) {
+		return r, nil
+	}
+	return u.restart(ctx, lock, r)
+}
+
+// install is update without the restart, for the command line.
+func (u *Updater) install(ctx context.Context, req request) (r Result, err error) {
+	defer func() { u.ended(r, err) }()
+	lock, release, err := u.acquire()
+	if err != nil {
+		return u.lookOnly(ctx, req, err)
+	}
+	defer release()
+	return u.installLocked(ctx, lock, req)
+}
+
+// lookOnly is what is left to a process that may not install: it says whether
+// there is something to install, and only then that it cannot.
+func (u *Updater) lookOnly(ctx context.Context, req request, why error) (Result, error) {
+	why = fail(Planning, "", why)
+	if !errors.Is(why, ErrPermission) {
+		return Result{}, why
+	}
+	v, err := u.check(ctx, req)
+	if err != nil || v.offer == nil {
+		return Result{}, err
+	}
+	u.begin(CannotWrite, "there is an update that this process may not install", why)
+	return v.result(), why
+}
+
+// ended puts the outcome into the status and ends what was shown as going on.
+func (u *Updater) ended(r Result, err error) {
+	version := r.Installed
+	if version == "" {
+		version = r.Offered
+	}
+	o := u.outcome(version, err)
+	u.set(func(s *Status) {
+		s.State, s.Downloaded, s.Size, s.Outcome = Idle, 0, 0, o
+		if r.Installed != "" && err == nil {
+			s.Installed, s.Offered = r.Installed, ""
+		}
+	})
+	switch {
+	case err == nil, errors.Is(err, ErrBusy), errors.Is(err, ErrNothing), errors.Is(err, ErrRefused),
+		errors.Is(err, ErrUnreachable), errors.Is(err, ErrUndone), errors.Is(err, context.Canceled), errors.Is(err, ErrPermission):
+		u.end(UpdateFailed) // these have kinds of their own
+	default:
+		u.begin(UpdateFailed, "the update ended early; nothing was changed", err)
+	}
+}
+
+// installLocked is check, plan, fetch, probe, swap.
+func (u *Updater) installLocked(ctx context.Context, lock *state.Lock, req request) (Result, error) {
+	if err := u.moved(); err != nil {
+		return Result{}, fail(Planning, "", err)
+	}
+	if err := u.settle(lock); err != nil {
+		return Result{}, err
+	}
+	v, err := u.check(ctx, req)
+	if err != nil {
+		return Result{}, err
+	}
+	r := v.result()
+	if v.offer == nil {
+		return r, nil
+	}
+	version := r.Offered
+	u.emit(Event{Kind: Offered, Version: version, Text: "a release is on offer"})
+
+	staged, err := u.download(ctx, v.offer)
+	if err != nil {
+		return r, fail(Downloading, version, err)
+	}
+	defer u.discard(staged)
+	u.emit(Event{Kind: Downloaded, Version: version, Text: "downloaded and verified"})
+
+	u.set(func(s *Status) { s.State = Probing })
+	if err := u.probed(ctx, lock, staged, version); err != nil {
+		return r, fail(Probing, version, err)
+	}
+	u.set(func(s *Status) { s.State = Swapping })
+	if err := u.swap(lock, v, staged); err != nil {
+		return r, fail(Swapping, version, err)
+	}
+	r.Installed = version
+	u.end(CannotWrite)
+	u.emit(Event{Kind: Installed, Version: version, Text: "installed; it has to prove itself"})
+	return r, nil
+}
+
+// download brings the installed form of the offered file into the state
+// folder: private, whole, sealed, and with the signed hash. What was loaded of
+// a file that is still on offer is kept for the next attempt.
+func (u *Updater) download(ctx context.Context, offer *release.Offer) (sealed *os.File, err error) {
+	file := offer.Artifact.File
+	d, err := full(offer.Artifact)
+	if err != nil {
+		return nil, err
+	}
+	need := d.Stored.Size
+	if d.Encoding != "" {
+		need += file.Size
+	}
+	if err := u.target.Prepare(need); err != nil {
+		return nil, err
+	}
+	if err := u.sweep(d.Stored.SHA256); err != nil {
+		return nil, err
+	}
+	f, err := u.target.Resume(d.Stored.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	u.set(func(s *Status) { s.State, s.Size, s.Downloaded = Downloading, d.Stored.Size, 0 })
+	res, err := u.fetch.File(ctx, d.Path(), d.Stored, f, func(done, _ int64) {
+		u.set(func(s *Status) { s.Downloaded = done })
+	})
+	u.set(func(s *Status) { s.Sources = append(s.Sources, res.Failed...) })
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if d.Encoding == "" {
+		return u.target.Seal(f)
+	}
+	defer u.discard(f)
+	out, err := u.target.Create(file.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	if err := fetch.Unpack(ctx, out, f, file); err != nil {
+		u.discard(out)
+		return nil, err
+	}
+	return u.target.Seal(out)
+}
+
+// discard removes a staged file that is not needed any longer. What Replace
+// renamed is not under its staged name any more.
+func (u *Updater) discard(f *os.File) {
+	_ = f.Close()
+	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		u.log.Warn("removing a staged file", "err", err)
+	}
+}
+
+// sweep removes what no record and no download at work names.
+func (u *Updater) sweep(keep ...verify.Digest) error {
+	seen, err := u.recall()
+	if err != nil {
+		return err
+	}
+	return u.target.Sweep(append(seen.state.Keep(), keep...)...)
+}
+
+// full is the download of the whole file that this client understands; the
+// smaller one where there are several.
+func full(a *release.Artifact) (release.Download, error) {
+	var best release.Download
+	for _, d := range a.Downloads {
+		if d.From == nil && (best.Stored.Size == 0 || d.Stored.Size < best.Stored.Size) {
+			best = d
+		}
+	}
+	if best.Stored.Size == 0 {
+		return best, fmt.Errorf("no download of this file is in an encoding that this program knows: %w", ErrNothing)
+	}
+	return best, nil
+}
+
+// probed runs the probe and remembers a file that failed it.
+func (u *Updater) probed(ctx context.Context, lock *state.Lock, sealed *os.File, version string) error {
+	var err error
+	if u.opts.Probe != nil {
+		err = u.opts.Probe(ctx, sealed.Name(), version)
+	} else {
+		err = probe(ctx, sealed, version)
+	}
+	switch {
+	case err == nil:
+		u.end(ProbeUndecided)
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, ErrInconclusive):
+		u.begin(ProbeUndecided, "the probe could not decide; it is tried again later", err)
+		return &classified{fmt.Errorf("the release is not installed, and tried again later: %w", err), ErrUndone}
+	}
+	if saveErr := u.change(lock, func(st *state.State) { u.blame(st, version, "refused by its probe: "+err.Error(), false) }); saveErr != nil {
+		err = errors.Join(err, saveErr)
+	}
+	u.emit(Event{Kind: Undone, Version: version, Text: "refused by its probe, not installed", Err: err})
+	return &classified{fmt.Errorf("the release is not installed, and will not be tried again unless it is named: %w", err), ErrUndone}
+}
+
+// swap journals, replaces the file and records what is installed now.
+func (u *Updater) swap(lock *state.Lock, v *view, sealed *os.File) error {
+	seen, err := u.recall()
+	if err != nil {
+		return err
+	}
+	st := seen.state
+	old, err := u.fileAt(st, v.installed.String())
+	if err != nil {
+		return err
+	}
+	new := state.File{Version: v.offer.Entry.Version.String(), ID: v.offer.Artifact.File}
+	st.Journal = &state.Journal{Step: state.Swap, From: old, To: new, Started: u.now().UTC()}
+	if err := lock.Save(st); err != nil {
+		return fmt.Errorf("writing the journal: %w", err)
+	}
+	if err := u.target.Replace(sealed, new.ID); err != nil {
+		return errors.Join(err, u.settle(lock))
+	}
+	st.Swapped(*st.Journal)
+	st.Trim(keptVersions)
+	delete(st.Failed, new.Version) // it was named, so it gets another chance
+	if err := lock.Save(st); err != nil {
+		// The journal says what happened; the next start writes it down.
+		u.log.Warn("recording the installed version; the journal will be settled later", "err", err)
+	} else if err := u.target.Sweep(st.Keep()...); err != nil {
+		u.log.Warn("sweeping the state folder", "err", err)
+	}
+	u.set(func(s *Status) { s.Installed, s.Proved = new.Version, false; s.Failed = failures(st) })
+	return nil
+}
+
+// restart hands over to the installed file and settles what became of it.
+func (u *Updater) restart(ctx context.Context, lock *state.Lock, r Result) (Result, error) {
+	version := r.Installed
+	if version == "" {
+		version = r.Replaced // installed earlier, by another process
+	}
+	u.set(func(s *Status) { s.State = Restarting })
+	err := u.opts.Restart(ctx)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return r, nil // installed; Run answers ErrRestart
+	}
+	if err != nil {
+		return r, fail(Restarting, version, &classified{errors.Join(err, u.undo(lock, err)), ErrUndone})
+	}
+	u.proveLocked(lock)
+	r.Restarted = true
+	return r, nil
+}
+
+// behind reports that the file at the path is one that an updater installed
+// and that this process does not run.
+func (u *Updater) behind(lock *state.Lock) bool {
+	seen, err := u.recall()
+	if err != nil || seen.state.Installed == nil {
+		return false
+	}
+	info, err := os.Stat(u.target.Path)
+	if err != nil || os.SameFile(info, u.own) {
+		return false
+	}
+	id, err := u.target.Identify()
+	return err == nil && id == seen.state.Installed.ID && seen.state.Installed.Version != u.running.String()
+}
+
+// change is load, change, save under the lock.
+func (u *Updater) change(lock *state.Lock, change func(*state.State)) error {
+	seen, err := u.recall()
+	if err != nil {
+		return err
+	}
+	change(seen.state)
+	if err := lock.Save(seen.state); err != nil {
+		return fmt.Errorf("remembering: %w", err)
+	}
+	u.set(func(s *Status) { s.Failed = failures(seen.state) })
+	return nil
+}
