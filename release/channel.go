@@ -2,6 +2,7 @@ package release
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -47,8 +48,8 @@ type Yank struct {
 
 const (
 	maxEntries      = 1000
-	maxManifestSize = 1 << 20
-	maxTrust        = 1 << 20
+	maxManifestSize = 1 << 20 // the cap of verify for the text of a manifest
+	maxTrust        = math.MaxInt32
 )
 
 // The wire forms are apart from the types above because they are the format, and because semver's own UnmarshalText takes
@@ -88,23 +89,24 @@ type (
 // that the client wants. The errors are those of verify.Open, ErrMalformed, ErrAmbiguous, ErrApp and ErrChannel. What it
 // returns may still be old (Follows) or expired (Fresh).
 func OpenChannel(file []byte, keys verify.Keys, app, channel string) (*Channel, error) {
+	fail := func(err error) (*Channel, error) { return nil, fmt.Errorf("channel %s: %w", channel, err) }
 	d, err := verify.Open(file, verify.TypeChannel, keys)
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	var body channelBody
 	if err := d.Decode(&body); err != nil {
-		return nil, err
+		return fail(err)
 	}
 	c, err := body.channel()
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	if c.App != app {
-		return nil, fmt.Errorf("%w: it is of %q, and this is %q: wrong URL, or one key is used for two programs", ErrApp, c.App, app)
+		return fail(fmt.Errorf("%w: it is of %q, and this is %q: wrong URL, or one key is used for two programs", ErrApp, c.App, app))
 	}
 	if c.Name != channel {
-		return nil, fmt.Errorf("%w: it is of %q, and %q was asked for", ErrChannel, c.Name, channel)
+		return fail(fmt.Errorf("%w: it is of channel %q: wrong file at this URL, or someone serves one channel as another", ErrChannel, c.Name))
 	}
 	c.ID, c.Signers, c.Threshold = d.ID(), d.Signers, keys.Threshold()
 	return c, nil

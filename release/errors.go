@@ -3,18 +3,22 @@ package release
 import (
 	"errors"
 	"fmt"
+
+	"github.com/theseus-go/theseus/verify"
 )
 
 // Errors to be found with errors.Is. The text around them says what was read, what was expected and what it may mean.
+// Three of them are those of package verify, so that a caller has one name for one condition.
 var (
 	// ErrMalformed: the signed text is not a document of this format. Nothing of it is used.
-	ErrMalformed = errors.New("malformed document")
+	ErrMalformed = verify.ErrMalformed
 	// ErrApp: a genuine document, but of another program.
-	ErrApp = errors.New("document of another app")
+	ErrApp = verify.ErrApp
+	// ErrVersion: a genuine manifest, but of another version than the channel says.
+	ErrVersion = verify.ErrVersion
+
 	// ErrChannel: a genuine document, but of another channel.
 	ErrChannel = errors.New("document of another channel")
-	// ErrVersion: a genuine manifest, but of another version than the channel says.
-	ErrVersion = errors.New("manifest of another version")
 	// ErrID: the bytes are not those that the channel names.
 	ErrID = errors.New("not the bytes that the channel names")
 	// ErrAmbiguous: two entries claim the same version, platform or download; choosing the first one would be guessing.

@@ -88,31 +88,32 @@ type (
 // OpenManifest checks that the text of a manifest is the one that the channel's entry names, then its signatures, parses it
 // strictly and compares app and version. The errors are those of verify.Open, ErrID, ErrMalformed, ErrAmbiguous, ErrApp and ErrVersion.
 func OpenManifest(file []byte, keys verify.Keys, app string, e Entry) (*Manifest, error) {
+	fail := func(err error) (*Manifest, error) { return nil, fmt.Errorf("manifest of %s: %w", e.Version, err) }
 	text, _, err := verify.Split(file)
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	if id := verify.IDOf(text); id != e.Manifest {
-		return nil, fmt.Errorf("manifest of %s: %w: %d bytes with SHA-256 %s, and it names %d bytes with %s: another release's manifest, or a changed one",
-			e.Version, ErrID, id.Size, id.SHA256, e.Manifest.Size, e.Manifest.SHA256)
+		return fail(fmt.Errorf("%w: %d bytes with SHA-256 %s, and it names %d bytes with %s: another release's manifest, or a changed one",
+			ErrID, id.Size, id.SHA256, e.Manifest.Size, e.Manifest.SHA256))
 	}
 	d, err := verify.Open(file, verify.TypeManifest, keys)
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	var body manifestBody
 	if err := d.Decode(&body); err != nil {
-		return nil, err
+		return fail(err)
 	}
 	m, err := body.manifest()
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	if m.App != app {
-		return nil, fmt.Errorf("%w: it is of %q, and this is %q: one key is used for two programs", ErrApp, m.App, app)
+		return fail(fmt.Errorf("%w: it is of %q, and this is %q: one key is used for two programs", ErrApp, m.App, app))
 	}
 	if m.Version.String() != e.Version.String() {
-		return nil, fmt.Errorf("%w: it is of %s, and the channel calls it %s: an old release with a new label", ErrVersion, m.Version, e.Version)
+		return fail(fmt.Errorf("%w: it says %s: an old release with a new label", ErrVersion, m.Version))
 	}
 	m.ID = d.ID()
 	return m, nil

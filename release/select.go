@@ -201,13 +201,14 @@ func deref(e *Entry) []Entry {
 func (s *selection) judge(e Entry, back bool) (*Offer, error) {
 	critical := s.urgent || e.Critical != nil && s.Installed.LessThan(e.Critical)
 	var failed []string
+	withdrawn := e.Yanked != nil && s.Want == nil // who does not have it misses nothing
 	try := func(rule, input string, passed bool, detail string) {
 		s.rule(e, rule, input, passed, detail)
 		if passed {
 			return
 		}
 		failed = append(failed, rule)
-		if s.nothing == nil {
+		if s.nothing == nil && !withdrawn {
 			s.nothing = &Nothing{rule, e.Version, detail}
 		}
 	}

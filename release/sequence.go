@@ -15,7 +15,7 @@ type Seen struct {
 	Sequence  int64
 	ID        verify.ID
 	Signers   []verify.Digest // fingerprints of the keys that were counted for it
-	Threshold int             // how many of them were needed; 0 counts as 1
+	Threshold int             // how many of them were needed
 }
 
 // Seen is what to remember of an accepted channel document.
@@ -41,19 +41,8 @@ func (c *Channel) Follows(seen Seen) error {
 	return nil
 }
 
-// Forgotten reports whether what was seen no longer binds a client that now trusts the keys for channels: fewer of the keys
-// that were counted for it are trusted than were needed. That is how a publisher recovers from a stolen key that signed the
-// highest sequence: replace the key in the trust document, and clients accept sequence 1 again. Adding a key, or changing
-// those of another role, forgets nothing. The kept channel and the time floor go with the sequence.
-func (s Seen) Forgotten(keys verify.Keys) bool {
-	still := 0
-	for _, k := range keys.All() {
-		for _, f := range s.Signers {
-			if k.Fingerprint() == f {
-				still++
-				break
-			}
-		}
-	}
-	return s.Sequence > 0 && still < max(s.Threshold, 1)
-}
+// Forgotten reports whether what was seen no longer binds a client that now trusts these keys for channels, because those
+// that vouched for it were replaced: verify.ResetDue says when. That is how a publisher recovers from a stolen key that
+// signed the highest sequence there is: take the key out of the trust document, and clients accept sequence 1 again. The
+// kept channel and the time floor go with the sequence.
+func (s Seen) Forgotten(keys verify.Keys) bool { return verify.ResetDue(s.Signers, s.Threshold, keys) }

@@ -7,19 +7,19 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"testing"
+	"time"
 
 	"aead.dev/minisign"
 	"github.com/theseus-go/theseus/verify"
 	"golang.org/x/crypto/blake2b"
 )
 
-// Key is a real minisign key pair, made from a name: the same name gives the same key in every run.
+// Key is a real minisign key pair, made from a name: the same name gives the same key in every run, and the same text the
+// same signature. It is a verify.Signer.
 type Key struct {
-	private minisign.PrivateKey
-	public  verify.Key
-	file    []byte
+	verify.Signer
+	file []byte
 }
 
 // NewKey makes the key with this name.
@@ -33,7 +33,7 @@ func NewKey(tb testing.TB, name string) *Key {
 func NewKeyWithID(tb testing.TB, name string, id uint64) *Key {
 	tb.Helper()
 	// The unencrypted form of the secret key (https://jedisct1.github.io/minisign/): algorithm, no key derivation, checksum
-	// algorithm, unused salt and limits, key id, key, checksum. The library takes a key that it has not made itself in no other way.
+	// algorithm, unused salt and limits, key id, key, checksum. There is no other way to a key that is the same every time.
 	ed := seed(name)
 	pair := append(binary.LittleEndian.AppendUint64(nil, id), ed...)
 	sum := blake2b.Sum256(append([]byte("Ed"), pair...))
@@ -41,39 +41,33 @@ func NewKeyWithID(tb testing.TB, name string, id uint64) *Key {
 	secret = append(append(secret, pair...), sum[:]...)
 
 	k := &Key{file: fmt.Appendf(nil, "untrusted comment: minisign secret key %016X\n%s\n", id, base64.StdEncoding.EncodeToString(secret))}
-	if err := k.private.UnmarshalText(bytes.TrimSpace(k.file)); err != nil {
+	private, err := verify.ParsePrivateKey(string(k.file))
+	if err != nil {
 		tb.Fatal(err)
 	}
-	public := append(binary.LittleEndian.AppendUint64([]byte("Ed"), id), ed.Public().(ed25519.PublicKey)...)
-	var err error
-	if k.public, err = verify.ParseKey(base64.StdEncoding.EncodeToString(public)); err != nil {
-		tb.Fatal(err)
-	}
+	k.Signer = private.Signer(signed)
 	return k
 }
+
+// signed is when every signature was made, for its trusted comment.
+var signed = time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 
 func seed(name string) ed25519.PrivateKey {
 	s := sha256.Sum256([]byte("theseus test key: " + name))
 	return ed25519.NewKeyFromSeed(s[:])
 }
 
-// Key is the public key.
-func (k *Key) Key() verify.Key { return k.public }
-
 // String is the public key as one line of base64: what a program is built with.
-func (k *Key) String() string { return k.public.String() }
+func (k *Key) String() string { return k.Key().String() }
 
 // File is the secret key as an unencrypted minisign key file.
 func (k *Key) File() []byte { return bytes.Clone(k.file) }
 
-// Sign makes one block of four lines. The comments are fixed, so that documents are the same in every run.
-func (k *Key) Sign(text []byte) ([]byte, error) {
-	r := minisign.NewReader(bytes.NewReader(text))
-	if _, err := io.Copy(io.Discard, r); err != nil {
-		return nil, err
-	}
-	return r.SignWithComments(k.private, "timestamp:1795251600", "signature from minisign secret key "+k.public.ID()), nil
-}
-
 // SignLegacy makes a block with the algorithm that signs the text without hashing it first, which nobody accepts.
-func (k *Key) SignLegacy(text []byte) []byte { return minisign.Sign(k.private, text) }
+func (k *Key) SignLegacy(text []byte) []byte {
+	var private minisign.PrivateKey
+	if err := private.UnmarshalText(bytes.TrimSpace(k.file)); err != nil {
+		panic(err) // cannot fail: ParsePrivateKey has taken it
+	}
+	return minisign.Sign(private, text)
+}

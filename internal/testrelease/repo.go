@@ -222,6 +222,44 @@ func (r *Repo) SignChannel(c *release.Channel, keys ...*Key) []byte {
 	return b
 }
 
+// Role is a role of a trust document.
+func Role(threshold int, keys ...*Key) verify.Role {
+	role := verify.Role{Threshold: threshold}
+	for _, k := range keys {
+		role.Keys = append(role.Keys, verify.NamedKey{Key: k.Key()})
+	}
+	return role
+}
+
+// Trust signs a trust document, stores it as trust/N and returns it. What is missing in the draft is filled in: app, dates,
+// and for a role without keys those that the repository signs with (the release keys for the trust role), with threshold 1.
+func (r *Repo) Trust(d verify.TrustDraft, keys ...*Key) []byte {
+	r.tb.Helper()
+	if d.App == "" {
+		d.App = r.App
+	}
+	if d.Issued.IsZero() {
+		d.Issued = verify.Time{Time: r.Now}
+	}
+	if d.Expires.IsZero() {
+		d.Expires = verify.Time{Time: r.Now.Add(r.Expires)}
+	}
+	for _, role := range []struct {
+		is   *verify.Role
+		keys []*Key
+	}{{&d.Trust, r.ReleaseKeys}, {&d.Release, r.ReleaseKeys}, {&d.Channel, r.ChannelKeys}} {
+		if role.is.Keys == nil {
+			*role.is = Role(1, role.keys...)
+		}
+	}
+	b, err := d.Sign(signers(keys)...)
+	if err != nil {
+		r.tb.Fatalf("signing trust document %d: %v", d.Version, err)
+	}
+	r.Put(release.TrustPath(d.Version), b)
+	return b
+}
+
 // SignText signs any text without a look at it: for documents that the publisher's tool would not sign.
 func (r *Repo) SignText(text string, keys ...*Key) []byte {
 	r.tb.Helper()
