@@ -1,0 +1,310 @@
+package delta
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+	"sort"
+)
+
+// An addressMap says where what was at an old address is now: a list of
+// starts, each with the shift of what follows up to the next.
+//
+// Most of it costs nothing, because every op that copies addressed bytes says
+// where they went. Runs override it where an op cannot say or says the wrong
+// thing: memory without bytes in the file, and names that other code took over.
+type addressMap struct {
+	start []uint64
+	shift []uint64
+
+	// index[i] is the segment in force at lo + i<<grain.
+	lo    uint64
+	grain int
+	index []int32
+}
+
+// A run overrides the map from one old address to before another.
+type run struct {
+	from, to uint64
+	shift    uint64
+}
+
+func (m *addressMap) add(start, shift uint64) {
+	if n := len(m.start); n > 0 {
+		if m.start[n-1] == start {
+			m.shift[n-1] = shift
+			return
+		}
+		if m.shift[n-1] == shift {
+			return
+		}
+	}
+	m.start = append(m.start, start)
+	m.shift = append(m.shift, shift)
+}
+
+// seal makes the map ready for lookups between lo and hi.
+func (m *addressMap) seal(lo, hi uint64) {
+	const maxIndex = 1 << 16
+	m.lo = lo
+	m.grain = max(bits.Len64((hi-lo)/maxIndex), 4)
+	m.index = make([]int32, (hi-lo)>>m.grain+2)
+	at := 0
+	for i := range m.index {
+		addr := lo + uint64(i)<<m.grain
+		for at < len(m.start) && m.start[at] <= addr {
+			at++
+		}
+		m.index[i] = int32(at - 1)
+	}
+}
+
+// at returns the shift of an address between the bounds given to seal.
+func (m *addressMap) at(addr uint64) uint64 {
+	i := (addr - m.lo) >> m.grain
+	a, b := int(m.index[i]), int(m.index[i+1])
+	for a < b {
+		mid := (a + b + 1) / 2
+		if m.start[mid] <= addr {
+			a = mid
+		} else {
+			b = mid - 1
+		}
+	}
+	if a < 0 {
+		return 0
+	}
+	return m.shift[a]
+}
+
+// mapOfOps returns the map that the ops imply. Where several ops copy the same
+// address, the one that begins first holds, and of those the longest.
+func mapOfOps(old, new *layout, ops []op) *addressMap {
+	type span struct{ from, to, shift uint64 }
+	spans := make([]span, 0, len(ops))
+	for _, o := range ops {
+		from, ok := old.address(o.old)
+		to, ok2 := new.address(o.new)
+		if ok && ok2 {
+			spans = append(spans, span{from, from + uint64(o.n), to - from})
+		}
+	}
+	slices.SortStableFunc(spans, func(a, b span) int {
+		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(b.to, a.to))
+	})
+	m := &addressMap{}
+	end := uint64(0)
+	for _, s := range spans {
+		if from := max(s.from, end); from < s.to {
+			m.add(from, s.shift)
+			end = s.to
+		}
+	}
+	return m
+}
+
+// with returns the map overridden by runs, which are sorted and disjoint.
+func (m *addressMap) with(runs []run) *addressMap {
+	out := &addressMap{}
+	i := 0
+	for _, r := range runs {
+		for ; i < len(m.start) && m.start[i] < r.from; i++ {
+			out.add(m.start[i], m.shift[i])
+		}
+		out.add(r.from, r.shift)
+		for i < len(m.start) && m.start[i] < r.to {
+			i++
+		}
+		after := uint64(0)
+		if i > 0 {
+			after = m.shift[i-1]
+		}
+		out.add(r.to, after)
+	}
+	for ; i < len(m.start); i++ {
+		out.add(m.start[i], m.shift[i])
+	}
+	return out
+}
+
+// runCoder holds the models of the list of runs.
+type runCoder struct {
+	count  number
+	gap, n number
+	shift  [2]signed
+	again  model // the shift of the run before the last one
+}
+
+// runs codes the list; hi bounds what a decoder accepts.
+func (c *coder) runs(runs []run, newSize int64) ([]run, error) {
+	var m runCoder
+	count := c.number(&m.count, uint64(len(runs)))
+	if count > maxOps(newSize) {
+		return nil, damaged("%d runs for %d bytes", count, newSize)
+	}
+	if !c.encoding {
+		runs = nil
+	}
+	var prev, before run
+	for i := range int(count) {
+		var r run
+		if c.encoding {
+			r = runs[i]
+		}
+		gap := c.number(&m.gap, r.from-prev.to)
+		n := c.number(&m.n, r.to-r.from)
+		if gap > 1<<48 || n == 0 || n > 1<<48 {
+			return nil, damaged("run %d lies outside", i)
+		}
+		r.from = prev.to + gap
+		r.to = r.from + n
+		if i > 1 && c.bit(&m.again, bit(r.shift == before.shift)) != 0 {
+			r.shift = before.shift
+		} else {
+			r.shift = prev.shift + uint64(c.signed(&m.shift[min(gap, 1)], int64(r.shift-prev.shift)))
+		}
+		if r.to > 1<<52 {
+			return nil, damaged("run %d lies outside", i)
+		}
+		if !c.encoding {
+			if err := c.err(); err != nil {
+				return nil, err
+			}
+			runs = append(runs, r)
+		}
+		before, prev = prev, r
+	}
+	return runs, nil
+}
+
+// A vote is one reference in the new file: what it refers to was at target and
+// has moved by shift.
+type vote struct{ target, shift uint64 }
+
+// Costs of the search for runs, in bytes: of one more run, and of one
+// reference predicted wrongly.
+const (
+	runCost  = 3.0
+	missCost = 1.3
+)
+
+// findRuns returns the runs that make the votes cheapest to explain, on top of
+// what m says: the shortest path through the targets, where staying with a
+// shift is free and changing it costs a run (Viterbi).
+func findRuns(m *addressMap, votes []vote, hi uint64) []run {
+	slices.SortFunc(votes, func(a, b vote) int {
+		return cmp.Or(cmp.Compare(a.target, b.target), cmp.Compare(a.shift, b.shift))
+	})
+	type step struct { // the path, linked from its end
+		prev  *step
+		at    uint64
+		shift uint64
+		own   bool // false: what m says
+	}
+	type state struct {
+		shift uint64
+		own   bool
+		cost  float64
+		path  *step
+	}
+	less := func(a, b *state) bool {
+		if a.cost != b.cost {
+			return a.cost < b.cost
+		}
+		if a.own != b.own {
+			return !a.own
+		}
+		return a.shift < b.shift
+	}
+	active := []state{{}}
+	var next []state
+	type count struct {
+		shift uint64
+		n     int
+	}
+	var counts []count
+	for i := 0; i < len(votes); {
+		target := votes[i].target
+		counts = counts[:0]
+		total := 0
+		for ; i < len(votes) && votes[i].target == target; i++ {
+			if k := len(counts); k > 0 && counts[k-1].shift == votes[i].shift {
+				counts[k-1].n++
+			} else {
+				counts = append(counts, count{votes[i].shift, 1})
+			}
+			total++
+		}
+		best := active[0]
+		for j := range active {
+			if less(&active[j], &best) {
+				best = active[j]
+			}
+		}
+		said := m.at(target)
+		cost := func(own bool, shift uint64) float64 {
+			if !own {
+				shift = said
+			}
+			for _, c := range counts {
+				if c.shift == shift {
+					return missCost * float64(total-c.n)
+				}
+			}
+			return missCost * float64(total)
+		}
+		next = next[:0]
+		for _, s := range active {
+			if s.cost < best.cost+runCost {
+				s.cost += cost(s.own, s.shift)
+				next = append(next, s)
+			}
+		}
+		try := func(own bool, shift uint64) {
+			s := state{shift, own, best.cost + runCost + cost(own, shift), nil}
+			for j := range next {
+				if next[j].own == own && next[j].shift == shift {
+					if next[j].cost > s.cost {
+						s.path = &step{best.path, target, shift, own}
+						next[j] = s
+					}
+					return
+				}
+			}
+			s.path = &step{best.path, target, shift, own}
+			next = append(next, s)
+		}
+		for _, c := range counts {
+			if c.shift != said || total > 1 {
+				try(true, c.shift)
+			}
+		}
+		try(false, 0)
+		active, next = next, active
+	}
+	best := active[0]
+	for j := range active {
+		if less(&active[j], &best) {
+			best = active[j]
+		}
+	}
+	var runs []run
+	to := hi
+	for p := best.path; p != nil; p = p.prev {
+		if p.own && p.at < to {
+			runs = append(runs, run{p.at, to, p.shift})
+		}
+		to = p.at
+	}
+	slices.Reverse(runs)
+	return runs
+}
+
+// names of addresses by binary search, for masking.
+func functionAt(fns []function, addr uint64) *function {
+	i := sort.Search(len(fns), func(i int) bool { return fns[i].addr > addr }) - 1
+	if i < 0 || addr >= fns[i].end {
+		return nil
+	}
+	return &fns[i]
+}

@@ -1,0 +1,204 @@
+package delta
+
+// Code for amd64. References are relative 4-byte operands: of CALL, JMP and
+// Jcc, and of memory operands relative to the instruction pointer. To find
+// exactly those, instructions are measured one after the other, beginning anew
+// at each function. (Intel SDM volume 2, chapter 2 and appendix A.)
+
+// An operand says what follows an opcode.
+type operand uint8
+
+const (
+	hasModRM operand = 1 << iota // a ModRM byte with its SIB and displacement
+	imm8                         // 1 byte
+	imm16                        // 2 bytes
+	immZ                         // 4 bytes, or 2 with an operand-size prefix
+	relative                     // 4 bytes relative to the next instruction
+	special                      // see measure
+)
+
+// oneByte and twoByte describe the opcode maps; what is not listed has no
+// operand bytes.
+var oneByte, twoByte = opcodes()
+
+func opcodes() (one, two [256]operand) {
+	set := func(m *[256]operand, o operand, ranges ...int) {
+		for i := 0; i < len(ranges); i += 2 {
+			for c := ranges[i]; c <= ranges[i+1]; c++ {
+				m[c] = o
+			}
+		}
+	}
+	for c := 0; c < 0x40; c += 8 { // ADD OR ADC SBB AND SUB XOR CMP
+		set(&one, hasModRM, c, c+3)
+		one[c+4], one[c+5] = imm8, immZ
+	}
+	set(&one, hasModRM, 0x63, 0x63, 0x84, 0x8f, 0xd0, 0xd3, 0xd8, 0xdf, 0xfe, 0xff)
+	set(&one, immZ, 0x68, 0x68, 0xa9, 0xa9)
+	set(&one, hasModRM|immZ, 0x69, 0x69, 0x81, 0x81, 0xc7, 0xc7)
+	set(&one, hasModRM|imm8, 0x6b, 0x6b, 0x80, 0x80, 0x82, 0x83, 0xc0, 0xc1, 0xc6, 0xc6)
+	set(&one, imm8, 0x6a, 0x6a, 0x70, 0x7f, 0xa8, 0xa8, 0xb0, 0xb7, 0xcd, 0xcd, 0xe0, 0xe7, 0xeb, 0xeb)
+	set(&one, imm16, 0xc2, 0xc2, 0xca, 0xca)
+	set(&one, imm16|imm8, 0xc8, 0xc8)
+	set(&one, relative, 0xe8, 0xe9)
+	set(&one, special, 0xa0, 0xa3, 0xb8, 0xbf, 0xf6, 0xf7)
+
+	set(&two, hasModRM, 0x00, 0xff)
+	set(&two, 0, 0x05, 0x0b, 0x0e, 0x0e, 0x30, 0x37, 0x77, 0x77, 0xa0, 0xa2, 0xa8, 0xaa, 0xc8, 0xcf)
+	set(&two, relative, 0x80, 0x8f)
+	set(&two, hasModRM|imm8, 0x70, 0x73, 0xa4, 0xa4, 0xac, 0xac, 0xba, 0xba, 0xc2, 0xc2, 0xc4, 0xc6)
+	return one, two
+}
+
+// maxInstruction is what the processor allows; measure may look further.
+const maxInstruction = 15
+
+// measure returns the length of the instruction at the start of b, and where in
+// it a relative 4-byte operand lies (0: none) and how many bytes follow that.
+// Bytes that are no instruction have some length too. b has at least 32 bytes.
+func measure(b []byte) (n, rel, tail int) {
+	wide, small := false, false // REX.W, operand-size prefix
+	i := 0
+prefixes:
+	for ; i < maxInstruction; i++ {
+		switch b[i] {
+		case 0x66:
+			small = true
+		case 0x67, 0xf2, 0xf3, 0xf0, 0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65:
+		default:
+			break prefixes
+		}
+	}
+	if b[i]&0xf0 == 0x40 {
+		wide = b[i]&8 != 0
+		i++
+	}
+	var o operand
+	c := b[i]
+	i++
+	switch c {
+	case 0x0f:
+		c = b[i]
+		i++
+		switch c {
+		case 0x38:
+			i++
+			o = hasModRM
+		case 0x3a:
+			i++
+			o = hasModRM | imm8
+		default:
+			o = twoByte[c]
+		}
+	case 0xc5: // VEX, map 1
+		o = twoByte[b[i+1]]
+		i += 2
+	case 0xc4, 0x62: // VEX and EVEX with a map
+		table := b[i] & 7
+		if i += 2; c == 0x62 {
+			i++
+		}
+		switch table {
+		case 1:
+			o = twoByte[b[i]]
+		case 3:
+			o = hasModRM | imm8
+		default:
+			o = hasModRM
+		}
+		i++
+	default:
+		o = oneByte[c]
+		if o == special {
+			switch {
+			case c <= 0xa3: // MOV with a full address
+				return i + 8, 0, 0
+			case c <= 0xbf: // MOV of a constant
+				if o = immZ; wide {
+					return i + 8, 0, 0
+				}
+			default: // group 3: only TEST has a constant
+				o = hasModRM
+				if b[i]>>3&7 < 2 {
+					o |= []operand{imm8, immZ}[c&1]
+				}
+			}
+		}
+	}
+	if o&relative != 0 {
+		return i + 4, i, 0
+	}
+	if o&hasModRM != 0 {
+		mod, rm := b[i]>>6, b[i]&7
+		i++
+		if mod != 3 && rm == 4 {
+			if b[i]&7 == 5 && mod == 0 {
+				i += 4
+			}
+			i++
+		}
+		switch {
+		case mod == 0 && rm == 5:
+			rel = i
+			i += 4
+		case mod == 1:
+			i++
+		case mod == 2:
+			i += 4
+		}
+	}
+	at := i
+	if o&imm8 != 0 {
+		i++
+	}
+	if o&imm16 != 0 {
+		i += 2
+	}
+	if o&immZ != 0 {
+		if i += 4; small {
+			i -= 2
+		}
+	}
+	return i, rel, i - at
+}
+
+// findAMD64 marks the references of one section. entries yields the file
+// offsets of its functions in rising order.
+func (im *image) findAMD64(s *section, entries func() (int64, bool)) {
+	const ahead = 64 // more than measure looks at
+	var (
+		buf   [16<<10 + ahead]byte
+		start = s.off // of buf in the file
+		end   = s.off + s.fileSize
+		off   = s.off
+	)
+	entry, more := entries()
+	for more && entry <= off {
+		entry, more = entries()
+	}
+	im.file.read(buf[:], start)
+	for off < end {
+		if off-start > int64(len(buf))-ahead {
+			start = off
+			im.file.read(buf[:], start)
+		}
+		b := buf[off-start:]
+		n, rel, tail := measure(b)
+		next := off + int64(n)
+		if more && next > entry {
+			// An instruction never reaches into a function: what was read was none.
+			next, rel = entry, 0
+		}
+		for more && entry <= next {
+			entry, more = entries()
+		}
+		if rel > 0 && next <= end {
+			at := off + int64(rel)
+			addr := s.addr + uint64(at-s.off)
+			if im.holds(addr + uint64(4+tail) + uint64(int64(int32(le.Uint32(b[rel:]))))) {
+				im.sites.setRel(at, tail)
+			}
+		}
+		off = next
+	}
+}

@@ -1,0 +1,66 @@
+package delta
+
+// Code for arm64. References are B and BL, and ADRP followed by the
+// instruction that uses the low 12 bits: ADD, or a load or store with an
+// unsigned offset. (Arm Architecture Reference Manual, C4.1.)
+
+const (
+	branchMask, branchBits = 0x7c000000, 0x14000000
+	adrpMask, adrpBits     = 0x9f000000, 0x90000000
+	addMask, addBits       = 0x7f800000, 0x11000000
+	memoryMask, memoryBits = 0x3b000000, 0x39000000
+	low12                  = 0xfff << 10
+)
+
+// findARM64 marks the references of one section.
+func (im *image) findARM64(s *section) {
+	f := im.file
+	end := s.off + s.fileSize
+	for off := (s.off + 3) &^ 3; off+4 <= end; off += 4 {
+		switch w := f.u32(off); {
+		case w&branchMask == branchBits:
+			im.sites.setWord(off, kindBranch)
+		case w&adrpMask == adrpBits && off+8 <= end:
+			w2 := f.u32(off + 4)
+			if w2>>5&31 == w&31 && (w2&addMask == addBits || w2&memoryMask == memoryBits) {
+				im.sites.setWord(off, kindPage)
+				off += 4
+			}
+		}
+	}
+}
+
+// extend26 and extend21 widen an immediate with its sign.
+func extend26(v uint32) int64 { return int64(int32(v<<6) >> 6) }
+func extend21(v uint32) int64 { return int64(int32(v<<11) >> 11) }
+
+func branchTarget(w uint32, addr uint64) uint64 {
+	return addr + uint64(extend26(w)<<2)
+}
+
+func branchTo(w uint32, addr, target uint64) uint32 {
+	return w&0xfc000000 | uint32((target-addr)>>2)&0x03ffffff
+}
+
+func pageTarget(w, w2 uint32, addr uint64) uint64 {
+	pages := extend21(w>>5&0x7ffff<<2 | w>>29&3)
+	return addr&^0xfff + uint64(pages<<12) + uint64(w2>>10&0xfff)<<lowShift(w2)
+}
+
+func pageTo(w, w2 uint32, addr, target uint64) (uint32, uint32) {
+	pages := uint32((target>>12 - addr>>12))
+	w = w&0x9f00001f | pages&3<<29 | pages>>2&0x7ffff<<5
+	w2 = w2&^low12 | uint32(target&0xfff)>>lowShift(w2)<<10
+	return w, w2
+}
+
+// lowShift is the scale of a load's or store's offset: its size.
+func lowShift(w2 uint32) uint32 {
+	if w2&memoryMask != memoryBits {
+		return 0
+	}
+	if w2&0x04800000 == 0x04800000 {
+		return 4 // 128-bit vector
+	}
+	return w2 >> 30
+}

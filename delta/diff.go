@@ -1,0 +1,342 @@
+package delta
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+)
+
+// Options says how Diff works. The zero value is what publishing wants.
+type Options struct {
+	// Predictors are tried in turn and the smallest patch is kept.
+	// Nil means all that can be better: Go for executables, and Plain.
+	Predictors []Predictor
+}
+
+// Stats says what a patch is made of. Byte counts of parts are of the coded
+// patch; they add up to Size.
+type Stats struct {
+	Header
+	Size int64 // of the patch
+
+	Layout    int64 // where sections, bases and tables are, with the header
+	Copies    int64 // the list of copies
+	Runs      int64 // the address map's explicit part
+	Residue   int64 // corrections of wrong predictions
+	Novel     int64 // bytes that nothing predicts
+	Generated int64 // bytes of the new file that were made and not shipped
+
+	CopyCount  int // copies
+	NovelBytes int64
+	RunCount   int
+	References int // references in copies, all of them predicted
+	Wrong      int // of those, predicted wrongly
+	WrongBytes int // other bytes corrected one by one
+}
+
+// Diff writes a patch that makes new out of old. It is deterministic.
+//
+// It needs about 12 times the size of old in memory, or 16 times for
+// executables, and holds one processor for some seconds for every 20 MB.
+func Diff(ctx context.Context, old, new []byte, patch io.Writer, o Options) (Stats, error) {
+	for _, b := range [][]byte{old, new} {
+		if len(b) > maxFile {
+			return Stats{}, fmt.Errorf("%w: deltas are for files up to 2 GiB", ErrTooLarge)
+		}
+	}
+	predictors := o.Predictors
+	if predictors == nil {
+		predictors = []Predictor{Go, Plain}
+	}
+	h := Header{
+		Old: File{int64(len(old)), sha256.Sum256(old)},
+		New: File{int64(len(new)), sha256.Sum256(new)},
+	}
+	var best []byte
+	var stats Stats
+	for _, p := range predictors {
+		h.Predictor = p
+		b, s, err := diff(ctx, h, old, new)
+		if err != nil {
+			return Stats{}, err
+		}
+		if b != nil && (best == nil || len(b) < len(best)) {
+			best, stats = b, s
+		}
+	}
+	if best == nil {
+		return Stats{}, fmt.Errorf("%w: predictors %v do not fit these files", ErrUnsupported, predictors)
+	}
+	if _, err := patch.Write(best); err != nil {
+		return Stats{}, fmt.Errorf("writing the delta: %w", err)
+	}
+	return stats, nil
+}
+
+// diff makes the patch for one predictor, nil if that does not fit the files.
+func diff(ctx context.Context, h Header, old, new []byte) ([]byte, Stats, error) {
+	stats := Stats{Header: h}
+	r := &recipe{}
+	var err error
+	switch h.Predictor {
+	case Plain:
+		if r.ops, err = align(ctx, old, new, plainSlack); err != nil {
+			return nil, stats, err
+		}
+		r.ops = limitOps(prune(old, new, r.ops, plainLeast), h.New.Size)
+	case Go:
+		ok, err := r.plan(ctx, old, new, &stats)
+		if err != nil || !ok {
+			return nil, stats, err
+		}
+	default:
+		return nil, stats, fmt.Errorf("%w (%v)", ErrUnsupported, h.Predictor)
+	}
+
+	// What is wrong in the copies, and what no copy covers.
+	m := r.mover()
+	wrong := collector{new: new}
+	for _, o := range r.ops {
+		b := bytes.Clone(old[o.old : o.old+o.n])
+		if _, err := m.predict(b, o.old, o.new, false, &wrong); err != nil {
+			return nil, stats, err
+		}
+	}
+	e := &encoder{c: newEncoder(), new: new, layout: &r.layout, made: r.made, list: wrong.list}
+	size := func() int64 { return int64(len(e.c.out)) }
+	if _, err := e.c.recipe(h, nil, r); err != nil {
+		return nil, stats, err
+	}
+	stats.Copies = size()
+	e.gather(r.ops)
+	stats.NovelBytes = int64(len(e.bytes))
+	e.step()
+	for _, o := range r.ops {
+		e.fill(o.new)
+		e.correct(o.new + o.n)
+	}
+	e.fill(h.New.Size)
+	stats.CopyCount, stats.RunCount = len(r.ops), len(r.runs)
+	stats.Residue, stats.Novel = e.residueSize, e.novelSize
+	for _, c := range wrong.list {
+		if c.k == kindNone {
+			stats.WrongBytes++
+		} else {
+			stats.Wrong++
+		}
+	}
+	out := append(h.append(nil), e.c.finish()...)
+	stats.Size = int64(len(out))
+	return out, stats, nil
+}
+
+const (
+	plainSlack, plainLeast = 8, 8
+	goSlack, goLeast       = 12, 10
+)
+
+// limitOps drops the shortest copies beyond what a patch may have.
+func limitOps(ops []op, newSize int64) []op {
+	for least := int64(16); uint64(len(ops)) > maxOps(newSize); least *= 2 {
+		kept := ops[:0]
+		for _, o := range ops {
+			if o.n >= least {
+				kept = append(kept, o)
+			}
+		}
+		ops = kept
+	}
+	return ops
+}
+
+// plan fills the recipe for predictor Go; false if old is no executable that
+// it knows, or new is none of the same kind.
+func (r *recipe) plan(ctx context.Context, old, new []byte, stats *Stats) (bool, error) {
+	was, err := parse(bytes.NewReader(old), int64(len(old)))
+	if err != nil {
+		return false, err
+	}
+	is, err := parse(bytes.NewReader(new), int64(len(new)))
+	if err != nil {
+		return false, err
+	}
+	if was.arch == archNone || was.arch != is.arch {
+		return false, nil
+	}
+	r.image, r.layout = was, is.layout
+	r.made = verified(is.generated(), new)
+	for _, g := range r.made {
+		stats.Generated += g.n
+	}
+
+	maskedOld, maskedNew := was.mask(old), is.mask(new)
+	ops, err := align(ctx, maskedOld, maskedNew, goSlack)
+	if err != nil {
+		return false, err
+	}
+	ops = prune(maskedOld, maskedNew, ops, goLeast)
+	r.ops = limitOps(split(ops, was.cuts(), is.cuts(), r.made), int64(len(new)))
+
+	// Let every reference that a copy brings along vote for the map.
+	m := mapOfOps(&was.layout, &is.layout, r.ops)
+	m.seal(was.lo, was.hi)
+	var votes []vote
+	for _, o := range r.ops {
+		from, to := was.at(o.old), is.at(o.new)
+		if from == nil || to == nil {
+			continue
+		}
+		was.references(o.old, o.old+o.n, from, func(off int64, k kind) {
+			stats.References++
+			at := o.new + off - o.old
+			target := was.target(k, old[off:], from.addr+uint64(off-from.off))
+			now := is.target(k, new[at:], to.addr+uint64(at-to.off))
+			if was.holds(target) && now+4096 >= is.lo && now < is.hi+4096 {
+				votes = append(votes, vote{target, now - target})
+			}
+		})
+	}
+	r.runs = findRuns(m, votes, was.hi)
+	if uint64(len(r.runs)) > maxOps(int64(len(new))) {
+		r.runs = nil
+	}
+	return true, nil
+}
+
+// cuts returns where sections begin and end; no op crosses those.
+func (im *image) cuts() []int64 {
+	var out []int64
+	for _, s := range im.sections {
+		out = append(out, s.off, s.off+s.fileSize)
+	}
+	for _, g := range im.generated() {
+		out = append(out, g.off, g.off+g.n)
+	}
+	return out
+}
+
+// verified returns those ranges that really follow from the rest of the file.
+func verified(list []generated, file []byte) []generated {
+	var out []generated
+	for _, g := range list {
+		m, err := g.maker(int64(len(file)))
+		if err != nil {
+			continue
+		}
+		m.see(file[:g.off], 0)
+		if bytes.Equal(m.make(), file[g.off:g.off+g.n]) {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// encoder writes the second part of the body: novel bytes and corrections, in
+// the order in which Apply asks for them.
+type encoder struct {
+	c      *coder
+	new    []byte
+	layout *layout
+	made   []generated
+
+	list    []correction // still to come
+	residue residueCoder
+
+	novel  novelCoder
+	bytes  []byte // all novel bytes
+	tokens []token
+	done   int   // novel bytes whose tokens are written
+	asked  int   // novel bytes that the decoder has asked for
+	at     int64 // in the new file
+
+	residueSize, novelSize int64
+}
+
+// step writes where the next correction is; after the last one, past the end.
+func (e *encoder) step() {
+	next := int64(len(e.new))
+	if len(e.list) > 0 {
+		next = e.list[0].off
+	}
+	e.c.place(&e.residue, next)
+}
+
+// correct writes the corrections before to.
+func (e *encoder) correct(to int64) {
+	size := len(e.c.out)
+	for len(e.list) > 0 && e.list[0].off < to {
+		w := e.list[0]
+		e.list = e.list[1:]
+		if w.k == kindNone {
+			e.c.wrongByte(&e.residue, w.off, w.code, byte(w.v))
+		} else {
+			e.c.wrongReference(&e.residue, w.off, w.k, w.raw, w.v)
+		}
+		e.step()
+	}
+	e.at = to
+	e.residueSize += int64(len(e.c.out) - size)
+}
+
+// spans calls f for every stretch of novel bytes before to.
+func (e *encoder) spans(at, to int64, f func(from, to int64, code bool)) {
+	made := e.made
+	for at < to {
+		n := to - at
+		for len(made) > 0 && made[0].off+made[0].n <= at {
+			made = made[1:]
+		}
+		if len(made) > 0 && made[0].off < at+n {
+			if n = made[0].off - at; n <= 0 {
+				at = made[0].off + made[0].n
+				continue
+			}
+		}
+		code := false
+		if s := e.layout.at(at); s != nil {
+			n = min(n, s.off+s.fileSize-at)
+			code = s.code
+		}
+		f(at, at+n, code)
+		at += n
+	}
+}
+
+// gather collects the novel bytes and chooses their tokens.
+func (e *encoder) gather(ops []op) {
+	at := int64(0)
+	take := func(from, to int64, _ bool) { e.bytes = append(e.bytes, e.new[from:to]...) }
+	for _, o := range ops {
+		e.spans(at, o.new, take)
+		at = o.new + o.n
+	}
+	e.spans(at, int64(len(e.new)), take)
+	e.tokens = novelTokens(e.bytes)
+}
+
+// fill writes the tokens of the novel bytes up to to, as the decoder asks for
+// them: a token when the byte that it begins with is due.
+func (e *encoder) fill(to int64) {
+	size := len(e.c.out)
+	z := &e.novel
+	e.spans(e.at, to, func(from, to int64, code bool) {
+		for pos := from; pos < to; {
+			if e.done == e.asked {
+				t := e.tokens[0]
+				e.tokens = e.tokens[1:]
+				e.c.token(z, novelContext(code, pos), t, e.bytes[e.done])
+				e.done += max(t.length, 1)
+			}
+			n := min(to-pos, int64(e.done-e.asked))
+			for range n {
+				z.put(e.bytes[e.asked])
+				e.asked++
+			}
+			pos += n
+		}
+	})
+	e.at = to
+	e.novelSize += int64(len(e.c.out) - size)
+}

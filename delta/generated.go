@@ -1,0 +1,103 @@
+package delta
+
+// Some tables of an executable follow from the rest of it. They are made again
+// instead of being shipped.
+
+// A maker makes one range of the new file from what was written before it.
+type maker interface {
+	// see is shown every byte of the new file before the range, in order.
+	see(b []byte, off int64)
+	// make returns the range.
+	make() []byte
+}
+
+// What a generated range holds.
+const (
+	madeFindFunc = iota
+	madeKinds
+)
+
+// A generated range lies in [off, off+n) of the new file; p are the parameters
+// of its kind.
+type generated struct {
+	kind   uint64
+	off, n int64
+	p      [4]int64
+}
+
+// maxGenerated bounds how many ranges a patch may have.
+const maxGenerated = 8
+
+// generated returns the ranges that may follow from the rest.
+func (im *image) generated() []generated {
+	var out []generated
+	if t := &im.tab; t.findFuncN > 0 {
+		out = append(out, generated{madeFindFunc, t.findFunc, t.findFuncN, [4]int64{
+			t.funcTab, t.funcs, int64(t.minPC - im.base[baseText]), int64(t.maxPC - im.base[baseText]),
+		}})
+	}
+	return out
+}
+
+// maker checks the range's parameters against the new file's size: they may
+// come from a damaged patch.
+func (g generated) maker(newSize int64) (maker, error) {
+	within := func(off, n int64) bool { return off >= 0 && n >= 0 && off <= newSize && n <= newSize-off }
+	if !within(g.off, g.n) {
+		return nil, damaged("a table lies outside")
+	}
+	switch g.kind {
+	case madeFindFunc:
+		t := &findFuncTab{at: g.p[0], min: g.p[2], max: g.p[3]}
+		if !within(g.p[0], 0) || g.p[1] < 0 || g.p[1] > (newSize-g.p[0])/8 || t.min < 0 || t.max <= t.min || t.max > 1<<32 ||
+			findFuncSize(uint64(t.max-t.min)) != g.n {
+			return nil, damaged("a function table lies outside")
+		}
+		t.entries = make([]uint32, g.p[1])
+		return t, nil
+	}
+	return nil, damaged("unknown table %d", g.kind)
+}
+
+// generatedCoder holds the models of the list.
+type generatedCoder struct {
+	count, kind number
+	field       [6]signed
+}
+
+// generated codes the list, each range relative to the same one of the old file.
+func (c *coder) generated(list, old []generated) ([]generated, error) {
+	var m generatedCoder
+	n := int(min(c.number(&m.count, uint64(len(list))), maxGenerated+1))
+	if n > maxGenerated {
+		return nil, damaged("too many tables")
+	}
+	out := make([]generated, n)
+	copy(out, list)
+	end := int64(0)
+	for i := range out {
+		g := &out[i]
+		g.kind = c.number(&m.kind, g.kind)
+		var was generated
+		for _, o := range old {
+			if o.kind == g.kind {
+				was = o
+			}
+		}
+		shift := int64(0)
+		fields := []*int64{&g.off, &g.p[0], &g.n, &g.p[1], &g.p[2], &g.p[3]}
+		before := []int64{was.off, was.p[0], was.n, was.p[1], was.p[2], was.p[3]}
+		for j, f := range fields {
+			if j == 2 {
+				shift = 0
+			}
+			shift += c.signed(&m.field[j], *f-before[j]-shift)
+			*f = before[j] + shift
+		}
+		if g.off < end || g.n <= 0 {
+			return nil, damaged("a table lies outside")
+		}
+		end = g.off + g.n
+	}
+	return out, c.err()
+}

@@ -1,0 +1,252 @@
+package delta
+
+import (
+	"context"
+	"slices"
+)
+
+// align finds the ops that make the bytes of new out of those of old. The two
+// are the files themselves or their masked images (see mask.go).
+//
+// It is the scan of bsdiff (Percival, "Naive differences of executable code",
+// 2003): walk through new, look the longest match up in old, and go on with the
+// old alignment for as long as it explains the bytes nearly as well.
+func align(ctx context.Context, old, new []byte, slack int) ([]op, error) {
+	if len(old) == 0 || len(new) == 0 {
+		return nil, ctx.Err()
+	}
+	sa, err := suffixes(ctx, old)
+	if err != nil {
+		return nil, err
+	}
+	a := aligner{old: old, new: new, sa: sa}
+	a.index()
+	var (
+		ops              []op
+		scan, n, pos     int // current match: new[scan:scan+n] == old[pos:pos+n]
+		lastNew, lastOld int // where the alignment in force began
+	)
+	for scan < len(new) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		shift := lastOld - lastNew
+		agrees := func(i int) bool {
+			j := i + shift
+			return j >= 0 && j < len(old) && old[j] == new[i]
+		}
+		// Go on until a match beats what the alignment in force explains.
+		kept := 0 // bytes of the match that the alignment explains as well
+		scan += n
+		for counted := scan; scan < len(new); scan++ {
+			if scan&0xffff == 0 && ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			pos, n = a.longest(scan)
+			for ; counted < scan+n; counted++ {
+				if agrees(counted) {
+					kept++
+				}
+			}
+			if n == kept && n != 0 || n > kept+slack {
+				break
+			}
+			if agrees(scan) {
+				kept--
+			}
+		}
+		if n == kept && scan < len(new) {
+			continue // the same alignment still
+		}
+		// Extend the old alignment forward and the new one backward, each for as
+		// long as at least half of the bytes agree.
+		fwd := extend(min(scan-lastNew, len(old)-lastOld), func(i int) bool {
+			return old[lastOld+i] == new[lastNew+i]
+		})
+		back := 0
+		if scan < len(new) {
+			back = extend(min(scan-lastNew, pos), func(i int) bool {
+				return old[pos-1-i] == new[scan-1-i]
+			})
+		}
+		// Where the two overlap, cut at the best place.
+		if over := lastNew + fwd - (scan - back); over > 0 {
+			score, best, cut := 0, 0, 0
+			for i := range over {
+				if new[lastNew+fwd-over+i] == old[lastOld+fwd-over+i] {
+					score++
+				}
+				if new[scan-back+i] == old[pos-back+i] {
+					score--
+				}
+				if score > best {
+					best, cut = score, i+1
+				}
+			}
+			fwd += cut - over
+			back -= cut
+		}
+		if fwd > 0 {
+			ops = append(ops, op{int64(lastOld), int64(lastNew), int64(fwd)})
+		}
+		lastNew, lastOld = scan-back, pos-back
+	}
+	return ops, nil
+}
+
+// extend returns the length up to limit at which agreements most outweigh the
+// rest.
+func extend(limit int, agree func(i int) bool) int {
+	score, best, length := 0, 0, 0
+	for i := range limit {
+		if agree(i) {
+			score++
+		}
+		if score*2-(i+1) > best*2-length {
+			best, length = score, i+1
+		}
+	}
+	return length
+}
+
+// aligner looks up longest matches. first narrows the binary search by the
+// first two bytes.
+type aligner struct {
+	old, new []byte
+	sa       []int32
+	first    []int32
+}
+
+func (a *aligner) index() {
+	a.first = make([]int32, 1<<16+1)
+	for i := range a.old {
+		a.first[a.key(a.old[i:])+1]++
+	}
+	for i := range 1 << 16 {
+		a.first[i+1] += a.first[i]
+	}
+}
+
+func (a *aligner) key(b []byte) int {
+	if len(b) < 2 {
+		return int(b[0]) << 8
+	}
+	return int(b[0])<<8 | int(b[1])
+}
+
+// longest returns the longest match of new[at:] anywhere in old.
+func (a *aligner) longest(at int) (pos, n int) {
+	want := a.new[at:]
+	lo, hi := 0, len(a.sa)-1
+	if len(want) >= 2 {
+		// Only within the suffixes that share two bytes is a match worth having,
+		// but their neighbours are needed as ends of the search.
+		k := a.key(want)
+		lo, hi = max(int(a.first[k])-1, 0), min(int(a.first[k+1]), len(a.sa)-1)
+	}
+	nlo, nhi := matchLength(a.old[a.sa[lo]:], want), matchLength(a.old[a.sa[hi]:], want)
+	for hi-lo >= 2 {
+		mid := lo + (hi-lo)/2
+		s := a.old[a.sa[mid]:]
+		// Both ends share this much with want, so everything between does.
+		m := min(nlo, nhi)
+		m += matchLength(s[m:], want[m:])
+		if m < len(want) && (m >= len(s) || s[m] < want[m]) {
+			lo, nlo = mid, m
+		} else {
+			hi, nhi = mid, m
+		}
+	}
+	if nlo > nhi {
+		return int(a.sa[lo]), nlo
+	}
+	return int(a.sa[hi]), nhi
+}
+
+// prune joins ops that continue each other and drops those that explain too
+// little to be worth their place. least is the worth of an op in bytes.
+func prune(old, new []byte, ops []op, least int64) []op {
+	equal := func(o, n, count int64) int64 {
+		if o < 0 || o+count > int64(len(old)) || n+count > int64(len(new)) {
+			return 0
+		}
+		k := int64(0)
+		for i := range count {
+			if old[o+i] == new[n+i] {
+				k++
+			}
+		}
+		return k
+	}
+	for range 4 {
+		var out []op
+		for i := 0; i < len(ops); i++ {
+			o := ops[i]
+			if len(out) > 0 {
+				p := &out[len(out)-1]
+				shift := p.old - p.new
+				end := p.new + p.n
+				// The same alignment again: bridge the gap.
+				if gap := o.new - end; shift == o.old-o.new && gap < 1<<16 {
+					if gap <= least || 2*equal(end+shift, end, gap) >= gap {
+						p.n = o.new + o.n - p.new
+						continue
+					}
+				}
+				// The one after has it: is the detour worth it?
+				if i+1 < len(ops) && ops[i+1].old-ops[i+1].new == shift {
+					next := ops[i+1]
+					if span := next.new - end; span < 4096 {
+						if equal(o.old, o.new, o.n)-equal(end+shift, end, span) <= 2*least {
+							p.n = next.new + next.n - p.new
+							i++
+							continue
+						}
+					}
+				}
+			}
+			if equal(o.old, o.new, o.n) >= least {
+				out = append(out, o)
+			}
+		}
+		settled := len(out) == len(ops)
+		ops = out
+		if settled {
+			break
+		}
+	}
+	return ops
+}
+
+// split cuts ops at the given offsets of either file, and drops the parts that
+// lie in the ranges of the new file that are made outright.
+func split(ops []op, oldCuts, newCuts []int64, made []generated) []op {
+	slices.Sort(oldCuts)
+	slices.Sort(newCuts)
+	next := func(cuts []int64, at int64) int64 {
+		i, _ := slices.BinarySearch(cuts, at+1)
+		if i == len(cuts) {
+			return 1 << 62
+		}
+		return cuts[i]
+	}
+	within := func(at int64) bool {
+		for _, g := range made {
+			if at >= g.off && at < g.off+g.n {
+				return true
+			}
+		}
+		return false
+	}
+	var out []op
+	for _, o := range ops {
+		for o.n > 0 {
+			n := min(o.n, next(oldCuts, o.old)-o.old, next(newCuts, o.new)-o.new)
+			if !within(o.new) {
+				out = append(out, op{o.old, o.new, n})
+			}
+			o.old, o.new, o.n = o.old+n, o.new+n, o.n-n
+		}
+	}
+	return out
+}

@@ -1,0 +1,153 @@
+package delta
+
+// tables is where the Go linker's tables are, as runtime.moduledata says.
+type tables struct {
+	funcs     int64 // number of functions
+	funcTab   int64 // file offset of runtime.ftab, then the _func records
+	funcTabN  int64 // bytes of both
+	findFunc  int64 // file offset of runtime.findfunctab
+	findFuncN int64
+	cuTab     directory
+	typeLinks directory
+
+	minPC, maxPC     uint64
+	pclnLo, pclnHi   uint64 // addresses of runtime.pclntab: no pointers within
+	typesLo, typesHi uint64
+	goFuncHi         uint64
+}
+
+// The linker writes runtime.moduledata word by word (cmd/link/internal/ld,
+// symtab.go; runtime/symtab.go, type moduledata). The first 41 words are the
+// same in Go 1.20 to 1.26; Go 1.26 inserted epclntab after them.
+const (
+	wordPCHeader     = 0
+	wordFuncNames    = 1
+	wordCUTab        = 4
+	wordFileTab      = 7
+	wordPCTab        = 10
+	wordPclnTable    = 13
+	wordFindFuncTab  = 19
+	wordMinPC        = 20
+	wordMaxPC        = 21
+	wordText         = 22
+	wordTypes        = 37
+	wordETypes       = 38
+	wordGoFunc       = 40
+	wordAfterGoFunc  = 41 // textsectmap, or in Go 1.26 epclntab and textsectmap
+	pclnMagic        = 0xfffffff1
+	pclnHeaderFuncs  = 8
+	pclnHeaderNames  = 32
+	maxTableElements = 1 << 26
+)
+
+// findTables finds the pclntab by its magic number (internal/abi, symtab.go:
+// Go 1.20 and later) and runtime.moduledata by the pointers with which it begins.
+func (im *image) findTables() {
+	f := im.file
+	for i := range im.sections {
+		s := &im.sections[i]
+		if s.code || s.fileSize == 0 {
+			continue
+		}
+		for off := (s.off + 7) &^ 7; off+64 <= s.off+s.fileSize; off += 8 {
+			if f.u32(off) != pclnMagic || f.u16(off+4) != 0 || f.u8(off+7) != 8 || f.u8(off+6) != 1 && f.u8(off+6) != 4 {
+				continue
+			}
+			if im.findModuleData(s.addr+uint64(off-s.off), off) {
+				return
+			}
+		}
+	}
+}
+
+func (im *image) findModuleData(header uint64, headerOff int64) bool {
+	f := im.file
+	names := header + f.u64(headerOff+pclnHeaderNames)
+	for i := range im.sections {
+		s := &im.sections[i]
+		if s.code || s.fileSize == 0 {
+			continue
+		}
+		for off := (s.off + 7) &^ 7; off+16 <= s.off+s.fileSize; off += 8 {
+			if f.u64(off) == header && f.u64(off+8) == names && im.readModuleData(off, f.u64(headerOff+pclnHeaderFuncs)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (im *image) readModuleData(off int64, funcs uint64) bool {
+	word := func(i int64) uint64 { return im.file.u64(off + 8*i) }
+	t := &im.tab
+	var ok bool
+	if t.funcTab, ok = im.offset(word(wordPclnTable)); !ok || funcs == 0 || funcs > maxTableElements {
+		return false
+	}
+	t.funcs = int64(funcs)
+	if t.funcTabN = int64(word(wordPclnTable + 1)); t.funcTabN < 0 || t.funcTabN > im.file.size-t.funcTab || t.funcs > t.funcTabN/8 {
+		*t = tables{}
+		return false
+	}
+	im.base = [bases]uint64{
+		baseText:     word(wordText),
+		baseFuncName: word(wordFuncNames),
+		basePCTab:    word(wordPCTab),
+		baseFuncTab:  word(wordPclnTable),
+		baseCUTab:    word(wordCUTab),
+		baseFileTab:  word(wordFileTab),
+		baseGoFunc:   word(wordGoFunc),
+		baseTypes:    word(wordTypes),
+		baseImage:    im.base[baseImage],
+	}
+	t.minPC, t.maxPC = word(wordMinPC), word(wordMaxPC)
+	t.typesLo, t.typesHi = word(wordTypes), word(wordETypes)
+	list := func(i int64) directory {
+		n := word(i + 1)
+		if n > maxTableElements {
+			return directory{}
+		}
+		at, ok := im.offset(word(i))
+		if !ok {
+			return directory{}
+		}
+		return im.within(directory{at, int64(n) * 4})
+	}
+	t.cuTab = list(wordCUTab)
+	t.pclnLo = word(wordPCHeader)
+	next := int64(wordAfterGoFunc) // textsectmap: a slice, so length equals capacity
+	if word(next+1) == word(next+2) && word(next+1) < maxTableElements {
+		t.pclnHi = word(wordPclnTable) + uint64(t.funcTabN)
+	} else {
+		t.pclnHi = word(next)
+		next++
+	}
+	t.typeLinks = list(next + 3)
+	if find, ok := im.offset(word(wordFindFuncTab)); ok && t.maxPC > t.minPC {
+		n := findFuncSize(t.maxPC - t.minPC)
+		if n <= im.file.size-find {
+			t.findFunc, t.findFuncN = find, n
+		}
+	}
+	t.goFuncHi = im.base[baseGoFunc]
+	if at, ok := im.offset(t.goFuncHi); ok {
+		s := im.at(at)
+		t.goFuncHi = s.addr + uint64(s.fileSize)
+		if find := word(wordFindFuncTab); find > im.base[baseGoFunc] && find < t.goFuncHi {
+			t.goFuncHi = find
+		}
+	}
+	return true
+}
+
+// mark records a reference at off, unless there is one already or the file has
+// more of them than it can have.
+func (im *image) mark(off int64, k kind) {
+	if off&3 != 0 || off < 0 || off+k.width() > im.file.size || im.budget <= 0 {
+		return
+	}
+	im.budget--
+	if im.sites.word(off) == kindNone {
+		im.sites.setWord(off, k)
+	}
+}

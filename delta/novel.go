@@ -1,0 +1,267 @@
+package delta
+
+import "math/bits"
+
+// Novel bytes are those of the new file that no copy covers. They are coded
+// with a Lempel-Ziv model over the novel bytes before them: literals, matches
+// of a length at a distance, and repetitions of the last distances.
+
+const (
+	novelWindow = 4 << 20 // how far back a match may reach
+	matchMin    = 3
+	maxMatch    = 1 << 16
+)
+
+// novelCoder is the state that both directions share.
+type novelCoder struct {
+	isMatch  [4][3]model
+	isRepeat [4]model
+	which    [4]model // tree of 2 bits: which of the last distances
+	length   [2]number
+	distance [3]number
+	literal  [3][256][256]model
+	matched  [2][512]model
+
+	hist []byte // ring, grows to novelWindow
+	n    int64  // novel bytes so far
+	last [4]uint32
+	kind int // of the last three tokens, one bit each for match
+
+	// What is left of the match under way, and the copy's distance.
+	left int
+	dist uint32
+}
+
+func (z *novelCoder) put(b byte) {
+	if len(z.hist) < novelWindow {
+		z.hist = append(z.hist, b)
+	} else {
+		z.hist[z.n%novelWindow] = b
+	}
+	z.n++
+}
+
+// back returns the byte d places back; 1 is the last one.
+func (z *novelCoder) back(d uint32) byte {
+	return z.hist[(z.n-int64(d))%novelWindow]
+}
+
+// A token is one decision of the Lempel-Ziv model. Length 0 is a literal.
+type token struct {
+	length   int
+	distance uint32
+}
+
+// context is what is known of a novel byte from where it will lie.
+func novelContext(code bool, pos int64) int {
+	switch {
+	case code:
+		return 0
+	case pos&3 == 0:
+		return 1
+	}
+	return 2
+}
+
+// token codes one token; lit is the literal's value. It leaves the match, or a
+// literal as a "match" of nothing, for the caller to put.
+func (c *coder) token(z *novelCoder, ctx int, t token, lit byte) (token, byte) {
+	st := z.kind & 3
+	if c.bit(&z.isMatch[st][ctx], bit(t.length > 0)) == 0 {
+		prev := byte(0)
+		if z.n > 0 {
+			prev = z.back(1)
+		}
+		lit = c.literal(z, ctx, prev, lit)
+		z.kind = z.kind << 1 & 3
+		return token{}, lit
+	}
+	rep := -1
+	if c.encoding {
+		for i, d := range z.last {
+			if d == t.distance {
+				rep = i
+				break
+			}
+		}
+	}
+	if c.bit(&z.isRepeat[st], bit(rep >= 0)) != 0 {
+		rep = int(c.tree(z.which[:], 2, uint32(rep)&3))
+		t.length = int(c.number(&z.length[1], uint64(t.length-1))) + 1
+		t.distance = z.last[rep]
+		copy(z.last[1:rep+1], z.last[:rep])
+	} else {
+		t.length = int(c.number(&z.length[0], uint64(t.length-matchMin))) + matchMin
+		t.distance = uint32(c.number(&z.distance[min(t.length-matchMin, 2)], uint64(t.distance-1))) + 1
+		copy(z.last[1:], z.last[:3])
+	}
+	z.last[0] = t.distance
+	z.kind = (z.kind<<1 | 1) & 3
+	return t, 0
+}
+
+func (c *coder) literal(z *novelCoder, ctx int, prev, v byte) byte {
+	if z.kind&1 != 0 && z.last[0] != 0 && int64(z.last[0]) <= z.n {
+		// After a match the byte that would have continued it is the likely wrong one.
+		m := uint32(z.back(z.last[0]))
+		node := uint32(1)
+		for i := 7; i >= 0; i-- {
+			mb := m >> i & 1
+			node = node<<1 | c.bit(&z.matched[mb][node], uint32(v)>>i&1)
+			if node&1 != mb {
+				if i == 0 {
+					break
+				}
+				// Off the path: the rest as an ordinary literal.
+				t := z.literal[ctx][prev][:]
+				for i--; i >= 0; i-- {
+					node = node<<1 | c.bit(&t[node], uint32(v)>>i&1)
+				}
+				break
+			}
+		}
+		return byte(node)
+	}
+	return byte(c.tree(z.literal[ctx][prev][:], 8, uint32(v)))
+}
+
+func bit(b bool) uint32 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// novel decodes len(dst) novel bytes that will lie at pos.
+func (c *coder) novel(z *novelCoder, dst []byte, code bool, pos int64) error {
+	for i := 0; i < len(dst); {
+		if z.left == 0 {
+			t, b := c.token(z, novelContext(code, pos+int64(i)), token{}, 0)
+			if t.length == 0 {
+				dst[i] = b
+				z.put(b)
+				i++
+				continue
+			}
+			if t.length < 0 || t.length > maxMatch || t.distance == 0 || int64(t.distance) > z.n || t.distance > novelWindow {
+				return damaged("a repetition of bytes that never were")
+			}
+			z.left, z.dist = t.length, t.distance
+		}
+		for ; i < len(dst) && z.left > 0; i++ {
+			b := z.back(z.dist)
+			dst[i] = b
+			z.put(b)
+			z.left--
+		}
+	}
+	return c.err()
+}
+
+// novelTokens chooses the tokens for all novel bytes of a file: greedily, one
+// byte of foresight, repetitions preferred.
+func novelTokens(b []byte) []token {
+	const (
+		hashBits = 18
+		tries    = 96
+	)
+	var (
+		tokens []token
+		head   = make([]int32, 1<<hashBits)
+		chain  = make([]int32, len(b))
+		last   [4]uint32
+	)
+	for i := range head {
+		head[i] = -1
+	}
+	hash := func(i int) uint32 {
+		return (uint32(b[i]) | uint32(b[i+1])<<8 | uint32(b[i+2])<<16) * 2654435761 >> (32 - hashBits)
+	}
+	filled := 0
+	fill := func(to int) {
+		for ; filled < to && filled+2 < len(b); filled++ {
+			h := hash(filled)
+			chain[filled] = head[h]
+			head[h] = int32(filled)
+		}
+	}
+	// worth is roughly the number of bits a match saves over literals.
+	worth := func(n int, d uint32, repeat bool) int {
+		if n == 0 {
+			return 0
+		}
+		if repeat {
+			return n*6 - 8
+		}
+		return n*6 - 12 - bits.Len32(d)
+	}
+	find := func(i int) (best token, gain int) {
+		for _, d := range last {
+			if d == 0 || int(d) > i {
+				continue
+			}
+			if n := min(matchLength(b[i-int(d):], b[i:]), maxMatch); n >= 2 {
+				if w := worth(n, d, true); w > gain {
+					best, gain = token{n, d}, w
+				}
+			}
+		}
+		fill(i)
+		if i+matchMin > len(b) {
+			return best, gain
+		}
+		for j, t := head[hash(i)], 0; j >= 0 && t < tries && i-int(j) <= novelWindow; j, t = chain[j], t+1 {
+			if best.length > 0 && (i+best.length >= len(b) || b[int(j)+best.length] != b[i+best.length]) {
+				continue
+			}
+			n := min(matchLength(b[j:], b[i:]), maxMatch)
+			if n < matchMin {
+				continue
+			}
+			d := uint32(i - int(j))
+			if w := worth(n, d, false); w > gain {
+				best, gain = token{n, d}, w
+			}
+		}
+		return best, gain
+	}
+	for i := 0; i < len(b); {
+		t, gain := find(i)
+		if t.length > 0 && t.length < 64 && i+1 < len(b) {
+			if t2, gain2 := find(i + 1); gain2 > gain+6 && t2.length > 0 {
+				t.length = 0
+			}
+		}
+		tokens = append(tokens, t)
+		if t.length == 0 {
+			i++
+			continue
+		}
+		r := 3
+		for k, d := range last {
+			if d == t.distance {
+				r = k
+				break
+			}
+		}
+		copy(last[1:r+1], last[:r])
+		last[0] = t.distance
+		i += t.length
+	}
+	return tokens
+}
+
+// matchLength returns how many bytes a and b have in common at their start.
+func matchLength(a, b []byte) int {
+	n := min(len(a), len(b))
+	i := 0
+	for ; i+8 <= n; i += 8 {
+		if x := le.Uint64(a[i:]) ^ le.Uint64(b[i:]); x != 0 {
+			return i + bits.TrailingZeros64(x)>>3
+		}
+	}
+	for i < n && a[i] == b[i] {
+		i++
+	}
+	return i
+}

@@ -1,0 +1,71 @@
+package delta
+
+// peDirectories are the tables of a PE file that are references themselves.
+type peDirectories struct {
+	exceptions, relocations directory
+}
+
+// A directory is a range of the file.
+type directory struct{ off, n int64 }
+
+// parsePE reads the sections of a PE32+ file. (Microsoft, "PE Format".)
+func (im *image) parsePE() {
+	const (
+		magicPE32Plus = 0x20b
+		flagCode      = 0x20000000
+
+		directoryExceptions, directoryRelocations = 3, 5
+	)
+	f := im.file
+	h := int64(f.u32(0x3c))
+	if f.u32(h) != 0x4550 || f.u16(h+24) != magicPE32Plus {
+		return
+	}
+	switch f.u16(h + 4) {
+	case 0x8664:
+		im.arch = archAMD64
+	case 0xaa64:
+		im.arch = archARM64
+	}
+	count, optional := int64(f.u16(h+6)), h+24
+	image := f.u64(optional + 24)
+	im.base[baseImage] = image
+	table := optional + int64(f.u16(h+20))
+	for i := range min(count, maxSections) {
+		s := table + i*40
+		memSize, size := uint64(f.u32(s+8)), int64(f.u32(s+16))
+		// The file pads a section; memory goes on with zeros.
+		sec := section{
+			addr:     image + uint64(f.u32(s+12)),
+			off:      int64(f.u32(s + 20)),
+			memSize:  memSize,
+			fileSize: min(size, int64(memSize)),
+			code:     f.u32(s+36)&flagCode != 0,
+		}
+		if sec.fileSize == 0 {
+			sec.off = 0
+		}
+		im.addSection(sec)
+	}
+	im.settle()
+	dir := func(i int64) directory {
+		d := optional + 112 + 8*i
+		n := int64(f.u32(d + 4))
+		off, ok := im.offset(image + uint64(f.u32(d)))
+		if !ok || i >= int64(f.u32(optional+108)) || n > f.size-off {
+			return directory{}
+		}
+		return directory{off, n}
+	}
+	im.pe.exceptions = dir(directoryExceptions)
+	im.pe.relocations = dir(directoryRelocations)
+}
+
+// findExceptions marks the RUNTIME_FUNCTION records: three addresses relative
+// to the image each.
+func (im *image) findExceptions() {
+	d := im.pe.exceptions
+	for off := d.off; off+4 <= d.off+d.n; off += 4 {
+		im.mark(off, offset32(baseImage))
+	}
+}

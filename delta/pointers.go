@@ -1,0 +1,40 @@
+package delta
+
+// findPointers marks every aligned word of data that is an address within the
+// image. The pclntab has none.
+func (im *image) findPointers() {
+	f := im.file
+	for i := range im.sections {
+		s := &im.sections[i]
+		if s.code || s.fileSize < 8 {
+			continue
+		}
+		for off := (s.off + 7) &^ 7; off+8 <= s.off+s.fileSize; off += 8 {
+			if !im.holds(f.u64(off)) || im.sites.word(off) != kindNone || im.sites.word(off+4) != kindNone {
+				continue
+			}
+			if addr := s.addr + uint64(off-s.off); addr >= im.tab.pclnLo && addr < im.tab.pclnHi {
+				off += int64(im.tab.pclnHi-addr) - 8
+				off &^= 7
+				continue
+			}
+			im.mark(off, kindPointer)
+		}
+	}
+}
+
+// findCode marks the references in instructions.
+func (im *image) findCode() {
+	for i := range im.sections {
+		s := &im.sections[i]
+		if !s.code {
+			continue
+		}
+		switch im.arch {
+		case archAMD64:
+			im.findAMD64(s, im.entries(s))
+		case archARM64:
+			im.findARM64(s)
+		}
+	}
+}

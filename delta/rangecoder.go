@@ -1,0 +1,292 @@
+package delta
+
+import (
+	"io"
+	"math/bits"
+)
+
+// The patch body is one stream of binary decisions, each coded with a
+// probability learned from the decisions before it (an adaptive binary range
+// coder in the manner of LZMA, with 16-bit probabilities).
+//
+// A coder runs in one of two directions. Everything that describes the format
+// calls it the same way in both: the encoder passes the value, the decoder
+// passes zero and gets the value. So the two sides cannot drift apart.
+
+// A model is what was learned about one decision: two estimates of the
+// probability of a zero, one quick to adapt and one slow, and how often it was
+// asked, so that young models learn fast. The estimate used is their mean.
+type model struct {
+	quick, slow uint16
+	seen        uint16
+}
+
+const (
+	quickRate = 4
+	slowRate  = 7
+	half      = 1 << 15
+)
+
+// probability returns the chance of a zero in 1/65536, never 0 nor certain.
+func (m *model) probability() uint32 {
+	if m.seen == 0 {
+		return half
+	}
+	return min(max((uint32(m.quick)+uint32(m.slow))>>1, 24), 1<<16-24)
+}
+
+func (m *model) learn(b uint32) {
+	if m.seen < slowRate {
+		if m.seen == 0 {
+			m.quick, m.slow = half, half
+		}
+		m.seen++
+		q := min(m.seen, quickRate)
+		if b == 0 {
+			m.quick += (1<<16 - 1 - m.quick) >> q
+			m.slow += (1<<16 - 1 - m.slow) >> m.seen
+		} else {
+			m.quick -= m.quick >> q
+			m.slow -= m.slow >> m.seen
+		}
+		return
+	}
+	if b == 0 {
+		m.quick += (1<<16 - 1 - m.quick) >> quickRate
+		m.slow += (1<<16 - 1 - m.slow) >> slowRate
+	} else {
+		m.quick -= m.quick >> quickRate
+		m.slow -= m.slow >> slowRate
+	}
+}
+
+// coder encodes when out is set and decodes otherwise.
+type coder struct {
+	rng uint32
+
+	// Decoding.
+	in    io.Reader
+	buf   []byte
+	pos   int
+	code  uint32
+	over  int // bytes asked for past the end of the patch
+	inErr error
+
+	// Encoding: low is a 33-bit number whose carry may still ripple into the
+	// bytes held back: one cached byte and a run of 0xff.
+	encoding bool
+	out      []byte
+	low      uint64
+	cached   byte
+	pending  int
+}
+
+func newEncoder() *coder {
+	return &coder{rng: 1<<32 - 1, encoding: true}
+}
+
+// newDecoder reads the patch body from r. Nothing but the body may follow.
+func newDecoder(r io.Reader) *coder {
+	c := &coder{rng: 1<<32 - 1, in: r, buf: make([]byte, 0, 32<<10)}
+	for range 4 {
+		c.code = c.code<<8 | uint32(c.next())
+	}
+	return c
+}
+
+// next returns the next body byte; past the end it returns zeros and counts
+// them, because the encoder leaves trailing zeros out.
+func (c *coder) next() byte {
+	if c.pos == len(c.buf) {
+		c.refill()
+		if c.pos == len(c.buf) {
+			c.over++
+			return 0
+		}
+	}
+	b := c.buf[c.pos]
+	c.pos++
+	return b
+}
+
+func (c *coder) refill() {
+	c.pos, c.buf = 0, c.buf[:0]
+	for c.inErr == nil && len(c.buf) == 0 {
+		var n int
+		n, c.inErr = c.in.Read(c.buf[:cap(c.buf)])
+		c.buf = c.buf[:n]
+	}
+}
+
+// err reports a patch that ends early or cannot be read. A whole patch may
+// leave out at most the zeros of the coder's last state.
+func (c *coder) err() error {
+	if c.inErr != nil && c.inErr != io.EOF {
+		return c.inErr
+	}
+	if c.over > 8 {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+
+func (c *coder) bit(m *model, b uint32) uint32 {
+	p := m.probability()
+	bound := (c.rng >> 16) * p
+	if c.encoding {
+		if b == 0 {
+			c.rng = bound
+		} else {
+			c.low += uint64(bound)
+			c.rng -= bound
+		}
+		m.learn(b)
+		for c.rng < 1<<24 {
+			c.rng <<= 8
+			c.shift()
+		}
+		return b
+	}
+	if c.code < bound {
+		c.rng = bound
+		b = 0
+	} else {
+		c.code -= bound
+		c.rng -= bound
+		b = 1
+	}
+	m.learn(b)
+	for c.rng < 1<<24 {
+		c.rng <<= 8
+		c.code = c.code<<8 | uint32(c.next())
+	}
+	return b
+}
+
+// raw codes the low n bits of v as they are.
+func (c *coder) raw(n int, v uint64) uint64 {
+	var got uint64
+	for n--; n >= 0; n-- {
+		c.rng >>= 1
+		if c.encoding {
+			if v>>n&1 != 0 {
+				c.low += uint64(c.rng)
+			}
+			for c.rng < 1<<24 {
+				c.rng <<= 8
+				c.shift()
+			}
+			continue
+		}
+		var b uint64
+		if c.code >= c.rng {
+			c.code -= c.rng
+			b = 1
+		}
+		got = got<<1 | b
+		for c.rng < 1<<24 {
+			c.rng <<= 8
+			c.code = c.code<<8 | uint32(c.next())
+		}
+	}
+	if c.encoding {
+		return v
+	}
+	return got
+}
+
+// shift moves the top byte of low out, holding back what a carry may change.
+func (c *coder) shift() {
+	if c.low < 0xff<<24 || c.low >= 1<<32 {
+		carry := byte(c.low >> 32)
+		if c.pending > 0 {
+			c.out = append(c.out, c.cached+carry)
+			for ; c.pending > 1; c.pending-- {
+				c.out = append(c.out, 0xff+carry)
+			}
+		}
+		c.pending = 0
+		c.cached = byte(c.low >> 24)
+	}
+	c.pending++
+	c.low = c.low & (1<<24 - 1) << 8
+}
+
+// finish ends the encoding and returns the body without trailing zeros.
+func (c *coder) finish() []byte {
+	// Any number in [low, low+rng) will do: take the one with most zeros.
+	for n := 32; n > 0; n -= 8 {
+		mask := uint64(1)<<n - 1
+		if v := (c.low + mask) &^ mask; v < c.low+uint64(c.rng) {
+			c.low = v
+			break
+		}
+	}
+	for range 5 {
+		c.shift()
+	}
+	for len(c.out) > 0 && c.out[len(c.out)-1] == 0 {
+		c.out = c.out[:len(c.out)-1]
+	}
+	return c.out
+}
+
+// tree codes an n-bit symbol, its high bit first, each bit in the light of the
+// bits above it. It needs 1<<n models.
+func (c *coder) tree(m []model, n int, v uint32) uint32 {
+	node := uint32(1)
+	for n--; n >= 0; n-- {
+		node = node<<1 | c.bit(&m[node], v>>n&1)
+	}
+	return node &^ (1 << (bits.Len32(node) - 1))
+}
+
+// A number models an unsigned integer: how many bits it has, then its bits
+// below the leading one. Short numbers are modelled whole; of long ones the
+// top three bits, and the low three, which show alignment.
+type number struct {
+	width [128]model
+	low   [6][32]model
+	top   [65][8]model
+	tail  [65][8]model
+}
+
+func (c *coder) number(m *number, v uint64) uint64 {
+	w := int(c.tree(m.width[:], 7, uint32(bits.Len64(v))))
+	switch {
+	case w <= 1:
+		return uint64(w)
+	case w <= 6:
+		return 1<<(w-1) | uint64(c.tree(m.low[w-1][:], w-1, uint32(v)&(1<<(w-1)-1)))
+	case w > 64:
+		return 1<<64 - 1 // only a damaged patch says so
+	}
+	n := w - 4 // bits below the top three
+	got := 8 | uint64(c.tree(m.top[w][:], 3, uint32(v>>n)&7))
+	if n > 3 {
+		got = got<<(n-3) | c.raw(n-3, v>>3&(1<<(n-3)-1))
+		return got<<3 | uint64(c.tree(m.tail[w][:], 3, uint32(v)&7))
+	}
+	return got<<n | c.raw(n, v&(1<<n-1))
+}
+
+// A signed models an integer by its magnitude and sign.
+type signed struct {
+	magnitude number
+	sign      [8]model
+}
+
+func (c *coder) signed(m *signed, v int64) int64 {
+	a, s := uint64(v), uint32(0)
+	if v < 0 {
+		a, s = -a, 1
+	}
+	a = c.number(&m.magnitude, a)
+	if a == 0 {
+		return 0
+	}
+	if c.bit(&m.sign[min(bits.Len64(a), 7)], s) != 0 {
+		return -int64(a)
+	}
+	return int64(a)
+}

@@ -1,0 +1,157 @@
+package delta
+
+// The residue is where predictions are wrong, in the order of the new file: how
+// many bytes are right before the next wrong place, and then what to do there.
+
+// A correction is one wrong place. A wrong byte has kind kindNone and v is what
+// to add. A wrong reference has v to add to the target, or, when no target
+// gives the bytes, is raw and v is what to xor.
+type correction struct {
+	off int64
+	k   kind
+	raw bool
+	// code says that a wrong byte is copied from code.
+	code bool
+	v    uint64
+}
+
+// residueCoder holds the models.
+type residueCoder struct {
+	skip  [kinds]number    // by the kind of the correction before
+	raw   [kinds]model     // a reference is replaced bytewise
+	again [kinds][2]model  // same value to add as last for this kind
+	delta [kinds]signed    //
+	bytes [8][2][256]model // a wrong byte: by place, and whether the byte before is wrong too
+	xor   [kinds][8][256]model
+
+	last  [kinds]uint64
+	hit   [kinds]uint8
+	prev  kind
+	after int64 // end of the last correction
+}
+
+// place codes where the next correction lies.
+func (c *coder) place(m *residueCoder, off int64) int64 {
+	return m.after + int64(c.number(&m.skip[m.prev], uint64(off-m.after)))
+}
+
+// wrongByte codes what to add to the byte at off.
+func (c *coder) wrongByte(m *residueCoder, off int64, code bool, v byte) byte {
+	place := int(off & 3)
+	if code {
+		place = 4
+	}
+	v = byte(c.tree(m.bytes[place][bit(off == m.after)][:], 8, uint32(v)))
+	m.prev, m.after = kindNone, off+1
+	return v
+}
+
+// wrongReference codes the correction of a reference of kind k.
+func (c *coder) wrongReference(m *residueCoder, off int64, k kind, raw bool, v uint64) (bool, uint64) {
+	defer func() { m.prev, m.after = k, off+k.width() }()
+	if c.bit(&m.raw[k], bit(raw)) != 0 {
+		var got uint64
+		for i := range int(k.width()) {
+			got |= uint64(c.tree(m.xor[k][i][:], 8, uint32(v>>(8*i)&255))) << (8 * i)
+		}
+		return true, got
+	}
+	again := c.bit(&m.again[k][m.hit[k]], bit(v == m.last[k])) != 0
+	m.hit[k] = uint8(bit(again))
+	if !again {
+		m.last[k] = uint64(c.signed(&m.delta[k], int64(v)))
+	}
+	return false, m.last[k]
+}
+
+// A residue decodes corrections while predictions go by.
+type residue struct {
+	c  *coder
+	m  residueCoder
+	at int64
+}
+
+func newResidue(c *coder) *residue {
+	r := &residue{c: c}
+	r.at = c.place(&r.m, 0)
+	return r
+}
+
+func (r *residue) due() int64 { return r.at }
+
+// step moves to the next correction, which is never before the last one's end.
+func (r *residue) step() error {
+	r.at = r.c.place(&r.m, 0)
+	if r.at < r.m.after {
+		return damaged("a correction lies outside")
+	}
+	return r.c.err()
+}
+
+func (r *residue) bytes(b []byte, off int64, code bool) error {
+	for end := off + int64(len(b)); r.at < end; {
+		if r.at < off {
+			return damaged("a correction lies outside")
+		}
+		b[r.at-off] += r.c.wrongByte(&r.m, r.at, code, 0)
+		if err := r.step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *residue) reference(b []byte, off int64, k kind, l *layout, addr, target uint64) error {
+	raw, v := r.c.wrongReference(&r.m, off, k, false, 0)
+	if raw {
+		l.refer(k, b, addr, target)
+		for i := range b {
+			b[i] ^= byte(v >> (8 * i))
+		}
+	} else {
+		l.refer(k, b, addr, target+v)
+	}
+	return r.step()
+}
+
+// A collector finds the corrections by comparing predictions with the new file.
+type collector struct {
+	new  []byte
+	list []correction
+}
+
+func (*collector) due() int64 { return -1 }
+
+func (l *collector) bytes(b []byte, off int64, code bool) error {
+	want := l.new[off:]
+	for i := 0; i < len(b); {
+		i += matchLength(b[i:], want[i:])
+		if i < len(b) {
+			l.list = append(l.list, correction{off: off + int64(i), code: code, v: uint64(want[i] - b[i])})
+			i++
+		}
+	}
+	return nil
+}
+
+func (l *collector) reference(b []byte, off int64, k kind, to *layout, addr, target uint64) error {
+	want := l.new[off : off+k.width()]
+	var old [8]byte
+	copy(old[:], b)
+	to.refer(k, b, addr, target)
+	if string(b) == string(want) {
+		return nil
+	}
+	c := correction{off: off, k: k}
+	// Does another target give these bytes?
+	c.v = to.target(k, want, addr) - target
+	try := old[:k.width()]
+	if to.refer(k, try, addr, target+c.v); string(try) != string(want) {
+		c.raw, c.v = true, 0
+		for i := range want {
+			c.v |= uint64(b[i]^want[i]) << (8 * i)
+		}
+	}
+	l.list = append(l.list, c)
+	return nil
+}
