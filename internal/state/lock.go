@@ -132,7 +132,7 @@ func (l *Lock) Unlock() error {
 		return errors.New("the lock is not held")
 	}
 	l.file.Truncate(0) // so that the next ErrBusy does not name us; of no other consequence
-	err := l.file.Close()
+	err := errors.Join(funlock(l.file), l.file.Close())
 	l.file = nil
 	return err
 }

@@ -26,6 +26,10 @@ func flock(f *os.File) error {
 	}
 }
 
+// funlock frees the lock at once. Closing alone would not: a child that another goroutine is just starting has a copy of the
+// descriptor until it executes, and whoever came next in that moment would find the lock held by nobody.
+func funlock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
+
 // openRegular opens a regular file that an owner whom we believe has put there: not through a link, and not a pipe, on
 // which an open would wait for ever.
 func openRegular(path string, flag int) (*os.File, error) {

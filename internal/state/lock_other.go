@@ -11,6 +11,8 @@ var errLocked = errors.New("locked")
 
 func flock(*os.File) error { return errors.ErrUnsupported }
 
+func funlock(*os.File) error { return nil }
+
 func openRegular(path string, flag int) (*os.File, error) { return os.OpenFile(path, flag, 0o600) }
 
 func own(*os.File, string) error { return nil }

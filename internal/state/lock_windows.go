@@ -21,6 +21,9 @@ func flock(f *os.File) error {
 	return err
 }
 
+// funlock needs nothing: no child has a copy of the handle, and closing it frees the lock.
+func funlock(*os.File) error { return nil }
+
 func openRegular(path string, flag int) (*os.File, error) {
 	f, err := os.OpenFile(path, flag, 0o600)
 	if err != nil {
