@@ -23,7 +23,7 @@ const (
 )
 
 // Decode parses the verified JSON object strictly into the struct that v points to. The struct is the schema: a field
-// without omitzero or omitempty is a required member. Refused with ErrMalformed: a duplicate name; a name that equals a
+// without omitzero or omitempty is a required member. On an error the struct is unchanged. Refused with ErrMalformed: a duplicate name; a name that equals a
 // known one but for case; null; a number that is not a canonical integer from 0 to 2^53-1 (no sign, fraction, exponent or
 // leading zero); invalid UTF-8 and lone surrogates; more than 16 levels or 65,536 values; anything after the object; and a
 // value that does not fit its field. Other members are ignored, but the rules on null, numbers and size hold for them too.
@@ -33,20 +33,22 @@ func (d *Document) Decode(v any) error {
 }
 
 func decode(object []byte, v any) error {
-	t := reflect.TypeOf(v)
-	if t == nil || t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
+	into := reflect.ValueOf(v)
+	if into.Kind() != reflect.Pointer || into.Elem().Kind() != reflect.Struct {
 		return fmt.Errorf("decoding into %T, which is not a pointer to a struct", v)
 	}
+	fresh := reflect.New(into.Elem().Type())
 	w := walk{Decoder: jsontext.NewDecoder(bytes.NewReader(object)), schemas: map[reflect.Type]schema{}}
-	if err := w.value(t.Elem()); err != nil {
+	if err := w.value(fresh.Type().Elem()); err != nil {
 		return err
 	}
 	if _, err := w.ReadToken(); err != io.EOF {
 		return refuse(ErrMalformed, "there is something after the JSON object")
 	}
-	if err := json.Unmarshal(object, v); err != nil {
+	if err := json.Unmarshal(object, fresh.Interface()); err != nil {
 		return refuse(ErrMalformed, "the JSON object does not fit: %v", err)
 	}
+	into.Elem().Set(fresh.Elem())
 	return nil
 }
 

@@ -97,12 +97,17 @@ type file struct {
 	blocks []block
 }
 
-var typeLine = regexp.MustCompile(`^theseus/[a-z]{1,32}/v[1-9][0-9]{0,3}$`)
+const typePrefix = "theseus/"
+
+var typeLine = regexp.MustCompile(`^` + typePrefix + `[a-z]{1,32}/v[1-9][0-9]{0,3}$`)
 
 // parse checks everything about a file that can be checked without a key and without reading the JSON.
 func parse(b []byte) (*file, error) {
 	if len(b) > maxText+1+maxSigned {
 		return nil, refuse(ErrTooLarge, "the file has %d bytes, more than any signed document: check the address", len(b))
+	}
+	if !bytes.HasPrefix(b, []byte(typePrefix)) {
+		return nil, refuse(ErrMalformed, "%s", looksLike(b))
 	}
 	end := bytes.Index(b, []byte("\n\n")) + 1
 	text, signed := b, []byte(nil)
@@ -136,10 +141,8 @@ func parseText(text []byte) (*file, error) {
 	line, object, _ := bytes.Cut(text, []byte("\n"))
 	t := Type(line)
 	if !typeLine.Match(line) {
-		if bytes.HasPrefix(line, []byte("theseus/")) {
-			if err := characters(line); err != nil {
-				return nil, err
-			}
+		if err := characters(line); err != nil && bytes.HasPrefix(line, []byte(typePrefix)) {
+			return nil, err
 		}
 		return nil, refuse(ErrMalformed, "%s", looksLike(text))
 	}

@@ -2,6 +2,8 @@ package verify
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,7 +27,7 @@ type Trust struct {
 // is checked against its own trust keys, which proves that it is whole and well made and no more: the caller vouches for
 // where it came from and compares App. What comes from a server goes through [Trust.Next].
 func ParseTrust(text string) (*Trust, error) {
-	if !bytes.HasPrefix([]byte(text), []byte("theseus/")) {
+	if !strings.HasPrefix(text, typePrefix) {
 		key, err := ParseKey(text)
 		if err != nil {
 			return nil, err
@@ -55,7 +57,7 @@ func ParseTrust(text string) (*Trust, error) {
 func (t *Trust) Next(file []byte, app string) (*Trust, error) {
 	next, err := openTrust(file, t.Trust)
 	if err != nil {
-		return nil, within(err, "by the keys of trust version %d", t.Version)
+		return nil, within(err, "trust document, checked with the keys of version %d", t.Version)
 	}
 	if next.App != app || t.Version > 0 && t.App != app {
 		return nil, refuse(ErrApp, "the trust document is for app %q, and this is %q: check the address, every app has a repository of its own", next.App, app)
@@ -64,7 +66,7 @@ func (t *Trust) Next(file []byte, app string) (*Trust, error) {
 		return nil, refuse(ErrVersion, "this is trust version %d where version %d follows: publish every version, clients take them one by one", next.Version, t.Version+1)
 	}
 	if _, err := Open(file, TypeTrust, next.Trust); err != nil {
-		return nil, within(err, "by its own keys, trust version %d", next.Version)
+		return nil, within(err, "trust document, checked with its own keys, those of version %d", next.Version)
 	}
 	return next, nil
 }
@@ -98,5 +100,8 @@ func (t *Trust) Expired(now time.Time) bool { return t.Version > 0 && !now.Befor
 func (t *Trust) Draft() TrustDraft {
 	d := t.draft
 	d.Version++
+	for _, r := range []*Role{&d.Trust, &d.Release, &d.Channel} {
+		r.Keys = slices.Clone(r.Keys)
+	}
 	return d
 }
