@@ -1,0 +1,79 @@
+// Command theseus is the publisher's half of Theseus: it makes keys, publishes signed releases into a
+// repository (a folder that any static web server can serve), keeps them fresh, and checks them as a client would.
+// "theseus demo" shows the whole on one machine.
+//
+// One file per verb; ui.go holds how the tool speaks, key.go keys and passphrases, repo.go the repository's layout,
+// edit.go the one way in which a channel is changed.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := root().ExecuteContext(ctx)
+	stop()
+	os.Exit(report(err))
+}
+
+// root is the command without a verb. Every verb is a function that returns its *cobra.Command.
+func root() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "theseus",
+		Short: "Publish signed releases for programs that update themselves",
+		Long: `Theseus keeps a Go program up to date while it runs.
+
+This is the publisher's tool. A first release takes three commands:
+
+  theseus keygen
+  theseus publish --repo dl --app hello --version 1.0.0 --channel stable \
+      --key theseus.key --artifact linux/amd64=./hello
+  theseus verify --repo dl --key theseus.pub
+
+The folder dl is then served by any static web server. "theseus demo" shows what the clients do with it.`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Args:              cobra.NoArgs,
+		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage("%v: see '%s --help'", err, c.CommandPath())
+	})
+	c.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
+	c.AddCommand(
+		keygenCommand(),
+		publishCommand(),
+		refreshCommand(),
+		verifyCommand(),
+		inspectCommand(),
+		serveCommand(),
+	)
+	for _, verb := range c.Commands() {
+		wrapArgs(verb)
+	}
+	return c
+}
+
+// wrapArgs makes a wrong number of arguments a usage error (exit 2), as a wrong flag is.
+func wrapArgs(c *cobra.Command) {
+	check := c.Args
+	if check == nil {
+		check = cobra.NoArgs
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usage("%v: see '%s --help'", err, c.CommandPath())
+		}
+		return nil
+	}
+	for _, sub := range c.Commands() {
+		wrapArgs(sub)
+	}
+}

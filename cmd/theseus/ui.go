@@ -1,0 +1,229 @@
+package main
+
+// How the tool speaks. The rules:
+//
+//   - Standard output carries the result and nothing else; with --json it is one JSON object on one line.
+//     What happens meanwhile, warnings and errors go to standard error.
+//   - An error is one line: what is wrong, with the name of the thing, then what to do next. It never shows a
+//     stack, a Go type or a secret. The exit code says of which kind it is (the constants below).
+//   - Nothing is asked but a passphrase, and only on a terminal; whoever has none is told what to set instead.
+//   - Colour and redrawn lines only on a terminal, never with NO_COLOR, CI or TERM=dumb. The same words either way.
+//   - Sizes in kB and MB (powers of ten), dates as 2026-11-21 (UTC), keys by the id that minisign prints.
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/release"
+	"github.com/theseus-go/theseus/verify"
+)
+
+// Exit codes: the same meanings as those of a program's own self-update, as far as they apply.
+const (
+	exitError       = 1 // anything not named below
+	exitUsage       = 2 // the command line is wrong
+	exitNothing     = 3 // verify --as: nothing that such a client may install
+	exitRefused     = 4 // signatures, hashes, dates or structure do not hold
+	exitUnreachable = 5 // the source does not answer
+	exitPermission  = 6 // the operating system says no
+	exitBusy        = 7 // another theseus is at work on the same repository
+)
+
+// A problem is an error for a person: a sentence that ends with what to do next, and an exit code.
+type problem struct {
+	code int
+	text string
+	err  error // the cause, for errors.Is; its text is already in text where it helps
+}
+
+func (p *problem) Error() string { return p.text }
+func (p *problem) Unwrap() error { return p.err }
+
+// fail makes a problem. As with fmt.Errorf, %w keeps the cause.
+func fail(code int, format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	return &problem{code: code, text: err.Error(), err: errors.Unwrap(err)}
+}
+
+func usage(format string, args ...any) error { return fail(exitUsage, format, args...) }
+
+// errSilent ends the program with a code and no message: the result that was printed says it all.
+type errSilent int
+
+func (e errSilent) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// report prints err, if any, and returns the exit code.
+func report(err error) int {
+	if err == nil {
+		return 0
+	}
+	if silent := errSilent(0); errors.As(err, &silent) {
+		return int(silent)
+	}
+	note("%s", oneLine(sentence(err)))
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
+	var p *problem
+	switch {
+	case errors.As(err, &p):
+		return p.code
+	case isRefusal(err):
+		return exitRefused
+	case isUnreachable(err):
+		return exitUnreachable
+	case errors.Is(err, fs.ErrPermission):
+		return exitPermission
+	}
+	return exitError
+}
+
+// sentence adds what to do next to the errors that come from elsewhere and cannot know it.
+func sentence(err error) string {
+	var p *problem
+	if errors.As(err, &p) {
+		return err.Error()
+	}
+	for _, a := range advice {
+		if errors.Is(err, a.is) {
+			return err.Error() + ": " + a.next
+		}
+	}
+	return err.Error()
+}
+
+func isUnreachable(err error) bool { return fetch.Unreachable(err) }
+
+// isRefusal reports whether a document or file was looked at and does not hold.
+func isRefusal(err error) bool {
+	return slices.ContainsFunc(refusals, func(is error) bool { return errors.Is(err, is) })
+}
+
+var refusals = []error{
+	verify.ErrMalformed, verify.ErrTooLarge, verify.ErrAlgorithm, verify.ErrSignature, verify.ErrThreshold, verify.ErrType, verify.ErrApp, verify.ErrVersion,
+	release.ErrMalformed, release.ErrApp, release.ErrChannel, release.ErrVersion, release.ErrID, release.ErrAmbiguous,
+	release.ErrExpired, release.ErrFuture,
+	fetch.ErrHash, fetch.ErrSize, fetch.ErrTooLarge,
+}
+
+func busy(dir string) error {
+	return fail(exitBusy, "another theseus is writing to %s: wait until it is done, then run this again", dir)
+}
+
+func noChannel(name string, there []string) error {
+	if len(there) == 0 {
+		return fail(exitError, "there is no channel yet: publish a release first")
+	}
+	return fail(exitError, "there is no channel %q: choose one of %s", name, strings.Join(there, ", "))
+}
+
+var advice = []struct {
+	is   error
+	next string
+}{
+	{fs.ErrPermission, "run this as the owner of that file or folder, or change its mode"},
+	{fs.ErrNotExist, "check the path"},
+}
+
+// oneLine keeps an error on the line that a log or a person expects it on.
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)), " ")
+}
+
+// note says something to the person at the keyboard.
+func note(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "theseus: "+format+"\n", args...)
+}
+
+func warn(format string, args ...any) { note("warning: "+format, args...) }
+
+// result prints v as JSON if asked, otherwise whatever person writes.
+func result(asJSON bool, v any, person func(w io.Writer)) error {
+	if !asJSON {
+		person(os.Stdout)
+		return nil
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(append(b, '\n'))
+	return err
+}
+
+// table aligns columns that are separated by tabs.
+func table(w io.Writer, rows func(w io.Writer)) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	rows(t)
+	t.Flush()
+}
+
+// fancy says whether f is a terminal of a person who wants colour and movement.
+func fancy(f *os.File) bool {
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("CI") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+}
+
+func bytesText(n int64) string {
+	switch {
+	case n < 1000:
+		return fmt.Sprintf("%d B", n)
+	case n < 1_000_000:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	case n < 1_000_000_000:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%.2f GB", float64(n)/1e9)
+}
+
+func dateText(t time.Time) string { return t.UTC().Format("2006-01-02") }
+
+// spanText is a duration as a person says it: the largest unit that fits, never more precise than true.
+func spanText(d time.Duration) string {
+	unit := func(n int64, name string) string {
+		if n == 1 {
+			return "1 " + name
+		}
+		return fmt.Sprintf("%d %ss", n, name)
+	}
+	switch {
+	case d >= 48*time.Hour:
+		return unit(int64(d/(24*time.Hour)), "day")
+	case d >= 2*time.Hour:
+		return unit(int64(d/time.Hour), "hour")
+	case d >= 2*time.Minute:
+		return unit(int64(d/time.Minute), "minute")
+	}
+	return unit(int64(d/time.Second), "second")
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func keyIDs(keys []verify.Key) string {
+	ids := make([]string, len(keys))
+	for i, k := range keys {
+		ids[i] = k.ID()
+	}
+	return strings.Join(ids, ", ")
+}
