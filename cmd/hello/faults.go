@@ -1,0 +1,31 @@
+//go:build faults
+
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/theseus-go/theseus/restart"
+)
+
+// fault makes the server fail as HELLO_FAULT says. The demo and the tests build bad releases with it; a build for people
+// has nothing of it inside.
+func fault(r *restart.Restarter) {
+	switch os.Getenv("HELLO_FAULT") {
+	case "crash": // before it accepts anything
+		os.Exit(2)
+	case "hang":
+		for {
+			time.Sleep(time.Hour)
+		}
+	case "crash-after-ready": // half a second after it began to accept and answer
+		go func() {
+			for !r.Ready() {
+				time.Sleep(5 * time.Millisecond)
+			}
+			time.Sleep(500 * time.Millisecond)
+			os.Exit(2)
+		}()
+	}
+}
