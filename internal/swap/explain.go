@@ -15,9 +15,9 @@ func (t *Target) explain(path, doing string, err error) error {
 	e = &Error{Kind: err, Path: path, Reason: doing, Err: err}
 	switch {
 	case isReadOnly(err):
-		e.Kind, e.Fix = ErrReadOnly, fmt.Sprintf("remount it writable, or update the image that it comes from: findmnt -T %s", quote(t.Dir))
+		e.Kind, e.Fix = ErrReadOnly, t.readOnlyFix()
 	case isFull(err):
-		e.Kind, e.Fix = ErrNoSpace, fmt.Sprintf("make room, then update again: df -h %s", quote(t.Dir))
+		e.Kind, e.Fix = ErrNoSpace, t.noSpaceFix()
 	case errors.Is(err, fs.ErrPermission):
 		e.Kind, e.Fix = ErrPermission, t.permissionFix(path)
 	}
@@ -27,12 +27,12 @@ func (t *Target) explain(path, doing string, err error) error {
 // Explain is what to tell of an error that writing a file of Create or Resume gave: a full disk, a quota, a lost mount.
 func (t *Target) Explain(err error) error { return t.explain(t.Home, "writing in it", err) }
 
-// permissionFix is the command for who lacks a right, or a right that root has taken from everybody.
+// permissionFix is the command for who lacks a right, or for a right that root has taken from everybody.
 func (t *Target) permissionFix(path string) string {
 	for _, p := range []string{path, t.Path, t.Dir, t.Home} {
-		if flag := frozen(p); flag != "" {
-			return fmt.Sprintf("it is protected against change; allow it: sudo chattr -%s %s", flag, quote(p))
+		if fix := thaw(p); fix != "" {
+			return "it is protected against change: " + fix
 		}
 	}
-	return fmt.Sprintf("update as the user who owns %s, or as root: ls -ld %s", t.Dir, quote(t.Dir))
+	return fmt.Sprintf("run the update as the user who owns it, for example with sudo; see: ls -ld %s", quote(t.Dir))
 }

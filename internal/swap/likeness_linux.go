@@ -69,11 +69,3 @@ func grow(get func([]byte) (int, error)) (b []byte, err error) {
 		return b[:max(n, 0)], err
 	}
 }
-
-func retry(do func() error) error {
-	for {
-		if err := do(); err != unix.EINTR {
-			return err
-		}
-	}
-}

@@ -1,28 +1,34 @@
 package swap
 
 import (
-	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// frozen returns the letter of the inode flag that keeps everybody from changing the file: i(mmutable), a(ppend only).
-func frozen(path string) string {
+// From linux/fs.h: golang.org/x/sys/unix does not have them.
+const (
+	immutable  = 0x10 // FS_IMMUTABLE_FL
+	appendOnly = 0x20 // FS_APPEND_FL
+)
+
+// thaw is the command that takes away the inode flag that keeps everybody, root too, from changing the file; "" if there is
+// none, or if the file system has no such flags.
+func thaw(path string) string {
 	f, err := os.OpenFile(path, os.O_RDONLY|noFollow|nonBlock, 0)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
-	flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
 	switch {
 	case err != nil:
-	case flags&unix.STATX_ATTR_IMMUTABLE != 0: // the same bit as FS_IMMUTABLE_FL
-		return "i"
-	case flags&unix.STATX_ATTR_APPEND != 0: // FS_APPEND_FL
-		return "a"
+		return ""
+	case flags&immutable != 0:
+		return fmt.Sprintf("sudo chattr -i %s", quote(path))
+	case flags&appendOnly != 0:
+		return fmt.Sprintf("sudo chattr -a %s", quote(path))
 	}
 	return ""
 }
-
-var _ = errors.New

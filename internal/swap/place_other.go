@@ -1,5 +1,6 @@
-//go:build !linux
+//go:build !linux && !darwin && !freebsd
 
 package swap
 
-func frozen(string) string { return "" }
+func statfs(string) (filesystem, error) { return filesystem{}, nil }
+func fileSizeLimit() uint64             { return 1<<64 - 1 }

@@ -1,0 +1,38 @@
+//go:build linux || darwin || freebsd
+
+package swap
+
+import (
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// ST_RDONLY on Linux, MNT_RDONLY elsewhere.
+const mountReadOnly = 0x1
+
+// mountNoExec is ST_NOEXEC on Linux, MNT_NOEXEC elsewhere.
+var mountNoExec = map[bool]uint64{true: 0x8, false: 0x4}[runtime.GOOS == "linux"]
+
+func statfs(dir string) (filesystem, error) {
+	var s unix.Statfs_t
+	if err := retry(func() error { return unix.Statfs(dir, &s) }); err != nil {
+		return filesystem{}, err
+	}
+	return filesystem{
+		known:    true,
+		readOnly: uint64(s.Flags)&mountReadOnly != 0,
+		noExec:   uint64(s.Flags)&mountNoExec != 0,
+		noInodes: s.Files > 0 && s.Ffree == 0, // some file systems count none
+		free:     uint64(max(s.Bavail, 0)) * uint64(s.Bsize),
+		mount:    dir,
+	}, nil
+}
+
+func fileSizeLimit() uint64 {
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &r); err != nil {
+		return 1<<64 - 1
+	}
+	return uint64(r.Cur)
+}
