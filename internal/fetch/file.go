@@ -89,9 +89,9 @@ func (d *download) restart() error {
 	return nil
 }
 
-func (d *download) complete() bool {
-	return d.n == d.want.Size && verify.Digest(d.hash.Sum(nil)) == d.want.SHA256
-}
+func (d *download) sum() verify.Digest { return verify.Digest(d.hash.Sum(nil)) }
+
+func (d *download) complete() bool { return d.n == d.want.Size && d.sum() == d.want.SHA256 }
 
 func (d *download) finish() error {
 	if d.progress != nil {
@@ -172,7 +172,7 @@ func (d *download) once(ctx context.Context, s source, path string, whole bool, 
 	case d.complete():
 		return nil // however the connection ended
 	case d.n == d.want.Size:
-		return d.refuse(r, fmt.Errorf("the file is %w: it has another SHA-256 than %x", ErrHash, d.want.SHA256))
+		return d.refuse(r, fmt.Errorf("the file is %w: its SHA-256 is %v instead of %v", ErrHash, d.sum(), d.want.SHA256))
 	case err != nil:
 		return err
 	}

@@ -52,9 +52,9 @@ func (c *Client) web() (*web, error) {
 		if err != nil {
 			return nil, err
 		}
-		w.proxy = proxy
+		w.proxy = http.ProxyFromEnvironment
 		client.Transport = &http.Transport{
-			Proxy:                  proxy,
+			Proxy:                  w.proxy,
 			DialContext:            w.dial,
 			TLSHandshakeTimeout:    w.stall,
 			TLSClientConfig:        &tls.Config{RootCAs: roots},
@@ -89,15 +89,6 @@ func roots(file string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("the CA file %s holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)", file)
 	}
 	return pool, nil
-}
-
-// proxy is the environment's choice. Its own error would repeat the proxy's password.
-func proxy(r *http.Request) (*url.URL, error) {
-	u, err := http.ProxyFromEnvironment(r)
-	if err != nil {
-		return nil, &explained{"the address of the proxy in HTTPS_PROXY or HTTP_PROXY is not a URL", nil}
-	}
-	return u, nil
 }
 
 // site is an http or https source.

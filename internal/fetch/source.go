@@ -92,7 +92,7 @@ func (c *Client) parse(text string) (*url.URL, error) {
 			return nil, fmt.Errorf("the source %s names a host; a folder of this machine has three slashes: file:///%s/…", u, u.Host)
 		}
 		u.Host = ""
-		if !filepath.IsAbs(localPath(u.Path)) {
+		if u.Opaque != "" || !filepath.IsAbs(localPath(u.Path)) {
 			return nil, fmt.Errorf("the source %s is not an absolute folder; write file:///srv/hello", u)
 		}
 		return u, nil

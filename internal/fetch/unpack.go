@@ -49,7 +49,7 @@ func Unpack(ctx context.Context, dst, src *os.File, want verify.ID) (err error) 
 	case d.n != want.Size:
 		return fmt.Errorf("the file is %w: it unpacks to %d bytes instead of %d", ErrSize, d.n, want.Size)
 	case !d.complete():
-		return fmt.Errorf("the file is %w: it unpacks to bytes with another SHA-256 than %x", ErrHash, want.SHA256)
+		return fmt.Errorf("the file is %w: the SHA-256 of what it unpacks to is %v instead of %v", ErrHash, d.sum(), want.SHA256)
 	}
 	return d.finish()
 }
