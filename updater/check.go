@@ -211,7 +211,7 @@ func (u *Updater) fetchChannel(ctx context.Context, v *view, seen *recalled) err
 		}
 		if err := seen.compare(c); err != nil {
 			if errors.Is(err, release.ErrRollback) {
-				err = errors.Join(err, fetch.ErrStale) // ask once past the caches
+				err = &classified{err, fetch.ErrStale} // ask once past the caches
 			}
 			return err
 		}
