@@ -68,8 +68,10 @@ func AddSignature(file []byte, s Signer) ([]byte, error) {
 		}
 	}
 	out = append(out, made.raw...)
-	_, err = parse(out) // the caps
-	return out, err
+	if _, err := parse(out); err != nil { // over a cap
+		return nil, err
+	}
+	return out, nil
 }
 
 // signBlock has s sign and checks that what comes back is one strict block by the key that s says it has.
