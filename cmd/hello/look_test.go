@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -9,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // A look is what an attack must not change.
@@ -152,4 +155,10 @@ func (i *installation) tidy() {
 	if downloads > 1 || previous > 1 {
 		i.t.Errorf("%d partial downloads and %d previous files are left behind", downloads, previous)
 	}
+}
+
+// owner is user and group of a file.
+func owner(info os.FileInfo) [2]uint32 {
+	s := info.Sys().(*syscall.Stat_t)
+	return [2]uint32{s.Uid, s.Gid}
 }
