@@ -101,6 +101,8 @@ func (u *Updater) check(ctx context.Context, req request) (v *view, err error) {
 	if err := u.channel(ctx, v, seen); err != nil {
 		return v, err
 	}
+	in := seen.state.Installed
+	u.set(func(s *Status) { s.Proved, s.Failed = in == nil || in.Proved, failures(seen.state) })
 	client := release.Client{
 		Platform:  release.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH, Variant: u.opts.Variant},
 		Installed: v.installed, Now: v.clock.Now(), Installation: seen.state.Installation,

@@ -231,15 +231,11 @@ func (u *Updater) start(ctx context.Context, version string, do func(context.Con
 }
 
 func (u *Updater) reply(w http.ResponseWriter, code int, explain bool) {
-	s := u.Status()
-	if !explain {
-		s.Explain = nil
-	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	_ = enc.Encode(s)
+	_ = enc.Encode(u.public(explain))
 }
 
 func refuse(w http.ResponseWriter, code int, why string) {

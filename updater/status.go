@@ -2,6 +2,7 @@ package updater
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,8 +57,7 @@ type Outcome struct {
 	Error string `json:"error,omitzero"`
 }
 
-// outcome describes an error for somebody who is not on this machine: the local
-// paths in its text are shortened to their last element.
+// outcome describes how an update ended.
 func (u *Updater) outcome(version string, err error) *Outcome {
 	o := &Outcome{At: u.now().UTC(), Version: version, Code: exitCode(err)}
 	if err == nil {
@@ -70,16 +70,30 @@ func (u *Updater) outcome(version string, err error) *Outcome {
 			o.Version = e.Version
 		}
 	}
-	o.Error = u.redact(err.Error())
+	o.Error = err.Error()
 	return o
 }
 
-// redact removes local paths: the admin endpoint is no map of the machine.
-func (u *Updater) redact(text string) string {
-	for _, long := range []struct{ path, short string }{
-		{u.target.Home, "(state folder)"}, {u.target.Path, u.opts.App}, {u.target.Dir, "(program folder)"},
-	} {
-		text = strings.ReplaceAll(text, long.path, long.short)
+// public is the status for the admin endpoint, which is no map of the machine:
+// local paths are replaced in every text.
+func (u *Updater) public(explain bool) Status {
+	redact := strings.NewReplacer(
+		u.target.Home, "(state folder)", u.target.Path, u.opts.App, u.target.Dir, "(program folder)").Replace
+	s := u.Status()
+	if s.Outcome != nil {
+		o := *s.Outcome
+		o.Error = redact(o.Error)
+		s.Outcome = &o
 	}
-	return text
+	for version, why := range s.Failed {
+		s.Failed[version] = redact(why)
+	}
+	if !explain {
+		s.Explain = nil
+	}
+	s.Explain = slices.Clone(s.Explain)
+	for i, r := range s.Explain {
+		s.Explain[i].Input, s.Explain[i].Detail = redact(r.Input), redact(r.Detail)
+	}
+	return s
 }
