@@ -13,17 +13,19 @@ var (
 	// ErrNotRunning: Handover was called before Run, or after its end.
 	ErrNotRunning = errors.New("restart: Handover works only while Run does")
 
-	// ErrStopped: the handover was called off by an announced stop (a signal to either process, or the end of a
-	// context). It says nothing against the new version, and so it is a context.Canceled for errors.Is: whoever
-	// undoes an update because of it should not remember the version as bad.
-	ErrStopped = fmt.Errorf("stopped before the new process had proved itself (%w)", context.Canceled)
+	// ErrCalledOff: the handover ended for a reason that says nothing against the new version: an announced stop (a
+	// signal to either process, the end of a context), or something about this process or machine (its working
+	// directory was deleted, no descriptors are left). It is a context.Canceled for errors.Is, so that a package
+	// which does not import this one can tell: whoever undoes an update because of it should not remember the
+	// version as bad.
+	ErrCalledOff = fmt.Errorf("called off (%w)", context.Canceled)
 )
 
 // HandoverError is why a handover did not succeed. This process serves on, or stops if that is what was asked.
 type HandoverError struct {
 	PID   int   // of the new process, 0 if it never said hello
 	Phase Phase // HandingOver: before the new process served; StandingBy: during its probation
-	Err   error // the cause; wraps ErrStopped if it was an announced stop
+	Err   error // the cause; wraps ErrCalledOff if it says nothing against the new version
 }
 
 func (e *HandoverError) Error() string {
@@ -39,3 +41,9 @@ func (e *HandoverError) Error() string {
 }
 
 func (e *HandoverError) Unwrap() error { return e.Err }
+
+// errTold is the cause when a stop was announced.
+var errTold = calledOff(errors.New("told to stop before the new process had proved itself"))
+
+// calledOff is err as a reason for which no version is to blame.
+func calledOff(err error) error { return fmt.Errorf("%w: %w", ErrCalledOff, err) }

@@ -1,0 +1,569 @@
+package restart_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/theseus-go/theseus/restart"
+)
+
+// The test binary is the server too: with serverVar it runs serverMain, and so do its successors.
+const serverVar = "RESTART_TEST_SERVER"
+
+func TestMain(m *testing.M) {
+	if conf := os.Getenv(serverVar); conf != "" {
+		serverMain(conf)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// config is how a server of these tests behaves.
+type config struct {
+	Network, Address string
+	Options          restart.Options `json:"-"`
+	PIDFile          string
+	Start            time.Duration
+	Probation        time.Duration
+	Drain            time.Duration
+	Grace            time.Duration
+	Plan             string // file: what a successor does; see misbehave
+	Chdir            string // after New
+	TLS              bool
+	OnDrain          time.Duration // a drain function that takes so long
+	Packet           string        // address of a UDP echo server
+}
+
+// say writes a line that the test waits for.
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%d %s\n", os.Getpid(), fmt.Sprintf(format, args...))
+}
+
+func serverMain(text string) {
+	var c config
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		say("fatal %v", err)
+		os.Exit(1)
+	}
+	successor := os.Getenv("TABLEFLIP_HAS_PARENT_7DIU3") != ""
+	plan := func() []string {
+		b, _ := os.ReadFile(c.Plan)
+		if !successor {
+			return nil
+		}
+		return strings.Fields(string(b))
+	}()
+	misbehave(plan, "start")
+	r := restart.New(restart.Options{
+		PIDFile: c.PIDFile, UpgradeTimeout: c.Start, Probation: c.Probation, Drain: c.Drain, Grace: c.Grace,
+		Logger: slog.New(slog.DiscardHandler),
+		Event: func(e restart.Event) {
+			say("event %s %s: %s (%v)", e.Name, e.Phase, e.Text, e.Err)
+		},
+		Health: func(context.Context) error {
+			if ill.Load() {
+				return errors.New("planned illness")
+			}
+			return nil
+		},
+	})
+	if c.Chdir != "" {
+		os.Chdir(c.Chdir)
+	}
+	ln, err := r.Listen(c.Network, c.Address)
+	if err != nil {
+		say("fatal %v", err)
+		os.Exit(1)
+	}
+	misbehave(plan, "listen")
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
+		n, _ := io.Copy(io.Discard, req.Body)
+		fmt.Fprintf(w, "%d %d", os.Getpid(), n)
+	})
+	mux.HandleFunc("/sleep", func(w http.ResponseWriter, req *http.Request) {
+		d, _ := time.ParseDuration(req.FormValue("d"))
+		say("sleeping")
+		time.Sleep(d)
+		fmt.Fprintf(w, "%d 0", os.Getpid())
+	})
+	mux.HandleFunc("/status", func(w http.ResponseWriter, req *http.Request) {
+		var m runtimeStats
+		m.read()
+		json.NewEncoder(w).Encode(struct {
+			restart.Status
+			Stats runtimeStats
+			Env   string
+		}{r.Status(), m, strings.Join(os.Environ(), "\n")})
+	})
+	mux.HandleFunc("/handover", func(w http.ResponseWriter, req *http.Request) {
+		go func() { say("handover: %v", r.Handover(context.Background())) }()
+		w.WriteHeader(http.StatusAccepted)
+	})
+	mux.HandleFunc("/events", func(w http.ResponseWriter, req *http.Request) {
+		io.WriteString(w, "data: hello\n\n")
+		w.(http.Flusher).Flush()
+		<-restart.DrainStarted(req.Context())
+		io.WriteString(w, "data: goodbye\n\n")
+	})
+	mux.HandleFunc("/children", func(w http.ResponseWriter, req *http.Request) {
+		out, err := exec.Command("/bin/sh", "-c", "env; ls -l /proc/self/fd").CombinedOutput()
+		fmt.Fprintf(w, "%s%v", out, err)
+	})
+	srv := &http.Server{Handler: mux}
+	if c.TLS {
+		srv.TLSConfig = testTLS()
+	}
+	r.Serve(ln, srv)
+	if c.Packet != "" {
+		pc, err := r.ListenPacket("udp", c.Packet)
+		if err != nil {
+			say("fatal %v", err)
+			os.Exit(1)
+		}
+		go func() {
+			b := make([]byte, 1500)
+			for {
+				n, from, err := pc.ReadFrom(b)
+				if err != nil {
+					say("packets: %v", err)
+					return
+				}
+				pc.WriteTo(fmt.Appendf(nil, "%d %s", os.Getpid(), b[:n]), from)
+			}
+		}()
+	}
+	r.Go(func(ctx context.Context) error {
+		say("worker begins")
+		<-ctx.Done()
+		say("worker ends")
+		return nil
+	})
+	r.OnFailure(func(_ context.Context, cause error) error {
+		blame := "to blame"
+		if errors.Is(cause, context.Canceled) {
+			blame = "not to blame"
+		}
+		say("undo, %s: %v", blame, cause)
+		return nil
+	})
+	if c.OnDrain != 0 {
+		r.OnDrain("slow", func(ctx context.Context) error {
+			select {
+			case <-time.After(c.OnDrain):
+				say("slow: finished")
+			case <-ctx.Done():
+				say("slow: cut")
+				time.Sleep(time.Hour)
+			}
+			return nil
+		})
+	}
+	if len(plan) > 0 && plan[0] == "serving" {
+		go misbehave(plan, "serving")
+	}
+	misbehave(plan, "run")
+	err = r.Run(context.Background())
+	say("run: %v", err)
+	if err != nil {
+		os.Exit(1)
+	}
+}
+
+var ill atomic.Bool
+
+// misbehave carries out a plan of three words: when (start, listen, run, serving), after how long, and what.
+func misbehave(plan []string, when string) {
+	if len(plan) != 3 || plan[0] != when {
+		return
+	}
+	d, _ := time.ParseDuration(plan[1])
+	time.Sleep(d)
+	switch plan[2] {
+	case "exit0":
+		os.Exit(0)
+	case "exit2":
+		os.Exit(2)
+	case "panic":
+		panic("planned")
+	case "kill":
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "hang":
+		select {}
+	case "freeze":
+		syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	case "ill":
+		ill.Store(true)
+	}
+}
+
+// service is a server under test, with all its successors.
+type service struct {
+	t    *testing.T
+	conf config
+	dir  string
+	exe  string
+	cmd  *exec.Cmd
+
+	mu    sync.Mutex
+	lines []string
+	more  chan struct{}
+	pids  map[int]bool
+}
+
+// startService starts a server. Every process of it writes to one pipe, which ends when all have gone.
+func startService(t *testing.T, c config) *service {
+	t.Helper()
+	s := &service{t: t, dir: t.TempDir(), more: make(chan struct{}), pids: map[int]bool{}}
+	s.exe = filepath.Join(s.dir, "server")
+	if err := os.Link(os.Args[0], s.exe); err != nil {
+		b, err := os.ReadFile(os.Args[0])
+		if err == nil {
+			err = os.WriteFile(s.exe, b, 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s.launch(c)
+}
+
+func (s *service) launch(c config) *service {
+	t := s.t
+	t.Helper()
+	if c.Network == "" {
+		c.Network, c.Address = "tcp", freeAddress(t)
+	}
+	if c.Probation == 0 {
+		c.Probation = 200 * time.Millisecond
+	}
+	if c.Start == 0 {
+		c.Start = 10 * time.Second
+	}
+	if c.Drain == 0 {
+		c.Drain = 5 * time.Second
+	}
+	c.Plan = filepath.Join(s.dir, "plan")
+	if c.PIDFile == "" {
+		c.PIDFile = filepath.Join(s.dir, "pid")
+	}
+	s.conf = c
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.cmd == nil {
+		s.cmd = exec.Command(s.exe)
+	}
+	s.cmd.Env = append(os.Environ(), serverVar+"="+string(text))
+	if s.cmd.Dir == "" {
+		s.cmd.Dir = s.dir
+	}
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.cmd.Stderr, s.cmd.Stdout = in, in
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		sc := bufio.NewScanner(out)
+		for sc.Scan() {
+			s.mu.Lock()
+			s.lines = append(s.lines, sc.Text())
+			if pid, _, ok := strings.Cut(sc.Text(), " "); ok {
+				if n, err := strconv.Atoi(pid); err == nil {
+					s.pids[n] = true
+				}
+			}
+			close(s.more)
+			s.more = make(chan struct{})
+			s.mu.Unlock()
+		}
+	}()
+	waited := make(chan struct{})
+	go func() { s.cmd.Wait(); close(waited) }()
+	t.Cleanup(func() {
+		s.mu.Lock()
+		for pid := range s.pids {
+			if pid != os.Getpid() && isServer(pid) {
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+		s.mu.Unlock()
+		select {
+		case <-ended:
+		case <-time.After(5 * time.Second):
+			t.Error("a process of the service is left")
+		}
+		<-waited
+		if t.Failed() {
+			s.mu.Lock()
+			t.Logf("the service said:\n%s", strings.Join(s.lines, "\n"))
+			s.mu.Unlock()
+		}
+	})
+	s.wait("event proved serving")
+	return s
+}
+
+// isServer guards against a process id that belongs to somebody else by now.
+func isServer(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	return err != nil || bytes.Contains(b, []byte(serverVar))
+}
+
+func (s *service) pid() int { return s.cmd.Process.Pid }
+
+// mark is where the log is now; waitAfter looks at what comes later.
+func (s *service) mark() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.lines)
+}
+
+func (s *service) wait(text string) (pid int, line string) {
+	s.t.Helper()
+	return s.waitAfter(0, text)
+}
+
+// waitAfter waits for a line after mark that contains text.
+func (s *service) waitAfter(mark int, text string) (pid int, line string) {
+	s.t.Helper()
+	limit := time.After(15 * time.Second)
+	for {
+		s.mu.Lock()
+		lines, more := s.lines, s.more
+		s.mu.Unlock()
+		for ; mark < len(lines); mark++ {
+			if strings.Contains(lines[mark], text) {
+				pid, _ := strconv.Atoi(strings.Fields(lines[mark])[0])
+				return pid, lines[mark]
+			}
+		}
+		select {
+		case <-more:
+		case <-limit:
+			s.t.Fatalf("the service never said %q", text)
+		}
+	}
+}
+
+// count counts the lines from mark on that contain text.
+func (s *service) count(mark int, text string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lines[mark:] {
+		if strings.Contains(l, text) {
+			n++
+		}
+	}
+	return n
+}
+
+func (s *service) plan(text string) {
+	s.t.Helper()
+	if err := os.WriteFile(s.conf.Plan, []byte(text), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *service) signal(pid int, sig syscall.Signal) {
+	s.t.Helper()
+	if err := syscall.Kill(pid, sig); err != nil {
+		s.t.Fatalf("kill %d: %v", pid, err)
+	}
+}
+
+// handover asks pid for a handover and returns the process id of the proved successor.
+func (s *service) handover(pid int) int {
+	s.t.Helper()
+	mark := s.mark()
+	s.signal(pid, syscall.SIGHUP)
+	next, _ := s.waitAfter(mark, "this process is in service")
+	s.waitAfter(mark, fmt.Sprintf("%d run: <nil>", pid))
+	return next
+}
+
+// alive asks a new connection who serves.
+func (s *service) alive() int {
+	s.t.Helper()
+	c, err := s.dial()
+	if err != nil {
+		s.t.Fatalf("nobody serves: %v", err)
+	}
+	defer c.close()
+	pid, err := c.get("/")
+	if err != nil {
+		s.t.Fatalf("nobody answers: %v", err)
+	}
+	return pid
+}
+
+func (s *service) dial() (*client, error) {
+	c, err := net.Dial(s.conf.Network, s.conf.Address)
+	if err != nil {
+		return nil, err
+	}
+	if s.conf.TLS {
+		c = clientTLS(c)
+	}
+	return &client{Conn: c, r: bufio.NewReader(c)}, nil
+}
+
+// client is one connection of a client that never retries.
+type client struct {
+	net.Conn
+	r *bufio.Reader
+}
+
+func (c *client) close() { c.Conn.Close() }
+
+func (c *client) do(request string) (*http.Response, string, error) {
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(c.Conn, request); err != nil {
+		return nil, "", fmt.Errorf("writing: %w", err)
+	}
+	res, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		return nil, "", fmt.Errorf("reading: %w", err)
+	}
+	b, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode >= 300 {
+		err = errors.New(res.Status)
+	}
+	return res, string(b), err
+}
+
+func (c *client) get(path string) (pid int, err error) {
+	_, body, err := c.do("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err == nil {
+		_, err = fmt.Sscan(body, &pid)
+	}
+	return pid, err
+}
+
+func freeAddress(t *testing.T) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+// load is what many clients do at once; failed must be 0.
+type load struct {
+	requests, failed, reconnects atomic.Int64
+	mu                           sync.Mutex
+	errs                         map[string]int
+	pids                         map[int]bool
+	stop                         chan struct{}
+	wg                           sync.WaitGroup
+}
+
+// startLoad lets keep clients use one connection each for ever, and fresh clients a new one for each request. GET and
+// POST take turns. A connection that the server ends in order, with "Connection: close", counts as a reconnect.
+func startLoad(s *service, keep, fresh int, pause time.Duration) *load {
+	l := &load{errs: map[string]int{}, pids: map[int]bool{}, stop: make(chan struct{})}
+	client := func(keep bool) {
+		var c *client
+		defer func() {
+			if c != nil {
+				c.close()
+			}
+		}()
+		for i := 0; ; i++ {
+			select {
+			case <-l.stop:
+				return
+			case <-time.After(pause):
+			}
+			request := "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+			if i%2 == 1 {
+				request = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+			}
+			if c == nil {
+				var err error
+				if c, err = s.dial(); err != nil {
+					l.fail(err)
+					continue
+				}
+			}
+			l.requests.Add(1)
+			res, body, err := c.do(request)
+			if err != nil {
+				l.fail(err)
+			} else {
+				var pid int
+				fmt.Sscan(body, &pid)
+				l.mu.Lock()
+				l.pids[pid] = true
+				l.mu.Unlock()
+			}
+			if err != nil || !keep || res.Close {
+				if err == nil && keep {
+					l.reconnects.Add(1)
+				}
+				c.close()
+				c = nil
+			}
+		}
+	}
+	for range keep {
+		l.wg.Go(func() { client(true) })
+	}
+	for range fresh {
+		l.wg.Go(func() { client(false) })
+	}
+	return l
+}
+
+func (l *load) fail(err error) {
+	l.failed.Add(1)
+	text := err.Error()
+	var sys syscall.Errno
+	if errors.As(err, &sys) {
+		text = sys.Error()
+	}
+	l.mu.Lock()
+	l.errs[text]++
+	l.mu.Unlock()
+}
+
+func (l *load) end() {
+	close(l.stop)
+	l.wg.Wait()
+}
+
+// runtimeStats is what must not grow.
+type runtimeStats struct{ Descriptors, Goroutines, HeapKB int }
+
+func (m *runtimeStats) read() {
+	fds, _ := os.ReadDir("/proc/self/fd")
+	m.Descriptors = len(fds)
+	m.Goroutines = numGoroutine()
+	m.HeapKB = heapKB()
+}
