@@ -96,6 +96,7 @@ func (u *Updater) Command(ctx context.Context, args []string) int {
 			return c.usage(fmt.Sprintf("--version: %v", err))
 		}
 	}
+	u.terse = u.opts.Logger == nil // a person reads the result; the log would say it twice
 	return c.run(ctx, req)
 }
 

@@ -65,9 +65,11 @@ func (u *Updater) emit(e Event) {
 	if e.Err != nil {
 		log = log.With("err", e.Err)
 	}
-	if e.Ended {
+	switch {
+	case u.terse && e.Kind != StateCorrupt && e.Kind != ClockBehind:
+	case e.Ended:
 		log.Info(e.Text)
-	} else {
+	default:
 		log.Log(context.Background(), level[e.Kind], e.Text)
 	}
 	if u.opts.OnEvent != nil {

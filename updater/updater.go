@@ -116,6 +116,7 @@ type Updater struct {
 	now            func() time.Time
 	stdout, stderr io.Writer
 	proveAfter     time.Duration
+	terse          bool // log only what the result of a command does not tell
 
 	busy  chan struct{} // holds one token while no update runs in this process
 	cycle sync.Mutex    // one check at a time
