@@ -162,6 +162,10 @@ prefixes:
 	return i, rel, i - at
 }
 
+// tailVariant is the site's variant for the bytes after the operand; relTail in
+// reference.go is its inverse.
+var tailVariant = [5]int{1: 1, 2: 2, 4: 3}
+
 // findAMD64 marks the references of one section. entries yields the file
 // offsets of its functions in rising order.
 func (im *image) findAMD64(s *section, entries func() (int64, bool)) {
@@ -196,7 +200,7 @@ func (im *image) findAMD64(s *section, entries func() (int64, bool)) {
 			at := off + int64(rel)
 			addr := s.addr + uint64(at-s.off)
 			if im.holds(addr + uint64(4+tail) + uint64(int64(int32(le.Uint32(b[rel:]))))) {
-				im.sites.setRel(at, tail)
+				im.sites.setDense(at, tailVariant[tail])
 			}
 		}
 		off = next

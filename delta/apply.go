@@ -98,7 +98,7 @@ func (a *applier) run(old io.ReaderAt) error {
 	}
 	a.made = r.made
 	for _, g := range r.made {
-		m, err := g.maker(h.New.Size)
+		m, err := g.maker(&r.layout, h.New.Size)
 		if err != nil {
 			return err
 		}
@@ -147,6 +147,9 @@ func (a *applier) fill(to int64, l *layout) error {
 				}
 				if n == 0 {
 					b := a.makers[0].make()
+					if int64(len(b)) != g.n {
+						return damaged("a table of the wrong size")
+					}
 					a.made, a.makers = a.made[1:], a.makers[1:]
 					if err := a.write(b); err != nil {
 						return err
@@ -159,7 +162,7 @@ func (a *applier) fill(to int64, l *layout) error {
 		code := false
 		if s := l.at(a.at); s != nil {
 			n = min(n, s.off+s.fileSize-a.at)
-			code = s.code
+			code = s.content == contentCode
 		}
 		if err := a.c.novel(&a.novel, a.buf[:n], code, a.at); err != nil {
 			return err

@@ -166,7 +166,7 @@ func (r *recipe) plan(ctx context.Context, old, new []byte, stats *Stats) (bool,
 		return false, nil
 	}
 	r.image, r.layout = was, is.layout
-	r.made = verified(is.generated(), new)
+	r.made = verified(is, new)
 	for _, g := range r.made {
 		stats.Generated += g.n
 	}
@@ -218,10 +218,10 @@ func (im *image) cuts() []int64 {
 }
 
 // verified returns those ranges that really follow from the rest of the file.
-func verified(list []generated, file []byte) []generated {
+func verified(im *image, file []byte) []generated {
 	var out []generated
-	for _, g := range list {
-		m, err := g.maker(int64(len(file)))
+	for _, g := range im.generated() {
+		m, err := g.maker(&im.layout, int64(len(file)))
 		if err != nil {
 			continue
 		}
@@ -297,7 +297,7 @@ func (e *encoder) spans(at, to int64, f func(from, to int64, code bool)) {
 		code := false
 		if s := e.layout.at(at); s != nil {
 			n = min(n, s.off+s.fileSize-at)
-			code = s.code
+			code = s.content == contentCode
 		}
 		f(at, at+n, code)
 		at += n

@@ -35,7 +35,9 @@ func (im *image) parseELF() {
 			addr:    f.u64(h + 16),
 			off:     int64(f.u64(h + 24)),
 			memSize: f.u64(h + 32),
-			code:    flags&flagCode != 0,
+		}
+		if flags&flagCode != 0 {
+			s.content = contentCode
 		}
 		if kind != typeNoBits {
 			s.fileSize = int64(s.memSize)

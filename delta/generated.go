@@ -1,5 +1,11 @@
 package delta
 
+import (
+	"cmp"
+	"crypto/sha256"
+	"slices"
+)
+
 // Some tables of an executable follow from the rest of it. They are made again
 // instead of being shipped.
 
@@ -13,8 +19,9 @@ type maker interface {
 
 // What a generated range holds.
 const (
-	madeFindFunc = iota
-	madeKinds
+	madeFindFunc    = iota // runtime.findfunctab
+	madePageHashes         // of a Mach-O code signature
+	madeRelocations        // of a PE file
 )
 
 // A generated range lies in [off, off+n) of the new file; p are the parameters
@@ -23,25 +30,36 @@ type generated struct {
 	kind   uint64
 	off, n int64
 	p      [4]int64
+	except []int64 // offsets, for madeRelocations
 }
 
 // maxGenerated bounds how many ranges a patch may have.
-const maxGenerated = 8
+const (
+	maxGenerated  = 8
+	maxExceptions = 4096
+)
 
 // generated returns the ranges that may follow from the rest.
 func (im *image) generated() []generated {
 	var out []generated
 	if t := &im.tab; t.findFuncN > 0 {
-		out = append(out, generated{madeFindFunc, t.findFunc, t.findFuncN, [4]int64{
+		out = append(out, generated{kind: madeFindFunc, off: t.findFunc, n: t.findFuncN, p: [4]int64{
 			t.funcTab, t.funcs, int64(t.minPC - im.base[baseText]), int64(t.maxPC - im.base[baseText]),
 		}})
 	}
+	if g, ok := im.relocations(); ok {
+		out = append(out, g)
+	}
+	if g, ok := im.pageHashes(); ok {
+		out = append(out, g)
+	}
+	slices.SortFunc(out, func(a, b generated) int { return cmp.Compare(a.off, b.off) })
 	return out
 }
 
 // maker checks the range's parameters against the new file's size: they may
 // come from a damaged patch.
-func (g generated) maker(newSize int64) (maker, error) {
+func (g generated) maker(l *layout, newSize int64) (maker, error) {
 	within := func(off, n int64) bool { return off >= 0 && n >= 0 && off <= newSize && n <= newSize-off }
 	if !within(g.off, g.n) {
 		return nil, damaged("a table lies outside")
@@ -55,6 +73,14 @@ func (g generated) maker(newSize int64) (maker, error) {
 		}
 		t.entries = make([]uint32, g.p[1])
 		return t, nil
+	case madePageHashes:
+		limit, page := g.p[0], g.p[1]
+		if !within(0, limit) || page < 256 || page > 1<<30 || limit > g.off || (limit+page-1)/page*sha256.Size != g.n {
+			return nil, damaged("page hashes of what is not there")
+		}
+		return newPageHashMaker(limit, page, g.n), nil
+	case madeRelocations:
+		return &relocMaker{l: l, skip: g.p[0], skipTo: g.p[1], except: g.except, size: g.n}, nil
 	}
 	return nil, damaged("unknown table %d", g.kind)
 }
@@ -63,6 +89,7 @@ func (g generated) maker(newSize int64) (maker, error) {
 type generatedCoder struct {
 	count, kind number
 	field       [6]signed
+	except, gap number
 }
 
 // generated codes the list, each range relative to the same one of the old file.
@@ -98,6 +125,18 @@ func (c *coder) generated(list, old []generated) ([]generated, error) {
 			return nil, damaged("a table lies outside")
 		}
 		end = g.off + g.n
+		excepted := c.number(&m.except, uint64(len(g.except)))
+		if excepted > maxExceptions {
+			return nil, damaged("too many exceptions")
+		}
+		if !c.encoding {
+			g.except = make([]int64, excepted)
+		}
+		at := int64(0)
+		for j := range g.except {
+			at += int64(c.number(&m.gap, uint64(g.except[j]-at)) & (1<<40 - 1))
+			g.except[j] = at
+		}
 	}
 	return out, c.err()
 }

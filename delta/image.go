@@ -20,7 +20,22 @@ const (
 type section struct {
 	off, fileSize int64
 	addr, memSize uint64
-	code          bool
+	content       content
+}
+
+// A content decides how a section's references are found.
+type content uint8
+
+const (
+	contentData content = iota
+	contentCode
+	contentRebase // of Mach-O: which pointers the loader moves
+	contents
+)
+
+// dense reports whether references may begin at any byte of the section.
+func (l *layout) dense(s *section) bool {
+	return s.content == contentCode && l.arch == archAMD64 || s.content == contentRebase
 }
 
 // A base is what an offset in one of the linker's tables counts from.
@@ -35,7 +50,10 @@ const (
 	baseFileTab
 	baseGoFunc
 	baseTypes
-	baseImage // of PE: relative virtual addresses
+	baseImage    // of PE: relative virtual addresses
+	baseSegment1 // of Mach-O: what rebase opcodes count from
+	baseSegment2
+	baseSegment3
 	bases
 )
 
@@ -139,7 +157,9 @@ func parse(r io.ReaderAt, size int64) (*image, error) {
 	im.findTables()
 	im.findPclntab()
 	im.findTypes()
+	im.findExceptions()
 	im.findPointers()
+	im.findRebases()
 	im.findCode()
 	return im, im.file.err
 }

@@ -2,13 +2,11 @@ package delta
 
 // layoutCoder holds the models of a layout.
 type layoutCoder struct {
-	count             number
-	off, size         signed
-	addr, mem         signed
-	code              model
-	base              signed
-	image             signed
-	sameArch, present model
+	count     number
+	off, size signed
+	addr, mem signed
+	content   [4]model
+	base      signed
 }
 
 // layout codes the new file's layout relative to the old one's: what most often
@@ -42,7 +40,7 @@ func (c *coder) layout(l, old *layout, newSize int64) (*layout, error) {
 		s.fileSize = shifted(&m.size, s.fileSize, was.fileSize, &zero)
 		zero = 0
 		s.memSize = uint64(shifted(&m.mem, int64(s.memSize-uint64(s.fileSize)), int64(was.memSize-uint64(was.fileSize)), &zero)) + uint64(s.fileSize)
-		s.code = c.bit(&m.code, bit(s.code)) != 0
+		s.content = content(c.tree(m.content[:], 2, uint32(s.content)))
 		if s.off < 0 || s.fileSize < 0 || s.off > newSize || s.fileSize > newSize-s.off || s.addr > 1<<48 || s.memSize > 1<<48 {
 			return nil, damaged("section %d lies outside", i)
 		}

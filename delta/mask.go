@@ -66,7 +66,9 @@ func (im *image) mask(data []byte) []byte {
 			}
 		} else if t, ok := types[target]; ok {
 			h = t
-		} else if o, ok := im.offset(target); ok && o+context <= int64(len(zeros)) {
+		} else if o, ok := im.offset(target); ok && r.k >= kindRebase && o+8 <= int64(len(out)) {
+			h = hash(out[o : o+8]) // what the pointer there refers to
+		} else if ok && o+context <= int64(len(zeros)) {
 			h = hash(zeros[o : o+context])
 		}
 		maskReference(out[r.off:], data[r.off:], r.k, h)
@@ -85,6 +87,12 @@ func maskReference(dst, src []byte, k kind, h uint32) {
 		le.PutUint32(dst, le.Uint32(src)&0x9f00001f|h&0x60ffffe0)
 		le.PutUint32(dst[4:], le.Uint32(src[4:])&^low12)
 	default:
+		if k >= kindRebase {
+			for i := int64(1); i < k.width(); i++ {
+				dst[i] = byte(h >> (8 * i))
+			}
+			return
+		}
 		le.PutUint32(dst, h)
 	}
 }

@@ -46,7 +46,7 @@ func (im *image) findTables() {
 	f := im.file
 	for i := range im.sections {
 		s := &im.sections[i]
-		if s.code || s.fileSize == 0 {
+		if s.content != contentData || s.fileSize == 0 {
 			continue
 		}
 		for off := (s.off + 7) &^ 7; off+64 <= s.off+s.fileSize; off += 8 {
@@ -65,7 +65,7 @@ func (im *image) findModuleData(header uint64, headerOff int64) bool {
 	names := header + f.u64(headerOff+pclnHeaderNames)
 	for i := range im.sections {
 		s := &im.sections[i]
-		if s.code || s.fileSize == 0 {
+		if s.content != contentData || s.fileSize == 0 {
 			continue
 		}
 		for off := (s.off + 7) &^ 7; off+16 <= s.off+s.fileSize; off += 8 {
@@ -89,16 +89,17 @@ func (im *image) readModuleData(off int64, funcs uint64) bool {
 		*t = tables{}
 		return false
 	}
-	im.base = [bases]uint64{
-		baseText:     word(wordText),
-		baseFuncName: word(wordFuncNames),
-		basePCTab:    word(wordPCTab),
-		baseFuncTab:  word(wordPclnTable),
-		baseCUTab:    word(wordCUTab),
-		baseFileTab:  word(wordFileTab),
-		baseGoFunc:   word(wordGoFunc),
-		baseTypes:    word(wordTypes),
-		baseImage:    im.base[baseImage],
+	for b, w := range map[base]int64{
+		baseText:     wordText,
+		baseFuncName: wordFuncNames,
+		basePCTab:    wordPCTab,
+		baseFuncTab:  wordPclnTable,
+		baseCUTab:    wordCUTab,
+		baseFileTab:  wordFileTab,
+		baseGoFunc:   wordGoFunc,
+		baseTypes:    wordTypes,
+	} {
+		im.base[b] = word(w)
 	}
 	t.minPC, t.maxPC = word(wordMinPC), word(wordMaxPC)
 	t.typesLo, t.typesHi = word(wordTypes), word(wordETypes)

@@ -40,7 +40,9 @@ func (im *image) parsePE() {
 			off:      int64(f.u32(s + 20)),
 			memSize:  memSize,
 			fileSize: min(size, int64(memSize)),
-			code:     f.u32(s+36)&flagCode != 0,
+		}
+		if f.u32(s+36)&flagCode != 0 {
+			sec.content = contentCode
 		}
 		if sec.fileSize == 0 {
 			sec.off = 0

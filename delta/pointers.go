@@ -6,7 +6,7 @@ func (im *image) findPointers() {
 	f := im.file
 	for i := range im.sections {
 		s := &im.sections[i]
-		if s.code || s.fileSize < 8 {
+		if s.content != contentData || s.fileSize < 8 {
 			continue
 		}
 		for off := (s.off + 7) &^ 7; off+8 <= s.off+s.fileSize; off += 8 {
@@ -27,7 +27,7 @@ func (im *image) findPointers() {
 func (im *image) findCode() {
 	for i := range im.sections {
 		s := &im.sections[i]
-		if !s.code {
+		if s.content != contentCode {
 			continue
 		}
 		switch im.arch {

@@ -12,9 +12,16 @@ type mover struct {
 // order; s is the section of old that holds them.
 func (im *image) references(from, to int64, s *section, f func(off int64, k kind)) {
 	to = min(to, s.off+s.fileSize)
-	if s.code && im.arch == archAMD64 {
-		for off := im.sites.nextRel(from, to); off+4 <= to; off = im.sites.nextRel(off+4, to) {
-			f(off, im.sites.rel(off))
+	if im.dense(s) {
+		first := firstKind(s)
+		for off := im.sites.nextDense(from, to); off < to; {
+			k := first + im.sites.variant(off)
+			w := k.width()
+			if off+w > to {
+				return
+			}
+			f(off, k)
+			off = im.sites.nextDense(off+w, to)
 		}
 		return
 	}
@@ -27,6 +34,14 @@ func (im *image) references(from, to int64, s *section, f func(off int64, k kind
 		f(off, k)
 		off = im.sites.nextWord(off+w, to)
 	}
+}
+
+// firstKind is the kind of variant 0 in a dense section.
+func firstKind(s *section) kind {
+	if s.content == contentRebase {
+		return kindRebase
+	}
+	return kindRel
 }
 
 // A corrector knows where a prediction is wrong.
@@ -56,23 +71,24 @@ func (m *mover) predict(b []byte, src, dst int64, more bool, c corrector) (int, 
 		return len(b), nil
 	}
 	old, sites := m.old, m.old.sites
-	rel := from.code && old.arch == archAMD64
+	dense, first := old.dense(from), firstKind(from)
+	code := from.content == contentCode
 	end := min(src+int64(len(b)), from.off+from.fileSize)
 	addr := from.addr + uint64(src-from.off)
 	newAddr := to.addr + uint64(dst-to.off)
 	done := int64(0) // bytes of b that are final
 	for off := src; ; {
 		var k kind
-		if rel {
-			off = sites.nextRel(off, end)
+		if dense {
+			off = sites.nextDense(off, end)
 		} else {
 			off = sites.nextWord((off+3)&^3, end)
 		}
 		if off >= end {
 			break
 		}
-		if rel {
-			k = sites.rel(off)
+		if dense {
+			k = first + sites.variant(off)
 		} else {
 			k = sites.word(off)
 		}
@@ -96,7 +112,7 @@ func (m *mover) predict(b []byte, src, dst int64, more bool, c corrector) (int, 
 		target += m.to.at(target)
 		if due := c.due(); due < dst+p+w {
 			if due < dst+p {
-				if err := c.bytes(b[done:p], dst+done, from.code); err != nil {
+				if err := c.bytes(b[done:p], dst+done, code); err != nil {
 					return 0, err
 				}
 			}
@@ -112,7 +128,7 @@ func (m *mover) predict(b []byte, src, dst int64, more bool, c corrector) (int, 
 		done = p + w
 	}
 	if c.due() < dst+int64(len(b)) {
-		return len(b), c.bytes(b[done:], dst+done, from.code)
+		return len(b), c.bytes(b[done:], dst+done, code)
 	}
 	return len(b), nil
 }

@@ -15,15 +15,22 @@ const (
 
 	// 4 bytes relative to the end of an amd64 instruction, which has 0, 1, 2
 	// or 4 more bytes after them.
-	kindRel0 = 16
-	kinds    = kindRel0 + 4
+	kindRel = 16
+
+	// Rebase opcodes of Mach-O: a segment and 2 to 5 bytes of 7 bits.
+	kindRebase = 20
+
+	kinds = 24
 )
 
 func offset32(b base) kind { return kindOffset + kind(b) }
 
 func (k kind) width() int64 {
-	if k == kindPointer || k == kindPage {
+	switch {
+	case k == kindPointer || k == kindPage:
 		return 8
+	case k >= kindRebase:
+		return int64(k-kindRebase) + 3
 	}
 	return 4
 }
@@ -42,8 +49,10 @@ var relTail = [4]uint64{4, 5, 6, 8}
 // addr, means.
 func (l *layout) target(k kind, b []byte, addr uint64) uint64 {
 	switch {
-	case k >= kindRel0:
-		return addr + relTail[k-kindRel0] + uint64(int64(int32(le.Uint32(b))))
+	case k >= kindRebase:
+		return l.rebaseTarget(b[:k.width()])
+	case k >= kindRel:
+		return addr + relTail[k-kindRel] + uint64(int64(int32(le.Uint32(b))))
 	case k >= kindOffset:
 		b0 := base(k - kindOffset)
 		return l.base[b0] + b0.scale()*uint64(le.Uint32(b))
@@ -61,8 +70,10 @@ func (l *layout) target(k kind, b []byte, addr uint64) uint64 {
 // the old one, which gives the bits that are no address.
 func (l *layout) refer(k kind, b []byte, addr, target uint64) {
 	switch {
-	case k >= kindRel0:
-		le.PutUint32(b, uint32(target-addr-relTail[k-kindRel0]))
+	case k >= kindRebase:
+		l.rebaseTo(b[:k.width()], target)
+	case k >= kindRel:
+		le.PutUint32(b, uint32(target-addr-relTail[k-kindRel]))
 	case k >= kindOffset:
 		b0 := base(k - kindOffset)
 		le.PutUint32(b, uint32((target-l.base[b0])/b0.scale()))

@@ -4,8 +4,9 @@ import "math/bits"
 
 // sites marks every place of a file that holds a reference: one bit a byte.
 //
-// In code for amd64 a reference is four bytes anywhere: the first bit is set
-// and the next two say what follows it in the instruction (see amd64.go).
+// Where they may begin at any byte, the first bit is set and the next two say
+// which of four kinds it is: in code for amd64 how many bytes follow it in the
+// instruction, in rebase opcodes its own width.
 // Everywhere else references lie at multiples of four: four bits hold the kind.
 type sites []uint64
 
@@ -28,20 +29,17 @@ func (s sites) nextWord(off, end int64) int64 {
 	return end
 }
 
-// setRel marks four bytes at off relative to the end of an instruction that
-// has tail more bytes after them: 0, 1, 2 or 4.
-func (s sites) setRel(off int64, tail int) {
-	v := uint64(1 | tailCode[tail]<<1)
+// setDense marks a site of variant 0 to 3 at any offset.
+func (s sites) setDense(off int64, variant int) {
+	v := uint64(1 | variant<<1)
 	s[off>>6] |= v << (off & 63)
 	if sh := off & 63; sh > 61 {
 		s[off>>6+1] |= v >> (64 - sh)
 	}
 }
 
-var tailCode = [5]int{1: 1, 2: 2, 4: 3}
-
-// nextRel is nextWord for amd64 code.
-func (s sites) nextRel(off, end int64) int64 {
+// nextDense is nextWord for any offset.
+func (s sites) nextDense(off, end int64) int64 {
 	for off < end {
 		if w := s[off>>6] >> (off & 63); w != 0 {
 			return min(off+int64(bits.TrailingZeros64(w)), end)
@@ -51,11 +49,11 @@ func (s sites) nextRel(off, end int64) int64 {
 	return end
 }
 
-// rel returns the kind at off, which nextRel found.
-func (s sites) rel(off int64) kind {
+// variant returns the variant at off, which nextDense found.
+func (s sites) variant(off int64) kind {
 	v := s[off>>6] >> (off & 63)
 	if sh := off & 63; sh > 61 {
 		v |= s[off>>6+1] << (64 - sh)
 	}
-	return kindRel0 + kind(v>>1&3)
+	return kind(v >> 1 & 3)
 }

@@ -45,7 +45,6 @@ func (im *image) findTypes() {
 	for at := im.tab.typeLinks.off; at+4 <= im.tab.typeLinks.off+im.tab.typeLinks.n; at += 4 {
 		im.mark(at, offset32(baseTypes))
 	}
-	im.findExceptions()
 	im.eachType(func(off int64) { im.markType(off) })
 }
 

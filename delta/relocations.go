@@ -1,0 +1,144 @@
+package delta
+
+// The base relocations of a PE file list every pointer in it, page by page
+// (Microsoft, "PE Format", "The .reloc Section"; cmd/link/internal/ld/pe.go,
+// peBaseRelocTable): the page's address and the block's size, 4 bytes each, then
+// 2 bytes a pointer with its place in the page and the type in the top 4 bits;
+// an odd count is padded.
+const (
+	relocPage  = 4096
+	relocDir64 = 10 << 12
+)
+
+// relocMaker lists the words that look like pointers. except holds the offsets
+// where looks deceive, in rising order.
+type relocMaker struct {
+	l            *layout
+	skip, skipTo int64 // the range of the pclntab, which has none
+	except       []int64
+	size         int64 // of the table; what grows larger is none
+
+	out   []byte
+	block int    // where the block under way begins in out
+	page  uint64 // its page
+	word  uint64 // bytes of a word that the chunks cut
+}
+
+func (m *relocMaker) see(b []byte, off int64) {
+	for i := 0; i < len(b); {
+		at := off + int64(i)
+		s := m.l.at(at)
+		switch {
+		case s == nil:
+			i++
+			continue
+		case s.content != contentData:
+			i += int(s.off + s.fileSize - at)
+			continue
+		case at >= m.skip && at < m.skipTo:
+			i += int(m.skipTo - at)
+			continue
+		}
+		end := min(int64(len(b)), s.off+s.fileSize-off)
+		if at < m.skip {
+			end = min(end, m.skip-off)
+		}
+		for ; int64(i) < end; i++ {
+			if at := off + int64(i); at&7 == 0 && int64(i)+8 <= end {
+				m.pointer(at, le.Uint64(b[i:]), s)
+				i += 7
+			} else {
+				m.word = m.word>>8 | uint64(b[i])<<56
+				if at&7 == 7 {
+					m.pointer(at-7, m.word, s)
+				}
+			}
+		}
+	}
+}
+
+// pointer records the word v at off if it is, or is listed as, a pointer.
+func (m *relocMaker) pointer(off int64, v uint64, s *section) {
+	is := m.l.holds(v)
+	if len(m.except) > 0 && m.except[0] <= off {
+		if m.except[0] == off {
+			is = !is
+		}
+		m.except = m.except[1:]
+	}
+	if !is || off < s.off {
+		return
+	}
+	if int64(len(m.out)) > m.size {
+		return
+	}
+	addr := s.addr + uint64(off-s.off) - m.l.base[baseImage]
+	if page := addr &^ (relocPage - 1); len(m.out) == 0 || page != m.page {
+		m.finish()
+		m.page, m.block = page, len(m.out)
+		m.out = le.AppendUint32(m.out, uint32(page))
+		m.out = le.AppendUint32(m.out, 0)
+	}
+	m.out = le.AppendUint16(m.out, relocDir64|uint16(addr&(relocPage-1)))
+}
+
+func (m *relocMaker) finish() {
+	if len(m.out) == 0 {
+		return
+	}
+	if len(m.out)%4 != 0 {
+		m.out = le.AppendUint16(m.out, 0)
+	}
+	le.PutUint32(m.out[m.block+4:], uint32(len(m.out)-m.block))
+}
+
+// relocations returns the table's range, with the words that it lists although
+// they do not look like pointers, or does not although they do.
+func (im *image) relocations() (generated, bool) {
+	f, d := im.file, im.pe.relocations
+	if d.n == 0 {
+		return generated{}, false
+	}
+	lo, ok := im.offset(im.tab.pclnLo)
+	if !ok {
+		return generated{}, false
+	}
+	g := generated{kind: madeRelocations, off: d.off, n: d.n, p: [4]int64{lo, lo + int64(im.tab.pclnHi-im.tab.pclnLo)}}
+	if g.p[1] < lo || g.p[1] > f.size {
+		return generated{}, false
+	}
+	listed := make(map[int64]bool)
+	for at := d.off; at+8 <= d.off+d.n; {
+		page, size := uint64(f.u32(at)), int64(f.u32(at+4))
+		for e := at + 8; e+2 <= min(at+size, d.off+d.n); e += 2 {
+			if w := uint64(f.u16(e)); w&0xf000 == relocDir64 {
+				if off, ok := im.offset(im.base[baseImage] + page + w&0xfff); ok {
+					listed[off] = true
+				}
+			}
+		}
+		at += max(size, 8)
+	}
+	for i := range im.sections {
+		s := &im.sections[i]
+		if s.content != contentData {
+			continue
+		}
+		for off := (s.off + 7) &^ 7; off+8 <= min(s.off+s.fileSize, d.off); off += 8 {
+			if off >= g.p[0] && off < g.p[1] {
+				continue
+			}
+			if im.holds(f.u64(off)) != listed[off] {
+				if g.except = append(g.except, off); len(g.except) > maxExceptions {
+					return generated{}, false
+				}
+			}
+		}
+	}
+	return g, true
+}
+
+func (m *relocMaker) make() []byte {
+	m.finish()
+	return m.out
+}
