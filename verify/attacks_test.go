@@ -23,9 +23,9 @@ func TestEveryByteCounts(t *testing.T) {
 	end := free + bytes.IndexByte(file[free:], '\n')
 	accepted := 0
 	for i := range file {
-		for change := 1; change < 256; change++ {
+		for _, change := range []byte{1, 2, 4, 8, 16, 32, 64, 128, 255} {
 			changed := bytes.Clone(file)
-			changed[i] ^= byte(change)
+			changed[i] ^= change
 			d, err := Open(changed, TypeChannel, keys)
 			if err != nil {
 				continue
