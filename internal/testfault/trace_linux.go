@@ -57,8 +57,9 @@ func trace(cmd *exec.Cmd, calls []string, breakAt int, errno syscall.Errno, on b
 	}
 	watched := map[uint64]call{}
 	for _, name := range calls {
+		name, create := strings.CutSuffix(name, "+create")
 		if c, ok := table[name]; ok {
-			c.name = name
+			c.name, c.create = name, create
 			watched[c.number] = c
 		}
 	}
@@ -182,11 +183,15 @@ type call struct {
 	paths  []int // argument indexes of path strings
 	at     bool  // the argument before each path is the descriptor of a folder
 	fd     int   // argument index of a descriptor, -1: none
+	create bool  // only if the flags, the argument after the path, say that a file may be made
 }
 
 // about returns the file that the call is about, relative to dir, and whether it is below dir.
 func (c call) about(tid int, dir string, info *syscallInfo) (string, bool) {
 	var all []string
+	if c.create && info.Args[c.paths[0]+1]&unix.O_CREAT == 0 {
+		return "", false
+	}
 	for _, i := range c.paths {
 		p := readString(tid, info.Args[i])
 		if !filepath.IsAbs(p) {
