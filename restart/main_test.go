@@ -1,3 +1,5 @@
+//go:build unix
+
 package restart_test
 
 import (
@@ -273,7 +275,7 @@ func (s *service) launch(c config) *service {
 	if s.cmd == nil {
 		s.cmd = exec.Command(s.exe)
 	}
-	s.cmd.Env = append(os.Environ(), serverVar+"="+string(text))
+	s.cmd.Env = append(os.Environ(), serverVar+"="+string(text), "GORACE=atexit_sleep_ms=0")
 	if s.cmd.Dir == "" {
 		s.cmd.Dir = s.dir
 	}
