@@ -38,7 +38,12 @@ what the document claims and which keys it says have signed it.
   theseus inspect --payload dl/stable > text; theseus inspect --signature dl/stable > text.minisig
   minisign -V -p theseus.pub -m text`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return inspect(c.Context(), args[0], &o) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.payload && (o.signature || o.json) || o.signature && o.json {
+				return usage("--payload, --signature and --json each write to standard output: give one of them")
+			}
+			return inspect(c.Context(), args[0], &o)
+		},
 	}
 	f := c.Flags()
 	f.BoolVar(&o.payload, "payload", false, "write the signed text and nothing else")
@@ -46,7 +51,6 @@ what the document claims and which keys it says have signed it.
 	f.StringVar(&o.signer, "signer", "", "with --signature, whose: the `ID` of the key (needed if several have signed)")
 	f.StringVar(&o.key, "key", "", "check the signatures by the public key or trust document in this `FILE`")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
-	c.MarkFlagsMutuallyExclusive("payload", "signature", "json")
 	return c
 }
 

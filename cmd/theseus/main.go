@@ -55,9 +55,7 @@ The folder dl is then served by any static web server. "theseus demo" shows what
 		inspectCommand(),
 		serveCommand(),
 	)
-	for _, verb := range c.Commands() {
-		wrapArgs(verb)
-	}
+	wrapArgs(c)
 	return c
 }
 

@@ -168,6 +168,15 @@ func (o *publishOptions) check() (*semver.Version, []localFile, error) {
 	if o.keep < 1 {
 		return nil, nil, usage("--keep %d: a channel offers at least 1 release", o.keep)
 	}
+	if o.minimum != "" {
+		minimum, err := release.ParseVersion(o.minimum)
+		if err != nil {
+			return nil, nil, usage("--minimum: %w", err)
+		}
+		if !minimum.LessThan(version) {
+			return nil, nil, usage("--minimum %s is not below --version %s: nobody could update to it", minimum, version)
+		}
+	}
 	files, err := parseArtifacts(o.artifacts)
 	return version, files, err
 }
@@ -216,7 +225,7 @@ func (e *editor) release(ctx context.Context, o *publishOptions, version *semver
 	want := &release.Manifest{App: e.app, Version: version, Date: e.now}
 	if o.minimum != "" {
 		if want.Minimum, err = release.ParseVersion(o.minimum); err != nil {
-			return nil, usage("--minimum: %w", err)
+			return nil, err
 		}
 	}
 	if o.notes != "" {

@@ -97,7 +97,7 @@ func sentence(err error) string {
 		return err.Error()
 	}
 	for _, a := range advice {
-		if errors.Is(err, a.is) {
+		if !isUnreachable(err) && errors.Is(err, a.is) {
 			return err.Error() + ": " + a.next
 		}
 	}

@@ -281,7 +281,7 @@ func (v *verifier) manifest(ctx context.Context, e release.Entry) error {
 		return err
 	})
 	if err != nil {
-		v.add(name, "", err)
+		v.add(name, "", missing(err))
 		return ctx.Err()
 	}
 	v.add(name, fmt.Sprintf("%s, %s", dateText(m.Date), plural(len(m.Artifacts), "platform")), nil)
@@ -299,10 +299,19 @@ func (v *verifier) manifest(ctx context.Context, e release.Entry) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			v.add(d.Path(), detail, err)
+			v.add(d.Path(), detail, missing(err))
 		}
 	}
 	return nil
+}
+
+// missing: a file that a signed document names and that is not there is a repository that does not hold, not a server
+// that does not answer.
+func missing(err error) error {
+	if errors.Is(err, fetch.ErrNotFound) {
+		return fail(exitRefused, "it is not there: publish this release again with the same files, which puts it back: %w", err)
+	}
+	return err
 }
 
 // file downloads what a client would, and unpacks it to see that the signed file comes out.
