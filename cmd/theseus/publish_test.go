@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -12,9 +11,10 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
-	"github.com/theseus-go/theseus/internal/testenv"
+	"github.com/theseus-go/theseus/internal/testfault"
 )
 
 // theseus runs the command in dir and returns its exit code and what it said.
@@ -93,62 +93,76 @@ func TestPublishersTakeTurns(t *testing.T) {
 	}
 }
 
-// TestPublishKilledAnywhere kills publish before each of its file operations. Clients must see all of the old state or
-// all of the new one, and to run the same command again must finish it and leave nothing over.
-func TestPublishKilledAnywhere(t *testing.T) {
-	testenv.Need(t, "strace")
+// A publish of a second release with two files, one of which is stored compressed, that is broken at each of its file
+// operations: clients must see all of the old state or all of the new one, and the same command must finish it.
+func brokenPublish(t *testing.T) testfault.Program {
 	dir := t.TempDir()
 	mustTheseus(t, dir, "keygen")
 	write(t, filepath.Join(dir, "old"), []byte("old"))
-	write(t, filepath.Join(dir, "new"), bytes.Repeat([]byte("new "), 1000)) // stored compressed
+	write(t, filepath.Join(dir, "new"), bytes.Repeat([]byte("new "), 1000))
 	random := make([]byte, 100)
 	rand.Read(random)
-	write(t, filepath.Join(dir, "raw"), random) // stored as it is
-	bin, err := exec.LookPath("theseus")
-	if err != nil {
+	write(t, filepath.Join(dir, "raw"), random)
+	mustTheseus(t, dir, "publish", "--repo", "before", "--app", "hello", "--version", "1.0.0", "--channel", "stable",
+		"--key", "theseus.key", "--artifact", "linux/amd64=old")
+	repo := filepath.Join(dir, "repo", "dl")
+	if err := os.Mkdir(filepath.Dir(repo), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	next := []string{"publish", "--repo", "dl", "--app", "hello", "--version", "1.1.0", "--channel", "stable", "--key", "theseus.key",
-		"--artifact", "linux/amd64=new", "--artifact", "linux/arm64=raw"}
-	killed := 0
-	for _, call := range []string{"renameat", "fsync", "openat", "mkdirat"} {
-		for n := 1; ; n++ {
-			if err := os.RemoveAll(filepath.Join(dir, "dl")); err != nil {
-				t.Fatal(err)
-			}
-			mustTheseus(t, dir, "publish", "--repo", "dl", "--app", "hello", "--version", "1.0.0", "--channel", "stable", "--key", "theseus.key", "--artifact", "linux/amd64=old")
-			// -P: only operations on the repository count, not those of the runtime.
-			c := exec.CommandContext(context.Background(), "strace", append([]string{"-f", "-qq", "-o", os.DevNull, "-P", "dl", "-P", "dl/files", "-P", "dl/releases",
-				"-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n), bin}, next...)...)
-			c.Dir = dir
-			out, err := c.CombinedOutput()
-			if err == nil {
-				break // there are fewer than n such calls
-			}
-			if !strings.Contains(err.Error(), "killed") {
-				t.Fatalf("%s %d: %v: %s", call, n, err, out)
-			}
-			killed++
-			where := fmt.Sprintf("killed at %s %d", call, n)
-			if code, said := theseus(t, dir, "verify", "--repo", "dl", "--key", "theseus.pub", "--channel", "stable"); code != 0 {
-				t.Fatalf("%s: clients see a broken repository: %s", where, said)
-			}
-			mustTheseus(t, dir, next...)
-			said := mustTheseus(t, dir, "verify", "--repo", "dl", "--key", "theseus.pub")
-			if !strings.Contains(said, "sequence 2, 2 releases") || !strings.Contains(said, "6 files checked") {
-				t.Fatalf("%s, then again: %s", where, said)
-			}
-			left, err := exec.Command("find", filepath.Join(dir, "dl"), "-type", "f").Output()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if files := strings.Fields(string(left)); len(files) != 6 {
-				t.Fatalf("%s, then again: something is left over: %s", where, files)
-			}
+	next := publishOptions{app: "hello", version: "1.1.0", channel: "stable", keep: 20,
+		editFlags: editFlags{repo: repo, keys: keyFlags{keys: []string{filepath.Join(dir, "theseus.key")}}},
+		artifacts: []string{"linux/amd64=" + filepath.Join(dir, "new"), "linux/arm64=" + filepath.Join(dir, "raw")}}
+	check := func(channels ...string) *verifyReport {
+		r, err := verifyRepo(t.Context(), &verifyOptions{repo: repo, key: filepath.Join(dir, "theseus.pub"), channels: channels})
+		if err != nil {
+			t.Fatal(err)
 		}
+		return r
 	}
-	if killed < 8 {
-		t.Fatalf("killed only %d times: the injection does not work here", killed)
+	return testfault.Program{
+		Command: func(tb testing.TB) *exec.Cmd {
+			if err := errors.Join(os.RemoveAll(repo), os.CopyFS(repo, os.DirFS(filepath.Join(dir, "before")))); err != nil {
+				tb.Fatal(err)
+			}
+			args := []string{"publish", "--repo", "dl", "--app", next.app, "--version", next.version, "--channel", next.channel, "--key", next.keys.keys[0]}
+			for _, a := range next.artifacts {
+				args = append(args, "--artifact", a)
+			}
+			c := exec.Command("theseus", args...)
+			c.Dir = filepath.Dir(repo)
+			c.Env = append(os.Environ(), "GOMAXPROCS=1") // one file after the other: the same points in each run
+			return c
+		},
+		Check: func(tb testing.TB, r testfault.Run) {
+			if r.Errno != 0 && r.State.Exit != 0 && !strings.HasPrefix(r.Out, "theseus: ") {
+				tb.Errorf("it did not say what was wrong: %s", r.Out)
+			}
+			seen := check("stable")
+			if !seen.OK {
+				tb.Errorf("clients see a broken repository: %+v", seen.Checks)
+			}
+			if r.Errno != 0 && r.State.Exit == 0 && !strings.Contains(seen.Checks[0].Detail, "sequence 2") {
+				tb.Errorf("it said that it published, and did not")
+			}
+			if _, err := publish(tb.Context(), &next); err != nil {
+				tb.Errorf("again: %v", err)
+			}
+			if again := check(); !again.OK || len(again.Checks) != 6 || !strings.Contains(again.Checks[0].Detail, "sequence 2, 2 releases") {
+				tb.Errorf("again: %+v", again.Checks)
+			}
+			if left := strings.Count(tree(repo), "-rw-r--r--"); left != 6 {
+				tb.Errorf("again: something is left over:\n%s", tree(repo))
+			}
+		},
 	}
-	t.Logf("killed %d times", killed)
+}
+
+func TestPublishKilledAnywhere(t *testing.T) {
+	t.Parallel()
+	t.Logf("killed at %d points", brokenPublish(t).Kill(t))
+}
+
+func TestPublishFailsAnywhere(t *testing.T) {
+	t.Parallel()
+	t.Logf("failed at %d points", brokenPublish(t).Fail(t, syscall.EIO))
 }
