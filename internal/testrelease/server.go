@@ -118,7 +118,7 @@ func (r *Repo) honest(w http.ResponseWriter, req *http.Request) {
 // Serve answers with these bytes as the repository would.
 func Serve(w http.ResponseWriter, req *http.Request, path string, b []byte) {
 	cache := "no-cache"
-	if strings.HasPrefix(path, "files/") || strings.HasPrefix(path, "releases/") {
+	if strings.HasPrefix(path, "files/") {
 		cache = "public, max-age=31536000, immutable"
 	}
 	w.Header().Set("Cache-Control", cache)
