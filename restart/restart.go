@@ -596,10 +596,16 @@ func (r *Restarter) upgrade() {
 	r.down = down
 	down.say(msgTerms, milliseconds(r.opts.Probation))
 	r.sayHomes(down)
-	heard := make(chan struct{})
+	heard, serving := make(chan struct{}), make(chan struct{})
+	serves := sync.OnceFunc(func() { close(serving) })
 	go func() {
 		defer close(heard)
-		down.listen(func(kind byte, text string) { r.hearSuccessor(attempt, kind, text) }, r.adopt)
+		down.listen(func(kind byte, text string) {
+			r.hearSuccessor(attempt, kind, text)
+			if kind == msgServing {
+				serves()
+			}
+		}, r.adopt)
 	}()
 	go func() {
 		err := r.upg.Upgrade()
@@ -608,10 +614,16 @@ func (r *Restarter) upgrade() {
 			time.Sleep(time.Millisecond)
 			err = r.upg.Upgrade()
 		}
-		if err != nil { // what it said and sent before it died comes first
+		// What it has said and sent on the link comes first.
+		if err != nil {
 			down.finish()
 			<-heard
 			down.Close()
+		} else {
+			select {
+			case <-serving:
+			case <-heard:
+			}
 		}
 		r.postFor(attempt, event{kind: evUpgraded, err: err})
 	}()

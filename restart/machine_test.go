@@ -1,0 +1,221 @@
+package restart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+var verbNames = map[verb]string{
+	doCommit: "commit", doOpen: "open", doPark: "park", doRelease: "release", doWork: "work", doRest: "rest",
+	doUpgrade: "upgrade", doSay: "say", doTell: "tell", doKill: "kill", doArm: "arm", doDisarm: "disarm",
+	doTrial: "trial", doAnswer: "answer", doFail: "fail", doUndo: "undo", doGiveBack: "giveback", doHandOn: "handon",
+	doStop: "stop", doCut: "cut", doDie: "die", doEnd: "end",
+}
+
+// String is an action as the table writes it. Disarming is left out: it never matters for what happens.
+func (a action) String() string {
+	s := verbNames[a.do]
+	if a.msg != 0 {
+		s += ":" + string(a.msg)
+	}
+	if a.do == doArm {
+		s += map[eventKind]string{evTimeStart: ":start", evTimeSilent: ":silent", evTimeKill: ":kill"}[a.time]
+	}
+	if a.do == doAnswer || a.do == doUndo || a.do == doEnd {
+		switch {
+		case a.err == nil:
+			s += "(nil)"
+		case errors.Is(a.err, context.Canceled):
+			s += "(called off)"
+		case errors.Is(a.err, ErrBusy):
+			s += "(busy)"
+		case errors.Is(a.err, ErrNotRunning):
+			s += "(not running)"
+		default:
+			s += "(error)"
+		}
+	}
+	return s
+}
+
+// TestMachine plays one history per row: event => actions, phase. The events are named as below; a name may be
+// followed by a value.
+func TestMachine(t *testing.T) {
+	died := errors.New("exit status 2")
+	a, b := &call{}, &call{}
+	events := map[string]event{
+		"run": {kind: evRun}, "hup": {kind: evHangup}, "call": {kind: evCall, call: a}, "call2": {kind: evCall, call: b},
+		"cancel": {kind: evCancel, call: a, err: context.DeadlineExceeded}, "term": {kind: evStop, sig: os.Interrupt},
+		"ctx": {kind: evStop}, "usr2": {kind: evCut}, "broken": {kind: evBroken, err: died}, "idle": {kind: evIdle},
+		"drained": {kind: evDrained}, "undone": {kind: evUndone}, "died": {kind: evUpgraded, err: died},
+		"ready": {kind: evUpgraded}, "hello": {kind: evHello, pid: 7}, "serving": {kind: evServing}, "well": {kind: evWell},
+		"leaves": {kind: evBack}, "sick": {kind: evBack, err: died}, "late": {kind: evTimeStart}, "silent": {kind: evTimeSilent},
+		"overdue": {kind: evTimeKill}, "free": {kind: evFree}, "told": {kind: evTold}, "recall": {kind: evRecall},
+		"orphan": {kind: evOrphan}, "parentgone": {kind: evParentGone}, "passed": {kind: evTimePassed},
+		"ill": {kind: evIll, err: died},
+	}
+	const first, successor = "first", "successor"
+	// What many rows begin with.
+	const (
+		up      = "run => commit open work, serving; "
+		hup     = up + "hup => upgrade arm:start, handing over; hello => , handing over; "
+		standby = hup + "serving => park arm:silent rest, standing by; "
+		trial   = "run => open tell:s trial, probation; "
+	)
+	for _, row := range []struct{ name, who, history string }{
+		{"a first process", first, up},
+		{"Handover before Run", first, "call => answer(not running), starting; " + up},
+		{"HUP before Run is carried out", first, "hup => , starting; run => commit open work upgrade arm:start, handing over"},
+		{"TERM before Run acts as it would have", first, "term => die, starting"},
+
+		{"F31 a handover", first, standby + "well => arm:silent, standing by; idle => say:f, standing by; ready => release answer(nil) rest handon, draining; idle => say:f, draining; drained => end(nil), stopped"},
+		{"a handover that a caller asked for", first, up + "call => upgrade arm:start, handing over; serving => park arm:silent rest, standing by; ready => release answer(nil) rest handon, draining"},
+		{"a second caller is told", first, up + "call => upgrade arm:start, handing over; call2 => answer(busy), handing over"},
+		{"a caller beside a signal is told", first, hup + "call => answer(busy), handing over"},
+		{"proved before it was heard to serve", first, hup + "ready => release answer(nil) rest handon, draining"},
+
+		{"F31 it dies while it starts", first, hup + "died => open fail undo(error) work, serving; undone => , serving"},
+		{"F31 it dies in probation", first, standby + "died => open fail undo(error) work, serving; undone => , serving; hup => upgrade arm:start, handing over"},
+		{"it dies, and the caller undoes", first, up + "call => upgrade arm:start, handing over; died => open fail answer(error) work, serving"},
+		{"a handover waits for the undo", first, hup + "died => open fail undo(error) work, serving; hup => , serving; call => answer(busy), serving; undone => upgrade arm:start, handing over"},
+		{"it hangs while it starts", first, hup + "late => open say:r arm:kill kill, recalling; died => open fail undo(error) work, serving"},
+		{"it falls silent in probation", first, standby + "silent => open say:r arm:kill, recalling; overdue => kill, recalling; died => open fail undo(error) work, serving"},
+		{"silence after all is no news", first, up + "silent => , serving; late => , serving; overdue => , serving; well => , serving"},
+		{"it is ill", first, standby + "sick => open arm:kill, recalling; died => open fail undo(error) work, serving"},
+		{"recalled as it was proved", first, standby + "silent => open say:r arm:kill, recalling; ready => release answer(nil) rest handon, draining"},
+		{"F34 it was told to stop", first, standby + "leaves => open arm:kill, recalling; died => open fail undo(called off) work, serving"},
+		{"the caller gives up", first, up + "call => upgrade arm:start, handing over; cancel => open say:r arm:kill, recalling; died => open fail answer(called off) work, serving"},
+		{"another caller cannot give it up", first, up + "call2 => upgrade arm:start, handing over; cancel => , handing over"},
+
+		{"HUP while handing over is the survivor's: the successor", first, standby + "hup => , standing by; hup => , standing by; ready => release answer(nil) rest say:h handon, draining"},
+		{"HUP while handing over asked for what has failed", first, standby + "hup => , standing by; died => open fail undo(error) work, serving; undone => , serving"},
+		{"HUP while draining is the successor's", first, hup + "ready => release answer(nil) rest handon, draining; hup => say:h, draining"},
+
+		{"TERM", first, up + "term => rest stop, draining; drained => end(nil), stopped"},
+		{"TERM twice", first, up + "term => rest stop, draining; term => cut, draining"},
+		{"the context's end and the same signal are one", first, up + "ctx => rest stop, draining; term => , draining; term => cut, draining"},
+		{"the same signal and the context's end are one", first, up + "term => rest stop, draining; ctx => , draining"},
+		{"HUP after TERM", first, up + "term => rest stop, draining; hup => , draining; call => answer(called off), draining"},
+		{"TERM while draining after a handover: first nothing, then at once", first, hup + "ready => release answer(nil) rest handon, draining; term => , draining; term => cut, draining"},
+		{"the hammer", first, up + "usr2 => , serving; term => rest stop, draining; usr2 => cut, draining"},
+		{"F34 TERM while it starts", first, hup + "term => say:x arm:kill, recalling; died => fail undo(called off) rest stop, draining; undone => , draining"},
+		{"F34 TERM in probation", first, standby + "term => say:x arm:kill, recalling; leaves => , recalling; died => fail undo(called off) rest stop, draining"},
+		{"F34 TERM twice in probation", first, standby + "term => say:x arm:kill, recalling; term => kill, recalling; died => fail undo(called off) rest stop, draining; term => cut, draining"},
+		{"F34 TERM as it was proved", first, standby + "term => say:x arm:kill, recalling; ready => release answer(nil) rest handon, draining; drained => end(nil), stopped"},
+		{"TERM while it is recalled", first, standby + "silent => open say:r arm:kill, recalling; term => say:x, recalling; died => fail undo(error) rest stop, draining"},
+		{"a server breaks", first, up + "broken => rest stop, draining; drained => end(error), stopped"},
+		{"a server breaks while draining", first, up + "term => rest stop, draining; broken => , draining; drained => end(nil), stopped"},
+
+		{"a successor", successor, trial + "free => work, probation; passed => commit, serving; orphan => , serving; hup => , serving; parentgone => upgrade arm:start, handing over"},
+		{"workers wait for those of the predecessor", successor, trial + "passed => commit, serving; parentgone => work, serving"},
+		{"workers were free before Run", successor, "free => , starting; run => open tell:s trial work, probation"},
+		{"the predecessor dies in probation", successor, trial + "orphan => work commit, serving; passed => , serving"},
+		{"the predecessor dies before Run", successor, "orphan => , starting; run => commit open work, serving"},
+		{"F34 TERM to the successor alone", successor, trial + "term => park tell:b rest giveback, returning; term => , returning; told => , returning; drained => end(nil), stopped"},
+		{"F34 TERM to the successor before Run", successor, "term => tell:b die, starting"},
+		{"F34 the predecessor stops", successor, trial + "told => park tell:b rest giveback, returning; drained => end(nil), stopped"},
+		{"the predecessor stops before Run", successor, "told => , starting; run => end(called off), stopped"},
+		{"the predecessor stops just as it was proved", successor, trial + "passed => commit, serving; told => rest stop, draining"},
+		{"it is ill itself", successor, trial + "ill => park tell:b rest giveback, returning; drained => end(error), stopped"},
+		{"it is recalled", successor, trial + "recall => park tell:b rest giveback, returning; drained => end(error), stopped"},
+		{"it is recalled just as it was proved", successor, trial + "passed => commit, serving; recall => , serving"},
+		{"HUP to the successor waits", successor, trial + "hup => , probation; hup => , probation; passed => commit, serving; parentgone => work upgrade arm:start, handing over"},
+		{"a call in probation waits, and a HUP joins it", successor, trial + "call => , probation; hup => , probation; passed => commit, serving; parentgone => work upgrade arm:start, handing over; ready => release answer(nil) rest handon, draining"},
+		{"a call in probation is given up", successor, trial + "call => , probation; cancel => answer(error), probation; passed => commit, serving; parentgone => work, serving"},
+		{"a call in probation ends with it", successor, trial + "call => , probation; ill => park tell:b rest giveback answer(called off), returning"},
+		{"a server breaks in probation", successor, trial + "broken => park tell:b rest giveback, returning; drained => end(error), stopped"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := state{free: row.who == first, successor: row.who == successor, parent: row.who == successor}
+			for _, line := range strings.Split(strings.TrimSuffix(row.history, "; "), "; ") {
+				name, want, ok := strings.Cut(line, " => ")
+				e, known := events[name]
+				if !ok || !known {
+					t.Fatalf("the row cannot be read: %q", line)
+				}
+				next, todo := step(s, e)
+				var did []string
+				for _, a := range todo {
+					// An answer to nobody is carried out as nothing.
+					if a.do != doDisarm {
+						did = append(did, a.String())
+					}
+				}
+				if got := fmt.Sprintf("%s, %v", strings.Join(did, " "), next.phase); got != want {
+					t.Fatalf("%v, %s:\n got %s\nwant %s", s.phase, name, got, want)
+				}
+				s = next
+			}
+		})
+	}
+}
+
+// TestMachineNeverWedges tries every event in every state that three events can lead to: the machine must stay sane.
+func TestMachineNeverWedges(t *testing.T) {
+	c := &call{}
+	var all []event
+	for k := evRun; k <= evIll; k++ {
+		e := event{kind: k}
+		switch k {
+		case evCall, evCancel:
+			e.call, e.err = c, errors.New("planned")
+			if k == evCall {
+				e.err = nil
+			}
+		case evStop:
+			e.sig = os.Interrupt
+		case evBroken, evIll:
+			e.err = errors.New("planned")
+		case evUpgraded:
+			all = append(all, event{kind: k, err: errors.New("planned")})
+		}
+		all = append(all, e)
+	}
+	seen := map[string]bool{}
+	var walk func(s state, depth int)
+	tried := 0
+	walk = func(s state, depth int) {
+		key := fmt.Sprintf("%+v", s)
+		if depth == 0 || seen[key+fmt.Sprint(depth)] {
+			return
+		}
+		seen[key+fmt.Sprint(depth)] = true
+		for _, e := range all {
+			next, todo := step(s, e)
+			tried++
+			open, ended := next.phase.Ready(), false
+			for _, a := range todo {
+				if a.do == doEnd {
+					ended = true
+				}
+				if a.do == doTell && !s.successor {
+					t.Fatalf("%+v on %v tells a predecessor that it does not have", s, e.kind)
+				}
+				if a.do == doUpgrade && (s.parent && next.parent || next.stop) {
+					t.Fatalf("%+v on %v starts a successor out of turn", s, e.kind)
+				}
+			}
+			switch {
+			case ended != (next.phase == Stopped && s.phase != Stopped):
+				t.Fatalf("%+v on %v: phase %v, Run returns: %v", s, e.kind, next.phase, ended)
+			case s.phase == Stopped && len(todo) > 0 && e.kind != evCall:
+				t.Fatalf("a stopped process does %v", todo)
+			case next.call != nil && !open:
+				t.Fatalf("%+v on %v: a caller waits in %v", s, e.kind, next.phase)
+			case next.phase < s.phase && !(next.phase == Serving):
+				t.Fatalf("%v on %v goes back to %v", s.phase, e.kind, next.phase)
+			}
+			walk(next, depth-1)
+		}
+	}
+	walk(state{free: true}, 7)
+	walk(state{successor: true, parent: true}, 7)
+	if tried < 10000 {
+		t.Errorf("only %d steps were tried", tried)
+	}
+	t.Logf("%d steps", tried)
+}
