@@ -93,6 +93,13 @@ func TestFile(t *testing.T) {
 		}, ranges(good)}, requests: []string{"0 ", "0 bytes=160-", "1 bytes=160-", "1 "}},
 
 		{name: "N07 range lies: another offset", left: good[:100], sources: []http.HandlerFunc{part(good, 90, 90)}, requests: []string{"0 bytes=100-", "0 "}},
+		{name: "N07 range lies: nothing is given up for it", left: good[:100], sources: []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Range") != "" {
+				part(good, 90, 90)(w, r)
+				return
+			}
+			w.WriteHeader(http.StatusNotFound)
+		}}, err: ErrNotFound, keeps: good[:100], requests: []string{"0 bytes=100-", "0 "}},
 		{name: "N07 range lies: right offset, other bytes", left: good[:100], sources: []http.HandlerFunc{part(good, 100, 90)}, requests: []string{"0 bytes=100-", "0 "}},
 		{name: "N07 range lies: all of it as a part", left: good[:100], sources: []http.HandlerFunc{part(good, 0, 0)}, requests: []string{"0 bytes=100-"}},
 		{name: "N07 range lies: no Content-Range", left: good[:100], sources: []http.HandlerFunc{func(w http.ResponseWriter, r *http.Request) {

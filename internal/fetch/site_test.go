@@ -225,7 +225,7 @@ func TestN03Redirects(t *testing.T) {
 	source := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, location, http.StatusFound) })
 	for _, host := range []string{
 		"127.0.0.1", "127.1.2.3", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "[::]", "localhost", "LOCALHOST", "169.254.169.254", "[fe80::1]", "[fd00:ec2::254]",
-		"10.0.0.1", "172.16.0.1", "192.168.1.1", "100.100.100.200", "224.0.0.1",
+		"10.0.0.1", "172.16.0.1", "192.168.1.1", "100.100.100.200", "[::ffff:100.64.0.1]", "224.0.0.1",
 		"inner.example.com", // not known without a lookup
 	} {
 		location = "http://" + host + victimPort + "/latest/meta-data"
@@ -235,6 +235,14 @@ func TestN03Redirects(t *testing.T) {
 			t.Errorf("N03 redirect from a public host to %s: error is %v", host, err)
 		}
 	}
+	t.Run("N03 with an own client, literal addresses", func(t *testing.T) {
+		location = victim
+		c := &Client{Sources: []string{"http://dl.example.com"}, AllowHTTP: true, HTTP: &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{}).DialContext}}}
+		resolve(t, c, map[string]string{"dl.example.com:80": source})
+		if err := get(t, c); !errors.Is(err, ErrInsecure) {
+			t.Error(err)
+		}
+	})
 	t.Run("N03 inside may stay inside", func(t *testing.T) {
 		location = serve(t, answer("text")) + "/stable"
 		if err := get(t, &Client{Sources: []string{source}}); err != nil {
@@ -363,6 +371,9 @@ func TestErrorTexts(t *testing.T) {
 			t.Errorf("%s: not unreachable: %v", name, err)
 		}
 		t.Log(err)
+	}
+	if got := plain("a\x1b[31m\r\nb\u202e https://x/y?sig=hunter2 c"); got != "a [31m b https://x/y c" {
+		t.Errorf("plain text is %q", got)
 	}
 	if e := error(&url.Error{Op: "Get", URL: "https://x/" + secret, Err: errors.New("odd")}); strings.Contains(explain(t.Context(), e).Error(), "hunter2") {
 		t.Error("the URL is repeated")

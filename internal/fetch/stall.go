@@ -42,25 +42,25 @@ func (s *stall) error() error {
 
 func (s *stall) min() int64 { return max(1, int64(s.window.Seconds()*minRate)) }
 
-// wait starts the clock; arrived stops it and reports whether the window is over without enough.
+// wait starts the clock, or ends the request if the window is over; arrived stops the clock.
 func (s *stall) wait() {
 	s.since = time.Now()
 	s.timer.Reset(s.left)
 }
 
-func (s *stall) arrived(n int64) (over bool) {
+func (s *stall) arrived(n int64) {
 	s.timer.Stop()
 	s.left -= time.Since(s.since)
 	s.got += n
 	if s.got >= s.min() {
 		s.left, s.got = s.window, 0
 	}
-	return s.left <= 0
 }
 
 // answered gives the body a window of its own.
 func (s *stall) answered() {
-	s.answer = !s.arrived(s.min())
+	s.arrived(s.min())
+	s.answer = true
 }
 
 // watched is the body of an answer under watch.
@@ -73,18 +73,14 @@ type watched struct {
 func (w *watched) Read(p []byte) (int, error) {
 	w.stall.wait()
 	n, err := w.body.Read(p)
-	over := w.stall.arrived(int64(n))
+	w.stall.arrived(int64(n))
 	switch {
-	case err == io.EOF:
+	case err == nil || err == io.EOF:
 		return n, err
-	case err != nil && w.ctx.Err() != nil:
+	case w.ctx.Err() != nil:
 		return n, context.Cause(w.ctx)
-	case err != nil:
-		return n, &brokenError{explain(w.ctx, err)}
-	case over:
-		return n, w.stall.error()
 	}
-	return n, nil
+	return n, &brokenError{explain(w.ctx, err)}
 }
 
 func (w *watched) Close() error {

@@ -108,6 +108,9 @@ func TestStallCountsWaitingOnly(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
+		if ctx.Err() != nil {
+			t.Error(context.Cause(ctx))
+		}
 	})
 }
 
