@@ -3,6 +3,7 @@ package release
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,8 +32,8 @@ type Offer struct {
 
 // Rule is one step of an explanation: what was looked at, and what came of it.
 //
-// About the client: installed (is what is installed withdrawn?), dev (developers' builds are not replaced unasked), listed (is the
-// wanted version in the channel?). About a release, from its entry in the channel: newer, requires, yanked, failed, paused, floor,
+// About the client: installed (is what is installed withdrawn?), dev (developers' builds are not replaced unasked), listed (what is in
+// the channel, and is the wanted version among it?). About a release, from its entry in the channel: newer, requires, yanked, failed, paused, floor,
 // rollout; from its manifest: requires, minimum, platform, download.
 type Rule struct {
 	Release string `json:"release,omitzero"` // version judged; "" for rules about the client
@@ -43,7 +44,7 @@ type Rule struct {
 }
 
 // Nothing is the error when something newer exists, or was asked for by name, and this machine may not install it now. It names
-// the rule that the newest such release failed. For the rule platform, errors.Is finds ErrNoArtifact.
+// the first rule that the newest such release failed or, if that release only waits for a step on the way to it, that the step failed. For the rule platform, errors.Is finds ErrNoArtifact.
 type Nothing struct {
 	Rule    string
 	Version *semver.Version
@@ -84,7 +85,8 @@ type selection struct {
 	manifest func(Entry) (*Manifest, error)
 
 	rules   []Rule
-	nothing *Nothing // why the newest failed
+	nothing *Nothing // why there is no offer so far
+	step    bool     // and that is because a step must come first
 	urgent  bool     // on the way away from a hole: what is judged from here on is critical
 }
 
@@ -109,6 +111,8 @@ func (s *selection) run() (*Offer, error) {
 		if !s.judgeDevelopment(candidates, back) {
 			return nil, s.nothing
 		}
+	} else {
+		s.client("listed", s.listed(), true, "nothing newer is on offer")
 	}
 
 	for _, e := range candidates {
@@ -200,16 +204,11 @@ func deref(e *Entry) []Entry {
 // judge applies every rule to one release. The rules about the way up do not bind the target of a yank.
 func (s *selection) judge(e Entry, back bool) (*Offer, error) {
 	critical := s.urgent || e.Critical != nil && s.Installed.LessThan(e.Critical)
-	var failed []string
-	withdrawn := e.Yanked != nil && s.Want == nil // who does not have it misses nothing
+	var failed []Rule
 	try := func(rule, input string, passed bool, detail string) {
-		s.rule(e, rule, input, passed, detail)
-		if passed {
-			return
-		}
-		failed = append(failed, rule)
-		if s.nothing == nil && !withdrawn {
-			s.nothing = &Nothing{rule, e.Version, detail}
+		r := s.rule(e, rule, input, passed, detail)
+		if !passed {
+			failed = append(failed, r)
 		}
 	}
 
@@ -231,7 +230,7 @@ func (s *selection) judge(e Entry, back bool) (*Offer, error) {
 		s.tryRollout(try, e, critical)
 	}
 	if len(failed) > 0 {
-		s.urgent = s.urgent || critical && onlySteps(failed)
+		s.miss(e, failed, critical)
 		return nil, nil
 	}
 
@@ -245,20 +244,25 @@ func (s *selection) judge(e Entry, back bool) (*Offer, error) {
 	}
 	a := s.tryArtifact(try, m)
 	if len(failed) > 0 {
-		s.urgent = s.urgent || critical && onlySteps(failed)
+		s.miss(e, failed, critical)
 		return nil, nil
 	}
 	return &Offer{Entry: e, Manifest: m, Artifact: a, Critical: critical || s.leavesHole(e), Downgrade: back}, nil
 }
 
-// onlySteps: the release is right and only the way is longer, so what is urgent about it is urgent about the steps.
-func onlySteps(failed []string) bool {
-	for _, rule := range failed {
-		if rule != "floor" && rule != "minimum" {
-			return false
-		}
+// miss remembers why a release was not taken. A release that fails only because a step must come first is right, and only the
+// way to it is longer: what is urgent about it is urgent about the step, and what keeps a client from the step is the reason
+// that a person needs. A yanked release is missed by nobody who has not asked for it.
+func (s *selection) miss(e Entry, failed []Rule, critical bool) {
+	only := func(names ...string) bool {
+		return !slices.ContainsFunc(failed, func(r Rule) bool { return !slices.Contains(names, r.Rule) })
 	}
-	return true
+	behindFloor := slices.ContainsFunc(failed, func(r Rule) bool { return r.Rule == "floor" })
+	if s.nothing == nil && (e.Yanked == nil || s.Want != nil) || s.step && !behindFloor && e.Yanked == nil {
+		s.nothing = &Nothing{failed[0].Rule, e.Version, failed[0].Detail}
+		s.step = only("floor", "minimum")
+	}
+	s.urgent = s.urgent || critical && only("floor", "minimum")
 }
 
 // leavesHole reports whether e takes the client across a version that some release is critical below.
@@ -393,8 +397,10 @@ func (s *selection) client(rule, input string, passed bool, detail string) {
 	s.rules = append(s.rules, Rule{Rule: rule, Input: input, Passed: passed, Detail: detail})
 }
 
-func (s *selection) rule(e Entry, rule, input string, passed bool, detail string) {
-	s.rules = append(s.rules, Rule{Release: e.Version.String(), Rule: rule, Input: input, Passed: passed, Detail: detail})
+func (s *selection) rule(e Entry, rule, input string, passed bool, detail string) Rule {
+	r := Rule{Release: e.Version.String(), Rule: rule, Input: input, Passed: passed, Detail: detail}
+	s.rules = append(s.rules, r)
+	return r
 }
 
 // listed names the newest releases of the channel for a person.
