@@ -106,15 +106,15 @@ func (d *download) from(ctx context.Context, s source, path string) error {
 	etag := ""         // of the bytes that this source sent in this call
 	whole := false     // ask for all of the file, not for the rest
 	restarted := false // this was done before
-	broken := 0
+	broken, most := 0, d.n
 	for {
 		begin := d.n
 		err := d.once(ctx, s, path, whole, &etag)
 		if err == nil {
 			return nil
 		}
-		if broken++; d.n-begin >= minResume {
-			broken = 0
+		if broken++; d.n-most >= minResume { // beyond where it ever was: a source cannot go to and fro for ever
+			broken, most = 0, d.n
 		}
 		var refusal *Refusal
 		var cut *brokenError
@@ -124,7 +124,7 @@ func (d *download) from(ctx context.Context, s source, path string) error {
 			if begin == 0 || restarted {
 				return err
 			}
-			whole, restarted = true, true
+			whole, restarted, most = true, true, 0
 		case errors.As(err, &cut) && broken < maxBroken:
 			whole = false
 			if broken > 1 {

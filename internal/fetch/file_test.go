@@ -324,6 +324,25 @@ func TestN06Resume(t *testing.T) {
 	}
 }
 
+// N06: a source that begins anew each time, and breaks off now earlier and now later, is left in the end.
+func TestN06ToAndFro(t *testing.T) {
+	good := randomBytes(4 * minResume)
+	requests := 0
+	c := &Client{Sources: []string{serve(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		w.Header().Set("Content-Length", fmt.Sprint(len(good)))
+		if requests < 50 {
+			w.Write(good[:minResume/2+requests%2*minResume])
+		} else {
+			w.Write(good)
+		}
+	}), serve(t, ranges(good))}}
+	res, err := c.File(t.Context(), "files/a", verify.IDOf(good), target(t, nil), nil)
+	if err != nil || res.Source != c.Sources[1] || requests > 2*maxBroken {
+		t.Errorf("%d requests: %+v, %v", requests, res, err)
+	}
+}
+
 // N07: a file that is replaced between two answers is noticed by If-Range, before its second half is downloaded.
 func TestN07ChangedFile(t *testing.T) {
 	good := randomBytes(1000)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,7 +22,7 @@ type stall struct {
 	since  time.Time
 	left   time.Duration // of this window
 	got    int64         // in this window
-	answer bool          // headers are there
+	answer atomic.Bool   // headers are there
 }
 
 // watch returns a context that is cancelled when a wait outlasts the window.
@@ -34,7 +35,7 @@ func watch(ctx context.Context, window time.Duration) (context.Context, *stall) 
 }
 
 func (s *stall) error() error {
-	if !s.answer {
+	if !s.answer.Load() {
 		return &explained{fmt.Sprintf("no answer within %v; check the network and the proxy settings", s.window), ErrStalled}
 	}
 	return &explained{fmt.Sprintf("less than %d bytes arrived within %v; check the network, or allow more time (Stall)", s.min(), s.window), ErrStalled}
@@ -60,7 +61,7 @@ func (s *stall) arrived(n int64) {
 // answered gives the body a window of its own.
 func (s *stall) answered() {
 	s.arrived(s.min())
-	s.answer = true
+	s.answer.Store(true)
 }
 
 // watched is the body of an answer under watch.
