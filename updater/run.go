@@ -110,6 +110,8 @@ func (u *Updater) begun(ctx context.Context) (restarted bool, err error) {
 		return false, nil // an update runs: it settles
 	}
 	defer leave()
+	u.set(func(s *Status) { s.State = Settling }) // POST /update is answered 409 meanwhile, and says why
+	defer u.set(func(s *Status) { s.State = Idle })
 	back, err := u.countStart()
 	if errors.Is(err, state.ErrBusy) {
 		return false, nil // so does whoever holds the lock: our predecessor, perhaps
