@@ -179,7 +179,7 @@ func (i *installation) version() string {
 type service struct {
 	*installation
 	cmd    *exec.Cmd
-	log    *buffer
+	log    logfile
 	public *http.Client
 	admin  *http.Client
 	exited chan struct{} // closed when the process that was started has ended
@@ -190,7 +190,7 @@ type service struct {
 func (i *installation) start(args ...string) *service {
 	i.t.Helper()
 	public, admin := filepath.Join(i.side, "p"), filepath.Join(i.side, "a")
-	s := &service{installation: i, log: &buffer{}, exited: make(chan struct{})}
+	s := &service{installation: i, log: logfile(filepath.Join(i.side, "log")), exited: make(chan struct{})}
 	s.public, s.admin = over("unix", public), over("unix", admin)
 	args = append([]string{
 		"--listen", "unix:" + public, "--admin", "unix:" + admin, "--pid-file", filepath.Join(i.side, "pid"),
@@ -198,8 +198,12 @@ func (i *installation) start(args ...string) *service {
 	}, args...)
 	s.cmd = exec.Command(i.path, args...)
 	s.cmd.Env = append(os.Environ(), i.env...)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	s.cmd.WaitDelay = time.Second // successors hold the pipe of the log
+	log, err := os.Create(string(s.log)) // not a pipe: successors go on writing when the first process has ended
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	defer log.Close()
+	s.cmd.Stdout, s.cmd.Stderr = log, log
 	group(s.cmd)
 	if err := s.cmd.Start(); err != nil {
 		i.t.Fatal(err)
@@ -327,6 +331,21 @@ func (s *service) update(body string) (code int, answer string) {
 	return resp.StatusCode, string(b)
 }
 
+// post starts an update by POST, as soon as the service has settled what it found at its start.
+func (s *service) post() {
+	s.t.Helper()
+	s.await("POST /update is accepted", func() bool {
+		code, answer := s.update("{}")
+		if code == http.StatusConflict && strings.Contains(answer, `"state": "settling"`) {
+			return false
+		}
+		if code != http.StatusAccepted || !strings.Contains(answer, `"running": "`) {
+			s.t.Fatalf("POST /update: %d %s", code, answer)
+		}
+		return true
+	})
+}
+
 // outcome waits for the end of an update that failed, and returns how.
 func (s *service) outcome(version string) (st status) {
 	s.t.Helper()
@@ -337,22 +356,15 @@ func (s *service) outcome(version string) (st status) {
 	return st
 }
 
-// buffer is a log that is written while it is read.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
+// A logfile prints as its content.
+type logfile string
 
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+func (f logfile) String() string {
+	b, err := os.ReadFile(string(f))
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
 }
 
 var signals = map[string]os.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": syscall.SIGINT, "SIGHUP": syscall.SIGHUP}
@@ -428,7 +440,11 @@ func TestServerOverTCP(t *testing.T) {
 	ln.Close() // free for hello, unless another test of this machine is very quick
 	i := install(t, build(t, "1.0.0"))
 	cmd := exec.Command(i.path, "--listen", addr)
-	log := &buffer{}
+	log, err := os.Create(filepath.Join(i.side, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
 	cmd.Stderr = log
 	group(cmd)
 	if err := cmd.Start(); err != nil {
@@ -438,7 +454,7 @@ func TestServerOverTCP(t *testing.T) {
 		endGroup(cmd.Process.Pid)
 		_ = cmd.Wait()
 	})
-	s := &service{installation: i, log: log, public: over("tcp", addr)}
+	s := &service{installation: i, log: logfile(log.Name()), public: over("tcp", addr)}
 	s.awaitVersion("1.0.0")
 }
 

@@ -341,9 +341,7 @@ func TestAdminEndpoint(t *testing.T) {
 	i.same(before)
 	s.admin = over("tcp", addr)
 	repo.Hook("stable", testrelease.Page())
-	if code, answer := s.update("{}"); code != 202 {
-		t.Fatalf("POST /update: %d %s", code, answer)
-	}
+	s.post()
 	s.await("the refusal", func() bool { st := s.status(); return st.Outcome != nil && st.Outcome.Code == 4 })
 	resp, err := s.admin.Get("http://" + addr + "/update")
 	if err != nil {

@@ -37,9 +37,7 @@ func TestUndo(t *testing.T) {
 
 				switch trigger {
 				case "POST":
-					if code, answer := s.update("{}"); code != 202 {
-						t.Fatalf("POST /update: %d %s", code, answer)
-					}
+					s.post()
 					st := s.outcome("1.1.0")
 					if st.Outcome.Code != 8 {
 						t.Errorf("the outcome is %+v", st.Outcome)
@@ -72,9 +70,7 @@ func TestUndo(t *testing.T) {
 				}
 
 				repo.Publish("1.2.0", bytesOf(t, "1.2.0"))
-				if code, answer := s.update("{}"); code != 202 {
-					t.Fatalf("POST /update: %d %s", code, answer)
-				}
+				s.post()
 				s.awaitVersion("1.2.0")
 			})
 		}

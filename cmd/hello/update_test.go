@@ -208,10 +208,12 @@ func TestServiceUpdates(t *testing.T) {
 		t.Errorf("an offer of what runs restarted it: process %d, was %d, %d downloads", pid, second, repo.Requested("files/"))
 	}
 
-	// By the command line, beside the service; the service takes it at SIGHUP.
-	repo.Publish("1.2.0", bytesOf(t, "1.2.0"), testrelease.Entry(func(e *release.Entry) { e.Paused = "only for those who name it" }))
-	if r := i.selfUpdate(repo, "--version", "1.2.0"); r.code != 0 {
-		t.Fatalf("self-update --version: %v", r)
+	// By the command line, beside the service.
+	repo.Publish("1.2.0", bytesOf(t, "1.2.0"), testrelease.Entry(func(e *release.Entry) {
+		e.Rollout = release.Rollout{{At: repo.Now.Add(time.Hour), BasisPoints: 10000}} // nobody yet, unless a person asks
+	}))
+	if r := i.selfUpdate(repo); r.code != 0 {
+		t.Fatalf("self-update: %v", r)
 	}
 	third := s.awaitVersion("1.2.0") // the interval sees that another version is installed than runs, and hands over
 	s.pidFileSays(third)
@@ -255,9 +257,7 @@ func TestServiceUpdatesByPost(t *testing.T) {
 		<-go_on
 		honest.ServeHTTP(w, r)
 	})
-	if code, answer := s.update("{}"); code != http.StatusAccepted || !strings.Contains(answer, `"running": "1.0.0"`) {
-		t.Errorf("POST /update: %d %s", code, answer)
-	}
+	s.post()
 	<-asked
 	if code, answer := s.update("{}"); code != http.StatusConflict || !strings.Contains(answer, `"running": "1.0.0"`) {
 		t.Errorf("a second POST /update: %d %s", code, answer)
@@ -270,9 +270,7 @@ func TestServiceUpdatesByPost(t *testing.T) {
 	s.await("1.1.0 is proved", func() bool { return s.status().Proved })
 
 	// Nothing newer.
-	if code, answer := s.update("{}"); code != http.StatusAccepted {
-		t.Errorf("POST /update: %d %s", code, answer)
-	}
+	s.post()
 	s.await("the outcome", func() bool { st := s.status(); return st.State == "idle" && st.Outcome != nil && st.Outcome.Code == 0 })
 }
 
