@@ -103,16 +103,15 @@ func (l *Lock) held() error {
 	return nil
 }
 
-// mark makes the file private and writes into it who holds it. The number is a service to people; the lock is the kernel's.
+// mark makes the file private and writes into it who holds it. The number is a service to people, so a disk without room for
+// it keeps nobody from working: the lock is the kernel's.
 func (l *Lock) mark() error {
 	if err := own(l.file, l.home); err != nil {
 		return err
 	}
-	if err := l.file.Truncate(0); err != nil {
-		return err
-	}
-	_, err := l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	return err
+	l.file.Truncate(0)
+	l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return nil
 }
 
 func busy(f *os.File) error {

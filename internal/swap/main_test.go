@@ -78,7 +78,17 @@ func idOf(b []byte) verify.ID { return verify.ID{Size: int64(len(b)), SHA256: sh
 // install puts a program of version 1.0.0 into a folder of its own.
 func install(tb testing.TB) *swap.Target {
 	tb.Helper()
-	return installIn(tb, tb.TempDir())
+	return installIn(tb, memory(tb))
+}
+
+// memory is a folder in memory where there is one: a kill leaves there what it leaves on a disk, and fsync costs nothing.
+func memory(tb testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "theseus")
+	if err != nil {
+		return tb.TempDir()
+	}
+	tb.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 func installIn(tb testing.TB, dir string) *swap.Target {
@@ -241,6 +251,17 @@ func settled(t *swap.Target, lock *state.Lock) (*state.State, error) {
 		}
 	}
 	return s, t.Sweep(s.Keep()...)
+}
+
+func journal(tb testing.TB, t *swap.Target, step, from, to string) {
+	tb.Helper()
+	lock, err := state.TryLock(t.Home)
+	must(tb, err)
+	s, _ := state.Load(t.Home)
+	s.Journal = &state.Journal{Step: step, Cause: "test",
+		From: state.File{Version: from, ID: idOf(program(from)), Proved: true}, To: state.File{Version: to, ID: idOf(program(to)), Proved: step != state.Swap}}
+	must(tb, lock.Save(s))
+	must(tb, lock.Unlock())
 }
 
 // whole asserts what must hold at every instant: the file at the path is the whole program of one of the versions, may be

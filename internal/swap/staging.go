@@ -110,7 +110,7 @@ func (t *Target) Sweep(keep ...verify.Digest) error {
 			err = errors.Join(err, rerr)
 		}
 	}
-	if err != nil {
+	if err = errors.Join(err, t.sweepAside()); err != nil {
 		return t.explain(t.Home, "removing litter", err)
 	}
 	return nil

@@ -54,25 +54,53 @@ const (
 	Drop                 // go on without it
 )
 
-// Open resolves path (links followed, must be a regular file). Changes nothing, creates nothing.
+// Open resolves path (links followed, must be a regular file). Changes nothing, creates nothing. A path that names nothing
+// is an error, unless its Home is there: then an interrupted swap may have left it so, and Restore can put a file there.
 func Open(path string) (*Target, error) {
-	path, err := filepath.Abs(path)
+	real, info, err := resolve(path)
 	if err != nil {
 		return nil, err
-	}
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return nil, err
-	}
-	info, err := os.Stat(real)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, notRegular(real)
 	}
 	dir, name := filepath.Split(real)
-	return &Target{Path: real, Dir: filepath.Clean(dir), Home: filepath.Join(dir, "."+name+".theseus")}, nil
+	t := &Target{Path: real, Dir: filepath.Clean(dir), Home: filepath.Join(dir, "."+name+".theseus")}
+	if info == nil {
+		if home, err := os.Lstat(t.Home); err != nil || !home.IsDir() {
+			return nil, &fs.PathError{Op: "open", Path: real, Err: fs.ErrNotExist}
+		}
+	} else if !info.Mode().IsRegular() {
+		return nil, notRegular(real)
+	}
+	return t, nil
+}
+
+// resolve follows links, also to a file that is missing; then info is nil.
+func resolve(path string) (real string, info fs.FileInfo, err error) {
+	if path, err = filepath.Abs(path); err != nil {
+		return "", nil, err
+	}
+	for range 40 { // as many links as Linux follows
+		dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+		if err != nil {
+			return "", nil, err
+		}
+		path = filepath.Join(dir, filepath.Base(path))
+		info, err := os.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return path, nil, nil
+		}
+		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+			return path, info, err
+		}
+		to, err := os.Readlink(path)
+		if err != nil {
+			return "", nil, err
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(dir, to)
+		}
+		path = to
+	}
+	return "", nil, fmt.Errorf("%s: too many links", path)
 }
 
 // identity is a hash with what shows that the file was not touched since.

@@ -23,6 +23,8 @@ type Program struct {
 	Command func(tb testing.TB) *exec.Cmd
 	// Calls are the system calls that count; nil: Changing.
 	Calls []string
+	// Always are calls that fail wherever they are made in Dir: a file system that lacks something. They are no points.
+	Always map[string]syscall.Errno
 	// Check judges what a run left behind. It is called after each, also after the one without a fault.
 	Check func(tb testing.TB, run Run)
 	// Loose allows for programs that do not make the same calls in each run (timing, network): the points then go on
@@ -166,7 +168,7 @@ func (p Program) run(tb testing.TB, i int, errno syscall.Errno, on bool) (Run, [
 		calls = Changing
 	}
 	run := Run{Errno: errno, Cmd: cmd}
-	points, at, end, err := trace(cmd, calls, i, errno, on)
+	points, at, end, err := trace(cmd, calls, p.Always, i, errno, on)
 	if err != nil {
 		skipOrFail(tb, err)
 	}

@@ -46,7 +46,7 @@ const (
 
 // trace runs cmd, watches the calls on files below cmd.Dir, and breaks point number breakAt: kills the process before the
 // call, or, with an errno, lets the call return that instead of doing anything.
-func trace(cmd *exec.Cmd, calls []string, breakAt int, errno syscall.Errno, on bool) (points []Point, at int, end Ending, err error) {
+func trace(cmd *exec.Cmd, calls []string, always map[string]syscall.Errno, breakAt int, errno syscall.Errno, on bool) (points []Point, at int, end Ending, err error) {
 	// Linux lets only the thread that started the tracee trace it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -60,6 +60,12 @@ func trace(cmd *exec.Cmd, calls []string, breakAt int, errno syscall.Errno, on b
 		name, create := strings.CutSuffix(name, "+create")
 		if c, ok := table[name]; ok {
 			c.name, c.create = name, create
+			watched[c.number] = c
+		}
+	}
+	for name, errno := range always {
+		if c, ok := table[name]; ok {
+			c.name, c.always = name, errno
 			watched[c.number] = c
 		}
 	}
@@ -93,8 +99,8 @@ func trace(cmd *exec.Cmd, calls []string, breakAt int, errno syscall.Errno, on b
 	}
 
 	seen := map[string]int{}
-	failing := map[int]bool{} // threads whose call is to fail when it returns
-	var failed call           // with on: the call that fails from now on
+	failing := map[int]syscall.Errno{} // threads whose call is to fail when it returns
+	var failed call                    // with on: the call that fails from now on
 	for {
 		tid, err := wait(-1, &status)
 		if err != nil {
@@ -120,15 +126,22 @@ func trace(cmd *exec.Cmd, calls []string, breakAt int, errno syscall.Errno, on b
 			}
 			switch c, ok := watched[info.Nr]; {
 			case e != 0:
-			case info.Op == opExit && failing[tid]:
-				delete(failing, tid)
-				if err := setResult(tid, errno); err != nil {
+			case info.Op == opExit && failing[tid] != 0:
+				if err := setResult(tid, failing[tid]); err != nil {
 					return points, at, end, err
 				}
+				delete(failing, tid)
 			case info.Op == opEntry && ok:
 				path, about := c.about(tid, dir, &info)
 				again := on && at > 0 && c.name == failed.name
 				if !about {
+					break
+				}
+				if c.always != 0 {
+					if err := skipCall(tid); err != nil {
+						return points, at, end, err
+					}
+					failing[tid] = c.always
 					break
 				}
 				seen[c.name]++
@@ -151,7 +164,7 @@ func trace(cmd *exec.Cmd, calls []string, breakAt int, errno syscall.Errno, on b
 				} else if err := skipCall(tid); err != nil {
 					return points, at, end, err
 				}
-				failing[tid] = true
+				failing[tid] = errno
 			}
 		case sig == syscall.SIGTRAP && status.TrapCause() > 0: // a thread began, a program was executed
 		case sig == syscall.SIGSTOP && tid != pid: // the first stop of a new thread
@@ -180,10 +193,11 @@ func wait(pid int, status *syscall.WaitStatus) (int, error) {
 type call struct {
 	name   string
 	number uint64
-	paths  []int // argument indexes of path strings
-	at     bool  // the argument before each path is the descriptor of a folder
-	fd     int   // argument index of a descriptor, -1: none
-	create bool  // only if the flags, the argument after the path, say that a file may be made
+	paths  []int         // argument indexes of path strings
+	at     bool          // the argument before each path is the descriptor of a folder
+	fd     int           // argument index of a descriptor, -1: none
+	always syscall.Errno // what it fails with everywhere
+	create bool          // only if the flags, the argument after the path, say that a file may be made
 }
 
 // about returns the file that the call is about, relative to dir, and whether it is below dir.

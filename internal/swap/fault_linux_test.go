@@ -13,13 +13,15 @@ import (
 	"github.com/theseus-go/theseus/internal/testfault"
 )
 
-// A situation is a program, and what may be at the path when it was broken.
-var situations = []struct {
+// A situation is what is done, and what may be at the path when it was broken.
+type situation struct {
 	name     string
 	do       string
 	setUp    func(tb testing.TB, t *swap.Target) // after 1.0.0 was installed
 	versions []string
-}{
+}
+
+var situations = []situation{
 	{"first update", "update", func(testing.TB, *swap.Target) {}, []string{"1.0.0", "2.0.0"}},
 	{"second update", "update", func(tb testing.TB, t *swap.Target) { must(tb, update(t, program("1.5.0"), "1.5.0")) }, []string{"1.5.0", "2.0.0"}},
 	{"rollback", "rollback", func(tb testing.TB, t *swap.Target) { must(tb, update(t, program("2.0.0"), "2.0.0")) }, []string{"1.0.0", "2.0.0"}},
@@ -46,46 +48,32 @@ func interrupted(renamed bool) func(testing.TB, *swap.Target) {
 	}
 }
 
-func journal(tb testing.TB, t *swap.Target, step, from, to string) {
-	tb.Helper()
-	lock, err := state.TryLock(t.Home)
-	must(tb, err)
-	s, _ := state.Load(t.Home)
-	s.Journal = &state.Journal{Step: step, Cause: "test",
-		From: state.File{Version: from, ID: idOf(program(from)), Proved: true}, To: state.File{Version: to, ID: idOf(program(to)), Proved: step != state.Swap}}
-	must(tb, lock.Save(s))
-	must(tb, lock.Unlock())
-}
-
-// memory is a folder in memory where there is one: a kill leaves there what it leaves on a disk, and fsync costs nothing.
-func memory(tb testing.TB) string {
-	dir, err := os.MkdirTemp("/dev/shm", "theseus")
-	if err != nil {
-		return tb.TempDir()
-	}
-	tb.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
 // broken is the program of a situation, with the check that must hold wherever it was broken: there is a whole executable
 // at the path, the next one who works settles everything, and nothing unexpected is left in the folder.
-func broken(i int) (testfault.Program, *int) {
-	sit := situations[i]
-	runs := new(int)
+//
+// Without hard links a kill may leave the path empty; then the next one must put a whole executable there.
+func broken(sit situation, links bool) testfault.Program {
+	var always map[string]syscall.Errno
+	if !links {
+		always = map[string]syscall.Errno{"linkat": syscall.EPERM}
+	}
 	var target *swap.Target
 	return testfault.Program{
+		Always: always,
 		Command: func(tb testing.TB) *exec.Cmd {
-			*runs++
 			if target != nil {
 				os.RemoveAll(target.Dir)
 			}
-			target = installIn(tb, memory(tb))
+			target = install(tb)
 			sit.setUp(tb, target)
 			return command(sit.do, target)
 		},
 		Check: func(tb testing.TB, r testfault.Run) {
-			at := whole(tb, target, sit.versions...)
-			if len(names(tb, target.Dir)) > 2 {
+			at := ""
+			if _, err := os.Stat(target.Path); err == nil || links {
+				at = whole(tb, target, sit.versions...)
+			}
+			if links && len(names(tb, target.Dir)) > 2 {
 				tb.Errorf("beside the executable: %v", names(tb, target.Dir))
 			}
 			if r.Errno != 0 && r.State == (testfault.Ending{}) && sit.do == "update" && at != "2.0.0" {
@@ -94,7 +82,13 @@ func broken(i int) (testfault.Program, *int) {
 			if r.Errno != 0 && r.State.Signal != 0 || strings.Contains(r.Out, "panic") {
 				tb.Errorf("it crashed: %+v", r.State)
 			}
-			if err := settle(target); err != nil {
+			if !links {
+				testfault.Program{
+					Always:  always,
+					Command: func(tb testing.TB) *exec.Cmd { return command("settle", target) },
+					Check:   func(testing.TB, testfault.Run) {},
+				}.Points(tb)
+			} else if err := settle(target); err != nil {
 				tb.Errorf("settling: %v", err)
 				return
 			}
@@ -118,7 +112,7 @@ func broken(i int) (testfault.Program, *int) {
 				tb.Errorf("the previous version is remembered, and not there: %v", err)
 			}
 		},
-	}, runs
+	}
 }
 
 // short sweeps are for every run of the tests; THESEUS_FAULTS=all breaks every call, reading ones too.
@@ -130,9 +124,18 @@ func calls() []string {
 }
 
 func TestF01KilledBeforeEverySyscall(t *testing.T) {
-	for i, sit := range situations {
+	for _, sit := range situations {
 		t.Run(sit.name, func(t *testing.T) {
-			p, _ := broken(i)
+			t.Parallel()
+			p := broken(sit, true)
+			p.Calls = calls()
+			p.Kill(t)
+		})
+	}
+	for _, sit := range some(1, 2) {
+		t.Run("no hard links, "+sit.name, func(t *testing.T) {
+			t.Parallel()
+			p := broken(sit, false)
 			p.Calls = calls()
 			p.Kill(t)
 		})
@@ -140,17 +143,32 @@ func TestF01KilledBeforeEverySyscall(t *testing.T) {
 }
 
 func TestF19EverySyscallFails(t *testing.T) {
-	errnos := []syscall.Errno{syscall.EIO}
-	if os.Getenv("THESEUS_FAULTS") == "all" {
-		errnos = []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EMFILE, syscall.EACCES}
-	}
-	for _, errno := range errnos {
-		for i, sit := range situations {
+	for _, errno := range errnos() {
+		for _, sit := range some(0, 2) {
 			t.Run(errno.Error()+"/"+sit.name, func(t *testing.T) {
-				p, _ := broken(i)
+				t.Parallel()
+				p := broken(sit, true)
 				p.Calls = calls()
 				p.Fail(t, errno)
 			})
 		}
 	}
+}
+
+// some are the situations for every run of the tests.
+func some(short ...int) (all []situation) {
+	if os.Getenv("THESEUS_FAULTS") == "all" {
+		return situations
+	}
+	for _, i := range short {
+		all = append(all, situations[i])
+	}
+	return all
+}
+
+func errnos() []syscall.Errno {
+	if os.Getenv("THESEUS_FAULTS") == "all" {
+		return []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EMFILE, syscall.EACCES, syscall.EINTR}
+	}
+	return []syscall.Errno{syscall.EIO}
 }
