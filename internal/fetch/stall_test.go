@@ -116,9 +116,10 @@ func TestStallCountsWaitingOnly(t *testing.T) {
 
 // A11: a source that stalls loses its turn, not what it has sent.
 func TestA11NextMirror(t *testing.T) {
+	t.Parallel()
 	good := randomBytes(1000)
 	asked := ""
-	c := &Client{Stall: 100 * time.Millisecond, Sources: []string{
+	c := &Client{Stall: time.Second, Sources: []string{
 		serve(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			w.Write(good[:600])
@@ -135,6 +136,7 @@ func TestA11NextMirror(t *testing.T) {
 
 // A11 over HTTP/2, where one connection carries many streams.
 func TestA11HTTP2(t *testing.T) {
+	t.Parallel()
 	s := serveTLS(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor != 2 {
 			t.Errorf("protocol is %s", r.Proto)
@@ -144,7 +146,7 @@ func TestA11HTTP2(t *testing.T) {
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
 	})
-	c := &Client{Stall: 100 * time.Millisecond, Sources: []string{s.URL}, CAFile: caFile(t, s.Certificate().Raw)}
+	c := &Client{Stall: time.Second, Sources: []string{s.URL}, CAFile: caFile(t, s.Certificate().Raw)}
 	if err := get(t, c); !errors.Is(err, ErrStalled) {
 		t.Errorf("error is %v", err)
 	}
