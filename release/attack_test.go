@@ -405,3 +405,24 @@ func TestA07FastForward(t *testing.T) {
 		t.Error("counted keys are what matters")
 	}
 }
+
+// One publisher key in two programs: what it signs for the one is nothing to the other, from the trust document on.
+func TestA31OneKeyInTwoApps(t *testing.T) {
+	repo := testrelease.New(t)
+	repo.App = "other"
+	file := repo.Trust(verify.TrustDraft{Version: 1}, repo.ReleaseKeys...)
+	e := repo.Publish("9.0.0", []byte("other"))
+	bare, err := verify.ParseTrust(repo.Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bare.Next(file, "hello"); !errors.Is(err, release.ErrApp) {
+		t.Errorf("trust: %v", err)
+	}
+	if _, err := release.OpenChannel(repo.Get("stable"), bare.Channel, "hello", "stable"); !errors.Is(err, release.ErrApp) {
+		t.Errorf("channel: %v", err)
+	}
+	if _, err := release.OpenManifest(repo.Get("releases/9.0.0.manifest"), bare.Release, "hello", e); !errors.Is(err, release.ErrApp) {
+		t.Errorf("manifest: %v", err)
+	}
+}
