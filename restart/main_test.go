@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package restart_test
 
@@ -79,6 +79,9 @@ func serverMain(text string) {
 		Logger: slog.New(slog.DiscardHandler),
 		Event: func(e restart.Event) {
 			say("event %s %s: %s (%v)", e.Name, e.Phase, e.Text, e.Err)
+			if e.Name == restart.EventPhase && e.Phase == restart.Probation {
+				go misbehave(plan, "serving")
+			}
 		},
 		Health: func(context.Context) error {
 			if ill.Load() {
@@ -178,9 +181,6 @@ func serverMain(text string) {
 			}
 			return nil
 		})
-	}
-	if len(plan) > 0 && plan[0] == "serving" {
-		go misbehave(plan, "serving")
 	}
 	misbehave(plan, "run")
 	err = r.Run(context.Background())
@@ -568,4 +568,33 @@ func (m *runtimeStats) read() {
 	m.Descriptors = len(fds)
 	m.Goroutines = numGoroutine()
 	m.HeapKB = heapKB()
+}
+
+// answer is what /status says.
+type answer struct {
+	Phase       string
+	PID         int
+	Successor   int
+	Predecessor bool
+	Failed      int
+	Error       string
+	Stats       runtimeStats
+	Env         string
+}
+
+func (s *service) status() (a answer) {
+	s.t.Helper()
+	c, err := s.dial()
+	if err != nil {
+		s.t.Fatalf("nobody serves: %v", err)
+	}
+	defer c.close()
+	_, body, err := c.do("GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err == nil {
+		err = json.Unmarshal([]byte(body), &a)
+	}
+	if err != nil {
+		s.t.Fatalf("asking for the status: %v", err)
+	}
+	return a
 }

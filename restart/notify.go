@@ -31,10 +31,8 @@ func writePIDFile(path string) error {
 	return nil
 }
 
-// removePIDFile removes path if it names this process.
-func removePIDFile(path string) {
+// pidFileIsOurs says whether path names this process.
+func pidFileIsOurs(path string) bool {
 	b, err := os.ReadFile(path)
-	if err == nil && strings.TrimSpace(string(b)) == strconv.Itoa(os.Getpid()) {
-		os.Remove(path)
-	}
+	return err == nil && strings.TrimSpace(string(b)) == strconv.Itoa(os.Getpid())
 }

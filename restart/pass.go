@@ -48,6 +48,7 @@ type tracker struct {
 }
 
 type track struct {
+	conn  net.Conn // as the server knows it: over TLS, if ServeTLS has put that on what Accept gave
 	state http.ConnState
 	http2 bool
 }
@@ -83,7 +84,7 @@ func (l trackedListener) Accept() (net.Conn, error) {
 		c = &conn{Conn: c, t: l.t}
 	}
 	l.t.mu.Lock()
-	l.t.conns[c] = &track{}
+	l.t.conns[c] = &track{conn: c}
 	l.t.mu.Unlock()
 	if l.Listener == net.Listener(l.t.home) {
 		l.t.home.coming.Add(-1) // counted here from now on
@@ -104,18 +105,22 @@ func (t *tracker) hook(next func(net.Conn, http.ConnState)) func(net.Conn, http.
 func (t *tracker) follow(nc net.Conn, state http.ConnState) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k := t.conns[nc]
+	key := nc
+	if c, ok := nc.(*tls.Conn); ok && t.conns[key] == nil {
+		key = c.NetConn()
+	}
+	k := t.conns[key]
 	if k == nil {
 		return
 	}
-	k.state = state
+	k.conn, k.state = nc, state
 	switch state {
 	case http.StateIdle:
 		if c, ok := nc.(*conn); ok {
 			c.idle()
 		}
 	case http.StateClosed, http.StateHijacked:
-		delete(t.conns, nc)
+		delete(t.conns, key)
 		t.notify()
 	}
 	if c, ok := nc.(*tls.Conn); ok && !k.http2 && (state == http.StateActive || state == http.StateIdle) {
@@ -167,7 +172,7 @@ func (t *tracker) expire() {
 	var idle []net.Conn
 	for nc, k := range t.conns {
 		if _, ok := nc.(*conn); !ok && !k.http2 && (k.state == http.StateIdle || k.state == http.StateNew) {
-			idle = append(idle, nc)
+			idle = append(idle, k.conn)
 		}
 	}
 	t.mu.Unlock()

@@ -498,6 +498,9 @@ func (r *Restarter) perform(a action) {
 			a.call.done <- a.err
 		}
 	case doFail:
+		if r.opts.PIDFile != "" && !pidFileIsOurs(r.opts.PIDFile) {
+			r.writePIDFile() // the successor died between that and its last word
+		}
 		r.statusMu.Lock()
 		r.status.Failed++
 		r.status.Error = a.err.Error()
@@ -560,18 +563,23 @@ func (r *Restarter) each(do func(parkable)) {
 
 // commit: this process is the one.
 func (r *Restarter) commit() {
+	r.writePIDFile()
 	if r.upg != nil {
 		// An error means that the predecessor is gone, and then nobody has to be told.
 		if err := r.upg.Ready(); err != nil && !r.state.alone {
 			r.opts.Logger.Warn("restart: telling the process before this one", "error", err)
 		}
 	}
-	if r.opts.PIDFile != "" {
-		if err := writePIDFile(r.opts.PIDFile); err != nil {
-			r.event(Event{Name: EventDowngrade, Err: err, Text: "without a PID file"})
-		}
-	}
 	r.event(Event{Name: EventProved, PID: os.Getpid(), Text: "this process is in service"})
+}
+
+func (r *Restarter) writePIDFile() {
+	if r.opts.PIDFile == "" {
+		return
+	}
+	if err := writePIDFile(r.opts.PIDFile); err != nil {
+		r.event(Event{Name: EventDowngrade, Err: err, Text: "without a PID file"})
+	}
 }
 
 // upgrade starts a successor.
@@ -760,8 +768,8 @@ func (r *Restarter) end(err error) {
 		r.upg.Stop()
 		<-r.upg.Exit()
 	}
-	if r.state.stop && r.opts.PIDFile != "" {
-		removePIDFile(r.opts.PIDFile)
+	if r.state.stop && r.opts.PIDFile != "" && pidFileIsOurs(r.opts.PIDFile) {
+		os.Remove(r.opts.PIDFile)
 	}
 	r.result <- err
 	close(r.done)

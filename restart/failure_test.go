@@ -1,0 +1,304 @@
+//go:build linux
+
+package restart_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// soak makes the process tests as long as the numbers in doc/restart.md: go test ./restart -run Soak -soak -timeout 1h
+var soak = flag.Bool("soak", false, "run the process tests in full length")
+
+// rounds is n in a soak, and short otherwise.
+func rounds(short, n int) int {
+	if *soak {
+		return n
+	}
+	return short
+}
+
+// deaths are the ways in which a successor can fail to prove itself, and when.
+var deaths = []struct {
+	plan   string
+	served bool // it had begun to serve: requests that it had accepted are its loss
+}{
+	{"start 0s exit2", false},
+	{"listen 0s exit0", false},
+	{"run 0s kill", false},
+	{"run 0s panic", false},
+	{"start 0s hang", false},
+	{"run 0s hang", false},
+	{"serving 0s exit2", true},
+	{"serving 0s kill", true},
+	{"serving 50ms panic", true},
+	{"serving 250ms exit0", true},
+	{"serving 50ms ill", false}, // gives everything back, so nothing is lost
+}
+
+// TestSoakDeathOfASuccessor is row F31: whatever the successor dies of, and whenever, the old process serves on under
+// its process id, nobody is refused, connections that it held never notice, the update is undone, and a good one works.
+func TestSoakDeathOfASuccessor(t *testing.T) {
+	for _, d := range deaths {
+		t.Run(strings.ReplaceAll(d.plan, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			c := config{Probation: 300 * time.Millisecond}
+			if strings.Contains(d.plan, "hang") {
+				c.Start = 2 * time.Second // what a good one needs on a busy machine
+			}
+			s := startService(t, c)
+			pid := s.pid()
+			for range rounds(1, 20) {
+				s.plan(d.plan)
+				held := startLoad(s, 4, 0, 2*time.Millisecond) // all their connections are the old process's
+				for held.requests.Load() < 20 {
+					time.Sleep(time.Millisecond)
+				}
+				fresh := startLoad(s, 0, 2, 2*time.Millisecond)
+				mark := s.mark()
+				s.signal(pid, syscall.SIGHUP)
+				_, why := s.waitAfter(mark, "undo, to blame")
+				// One that dies as it says that it serves may not have been heard.
+				if d.served != strings.Contains(why, "did not pass its probation") && d.plan != "serving 50ms ill" && !strings.HasPrefix(d.plan, "serving 0s") {
+					t.Errorf("the cause is %q", why)
+				}
+				held.end()
+				fresh.end()
+				if held.failed.Load() != 0 || held.reconnects.Load() != 0 || len(held.pids) != 1 {
+					t.Errorf("connections of the old process: %d failed, %d reconnects, processes %v: %v", held.failed.Load(), held.reconnects.Load(), held.pids, held.errs)
+				}
+				for text, n := range fresh.errs {
+					if strings.Contains(text, "refused") || !d.served {
+						t.Errorf("%d new connections failed: %s", n, text)
+					}
+				}
+				if got := s.alive(); got != pid {
+					t.Errorf("%d serves, want %d", got, pid)
+				}
+				s.plan("")
+			}
+			s.checkPIDFile(pid)
+			if begun, ended := s.count(0, fmt.Sprintf("%d worker begins", pid)), s.count(0, fmt.Sprintf("%d worker ends", pid)); begun != ended+1 {
+				t.Errorf("the worker of the old process began %d times and ended %d times", begun, ended)
+			}
+			next := s.handover(pid)
+			if got := s.alive(); got != next || next == pid {
+				t.Errorf("%d serves after a good update, want %d", got, next)
+			}
+		})
+	}
+}
+
+// TestFrozenSuccessor: one that is stopped, neither dead nor ill, is missed after three seconds.
+func TestFrozenSuccessor(t *testing.T) {
+	t.Parallel()
+	s := startService(t, config{Probation: 20 * time.Second})
+	s.plan("serving 50ms freeze")
+	s.signal(s.pid(), syscall.SIGHUP)
+	s.wait("standing by -> recalling")
+	if got := s.alive(); got != s.pid() {
+		t.Errorf("%d serves, want %d", got, s.pid())
+	}
+	s.wait("undo, to blame")
+}
+
+func (s *service) checkPIDFile(want int) {
+	s.t.Helper()
+	b, err := os.ReadFile(s.conf.PIDFile)
+	if err != nil || strings.TrimSpace(string(b)) != fmt.Sprint(want) {
+		s.t.Errorf("the PID file says %q (%v), want %d", b, err, want)
+	}
+}
+
+// settled waits until the service has no process left.
+func (s *service) gone(pids ...int) {
+	s.t.Helper()
+	limit := time.Now().Add(10 * time.Second)
+	for _, pid := range pids {
+		for syscall.Kill(pid, 0) == nil && !zombie(pid) {
+			if time.Now().After(limit) {
+				s.t.Fatalf("process %d is left", pid)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+func zombie(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(b), ") Z ")
+}
+
+// TestSoakSignals is row F34: who may end or change what while a successor is on probation.
+func TestSoakSignals(t *testing.T) {
+	const inProbation, starting, draining = "probation: starting -> probation", "serving -> handing over", "standing by -> draining"
+	for _, c := range []struct {
+		name  string
+		when  string
+		do    func(s *service, old, successor int)
+		check func(s *service, old, successor int)
+	}{
+		{"TERM to the old process while the new one starts", starting,
+			func(s *service, old, _ int) { s.signal(old, syscall.SIGTERM) }, bothStop},
+		{"TERM to the old process", inProbation,
+			func(s *service, old, _ int) { s.signal(old, syscall.SIGTERM) }, bothStop},
+		{"Ctrl-C: INT to both", inProbation,
+			func(s *service, old, next int) { s.signal(old, syscall.SIGINT); syscall.Kill(next, syscall.SIGINT) }, bothStop},
+		{"TERM to both, the new one first", inProbation,
+			func(s *service, old, next int) { s.signal(next, syscall.SIGTERM); syscall.Kill(old, syscall.SIGTERM) }, bothStop},
+		{"TERM to the new process", inProbation,
+			func(s *service, _, next int) { s.signal(next, syscall.SIGTERM) },
+			func(s *service, old, next int) {
+				s.wait("undo, not to blame")
+				s.gone(next)
+				s.serves(old)
+			}},
+		{"KILL to the old process", inProbation,
+			func(s *service, old, _ int) { s.signal(old, syscall.SIGKILL) },
+			func(s *service, old, next int) {
+				s.wait(fmt.Sprintf("%d event proved serving", next))
+				s.serves(next)
+			}},
+		{"HUP to the old process", inProbation,
+			func(s *service, old, _ int) { s.signal(old, syscall.SIGHUP); s.signal(old, syscall.SIGHUP) }, thirdServes},
+		{"HUP to the new process", inProbation,
+			func(s *service, _, next int) { s.signal(next, syscall.SIGHUP); s.signal(next, syscall.SIGHUP) }, thirdServes},
+		{"HUP to both", inProbation,
+			func(s *service, old, next int) { s.signal(old, syscall.SIGHUP); syscall.Kill(next, syscall.SIGHUP) }, thirdServes},
+		{"TERM to the old process while it drains", draining,
+			func(s *service, old, _ int) { syscall.Kill(old, syscall.SIGTERM) },
+			func(s *service, old, next int) {
+				s.gone(old)
+				s.serves(next)
+			}},
+		{"HUP to the old process while it drains", draining,
+			func(s *service, old, _ int) { syscall.Kill(old, syscall.SIGHUP) },
+			func(s *service, old, next int) {
+				s.gone(old)
+				if got := s.alive(); got == old {
+					s.t.Errorf("%d serves", got)
+				}
+			}},
+		{"TERM to the new process while the old one drains", draining,
+			func(s *service, _, next int) { s.signal(next, syscall.SIGTERM) },
+			func(s *service, old, next int) { s.gone(old, next) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			for range rounds(1, 20) {
+				t.Run("", func(t *testing.T) {
+					s := startService(t, config{Probation: 300 * time.Millisecond})
+					old := s.pid()
+					held, err := s.dial()
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer held.close()
+					if _, err := held.get("/"); err != nil {
+						t.Fatal(err)
+					}
+					mark := s.mark()
+					s.signal(old, syscall.SIGHUP)
+					who, _ := s.waitAfter(mark, c.when)
+					next := 0
+					switch c.when {
+					case inProbation:
+						next = who
+					case draining:
+						next, _ = s.waitAfter(mark, inProbation)
+					}
+					c.do(s, old, next)
+					c.check(s, old, next)
+				})
+			}
+		})
+	}
+}
+
+func (s *service) serves(pid int) {
+	s.t.Helper()
+	if got := s.alive(); got != pid {
+		s.t.Errorf("%d serves, want %d", got, pid)
+	}
+	s.checkPIDFile(pid)
+}
+
+// bothStop: the successor first, the swap is undone without blame, and nothing is left.
+func bothStop(s *service, old, next int) {
+	s.t.Helper()
+	s.wait("undo, not to blame")
+	s.wait(fmt.Sprintf("%d run: <nil>", old))
+	s.gone(old)
+	if next != 0 {
+		s.gone(next)
+	}
+	if _, err := s.dial(); err == nil {
+		s.t.Error("somebody still accepts")
+	}
+	if _, err := os.Stat(s.conf.PIDFile); err == nil {
+		s.t.Error("the PID file is left")
+	}
+}
+
+// thirdServes: one further handover, by whoever survives, and only one.
+func thirdServes(s *service, old, next int) {
+	s.t.Helper()
+	third, _ := s.wait(fmt.Sprintf("%d run: <nil>", next)) // next hands over and ends
+	_ = third
+	s.gone(old, next)
+	pid := s.alive()
+	if pid == old || pid == next {
+		s.t.Errorf("%d serves, want a third process", pid)
+	}
+	s.checkPIDFile(pid)
+}
+
+// TestSoakStorm: a thousand HUPs, and the service is alive, its PID file true, nobody else is left.
+func TestSoakStorm(t *testing.T) {
+	t.Parallel()
+	for range rounds(1, 50) {
+		t.Run("", func(t *testing.T) {
+			s := startService(t, config{Probation: 20 * time.Millisecond})
+			for range 1000 {
+				b, err := os.ReadFile(s.conf.PIDFile)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var pid int
+				fmt.Sscan(string(b), &pid)
+				syscall.Kill(pid, syscall.SIGHUP) // it may have gone meanwhile
+				time.Sleep(200 * time.Microsecond)
+			}
+			// The storm is over when a new connection and the PID file name the same process twice in a row, and it has
+			// no predecessor.
+			limit := time.Now().Add(15 * time.Second)
+			for {
+				st := s.status()
+				s.mu.Lock()
+				left := 0
+				for pid := range s.pids {
+					if syscall.Kill(pid, 0) == nil && !zombie(pid) {
+						left++
+					}
+				}
+				s.mu.Unlock()
+				b, _ := os.ReadFile(s.conf.PIDFile)
+				if st.Phase == "serving" && !st.Predecessor && left == 1 && strings.TrimSpace(string(b)) == fmt.Sprint(st.PID) {
+					break
+				}
+				if time.Now().After(limit) {
+					t.Fatalf("%d processes are left, the PID file says %q, status %+v", left, b, st)
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			if n := s.count(0, "undo"); n != 0 {
+				t.Errorf("%d handovers failed", n)
+			}
+		})
+	}
+}
