@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/theseus-go/theseus/internal/testenv"
 )
 
 // documents lists every Markdown file of the repository.
@@ -107,6 +109,61 @@ func TestReadmeServer(t *testing.T) {
 	if out, err := exec.Command(exe, "--version").Output(); err != nil || string(out) != "1.2.3\n" {
 		t.Fatalf("--version printed %q, %v", out, err)
 	}
+}
+
+// The release in the README is made here by its own words, from its own program, in a module that is not ours.
+func TestReadmeRelease(t *testing.T) {
+	testenv.Need(t, "bash")
+	blocks := fenced(read(t, "../README.md"), "sh")
+	if len(blocks) != 1 || !strings.Contains(blocks[0], "theseus publish") {
+		t.Fatalf("the README should show how a release is made in one sh block, found %q", blocks)
+	}
+	dir, root := t.TempDir(), filepath.Dir(wd(t))
+	run := func(name string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(name, args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "PATH="+filepath.Join(dir, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %q: %v\n%s", name, args, err, out)
+		}
+		return string(out)
+	}
+	mod := read(t, "../go.mod")
+	_, requirements, _ := strings.Cut(mod, "require (")
+	for name, content := range map[string]string{
+		"go.mod":  "module hello\n\ngo 1.26.0\n\nreplace " + module + " => " + root + "\n\nrequire " + module + " v0.0.0\n\nrequire (" + requirements,
+		"go.sum":  read(t, "../go.sum"),
+		"main.go": read(t, "../doc/example/main.go"),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "bin", "theseus"), "./cmd/theseus")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	run("bash", "-euc", strings.ReplaceAll(blocks[0], "linux/amd64", runtime.GOOS+"/"+runtime.GOARCH))
+	if out := run("./hello", "--version"); out != "1.1.0\n" {
+		t.Errorf("what was published says that it is %q", out)
+	}
+	for _, name := range []string{"theseus.key", "theseus.pub", "dl/stable", "dl/releases/1.1.0.manifest"} {
+		if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func wd(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // required are the rows that the first release promises; others may be in the table too.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -85,6 +86,13 @@ func TestCommand(t *testing.T) {
 		t.Errorf("does not say what is held back: %v", r)
 	}
 	step(0, "1.1.0", "--version", "1.1.0")
+
+	// A18: nothing but what documents name is asked for.
+	for _, q := range repo.Requests() {
+		if kind, _, _ := strings.Cut(q.Path, "/"); q.Method != http.MethodGet || !slices.Contains([]string{"stable", "releases", "files", "trust"}, kind) {
+			t.Errorf("asked for %s", q)
+		}
+	}
 
 	// The program's own flags stand before the word; --self-update is the same thing.
 	repo.Publish("1.3.0", script("1.3.0"))
