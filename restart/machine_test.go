@@ -212,8 +212,8 @@ func TestMachineNeverWedges(t *testing.T) {
 			walk(next, depth-1)
 		}
 	}
-	walk(state{free: true}, 7)
-	walk(state{successor: true, parent: true}, 7)
+	walk(state{free: true}, 6)
+	walk(state{successor: true, parent: true}, 6)
 	if tried < 10000 {
 		t.Errorf("only %d steps were tried", tried)
 	}

@@ -1,5 +1,3 @@
-// Package restart replaces a running server by a new process without losing a request, and takes service back when
-// the new process dies.
 package restart
 
 import (
