@@ -58,8 +58,7 @@ func IsUnique(name string) (prefix string, ok bool) {
 //
 //	newfstatat(DIR)
 //	openat(DIR/PREFIX.RANDOM.tmp, O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0600)
-//	fstat
-//	fchown                          only if root works in another owner's folder
+//	fstat, fchown                   root asks, and gives the file away in another owner's folder
 func Create(dir, prefix string) (*os.File, error) {
 	folder, err := os.Stat(dir)
 	if err != nil {
@@ -84,7 +83,7 @@ func Create(dir, prefix string) (*os.File, error) {
 //	fchmod(PERM)
 //	fsync                           the bytes, before the name that shows them
 //	close                           before the rename: network file systems report lost writes here, Windows renames no open file
-//	renameat
+//	newfstatat(PATH) renameat       os.Rename replaces no folder, and looks
 //	openat(DIR, O_DIRECTORY) fsync close
 func WriteFile(path string, data []byte, perm fs.FileMode) error {
 	f, err := Create(filepath.Dir(path), filepath.Base(path))
@@ -110,7 +109,7 @@ func WriteFile(path string, data []byte, perm fs.FileMode) error {
 
 // Rename gives the file at old the name new, taking the place of what was there. The bytes must be synced already.
 //
-//	renameat
+//	newfstatat(NEW) renameat
 //	openat(DIR of new, O_DIRECTORY) fsync close
 //	openat(DIR of old, O_DIRECTORY) fsync close   only if it is another folder
 //
@@ -132,8 +131,8 @@ func Rename(old, new string) error {
 // new names nothing. It writes no data and takes no disk block but, rarely, one for a grown folder.
 //
 //	linkat(OLD, DIR/NEW.RANDOM.tmp)
-//	renameat(DIR/NEW.RANDOM.tmp, NEW)
-//	unlinkat(DIR/NEW.RANDOM.tmp)    only matters if NEW was this file already: POSIX then lets rename do nothing
+//	newfstatat(NEW) renameat(DIR/NEW.RANDOM.tmp, NEW)
+//	unlinkat(DIR/NEW.RANDOM.tmp)    ENOENT, twice (a file? a folder?), unless NEW was this file already: then rename does nothing
 //	openat(DIR, O_DIRECTORY) fsync close
 func Link(old, new string) error {
 	temp := filepath.Join(filepath.Dir(new), Unique(filepath.Base(new)))
@@ -156,9 +155,10 @@ func Link(old, new string) error {
 //	newfstatat(PARENT)
 //	mkdirat                         EEXIST is fine
 //	openat(PATH, O_DIRECTORY|O_NOFOLLOW) fstat
-//	fchown, fchmod                  only what differs
-//	fsync close
-//	openat(PARENT, O_DIRECTORY) fsync close   only if it was made here
+//	fstat, fchown, fchmod           root asks; only what differs is changed
+//	fsync                           only if it was made here, and so
+//	openat(PARENT, O_DIRECTORY) fsync close
+//	close
 func Mkdir(path string, perm fs.FileMode) error {
 	parent, err := os.Stat(filepath.Dir(path))
 	if err != nil {
@@ -193,7 +193,7 @@ func Mkdir(path string, perm fs.FileMode) error {
 	if made != nil {
 		return nil
 	}
-	if err := Sync(path); err != nil {
+	if err := syncOpen(d); err != nil {
 		return err
 	}
 	return Sync(filepath.Dir(path))

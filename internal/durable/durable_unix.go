@@ -22,6 +22,8 @@ func syncFolder(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+func syncOpen(d *os.File) error { return d.Sync() }
+
 // adopt gives f the owner and group of the folder, if that takes root and we are root.
 func adopt(f *os.File, folder fs.FileInfo) error {
 	if os.Geteuid() != 0 {

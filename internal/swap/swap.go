@@ -103,6 +103,38 @@ func resolve(path string) (real string, info fs.FileInfo, err error) {
 	return "", nil, fmt.Errorf("%s: too many links", path)
 }
 
+// Find is Open for a rescue: the file itself may be missing, as long as what this package keeps beside it is there.
+func Find(path string) (*Target, error) {
+	t, err := Open(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return t, err
+	}
+	name, aerr := filepath.Abs(path)
+	if aerr != nil {
+		return nil, err
+	}
+	for range 40 { // as many links as Linux follows
+		link, rerr := os.Readlink(name)
+		if rerr != nil {
+			break
+		}
+		if !filepath.IsAbs(link) {
+			link = filepath.Join(filepath.Dir(name), link)
+		}
+		name = link
+	}
+	dir, derr := filepath.EvalSymlinks(filepath.Dir(name))
+	if derr != nil {
+		return nil, err
+	}
+	name = filepath.Base(name)
+	t = &Target{Path: filepath.Join(dir, name), Dir: dir, Home: filepath.Join(dir, "."+name+".theseus")}
+	if info, herr := os.Lstat(t.Home); herr != nil || !info.IsDir() {
+		return nil, err
+	}
+	return t, nil
+}
+
 // identity is a hash with what shows that the file was not touched since.
 type identity struct {
 	info fs.FileInfo

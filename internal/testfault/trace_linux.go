@@ -73,6 +73,7 @@ func trace(cmd *exec.Cmd, calls []string, always map[string]syscall.Errno, break
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Ptrace = true
+	cmd.SysProcAttr.Setpgid = true // its threads are waited for by this group, not the other children of this thread
 	if err := cmd.Start(); err != nil {
 		return nil, 0, end, err
 	}
@@ -102,7 +103,7 @@ func trace(cmd *exec.Cmd, calls []string, always map[string]syscall.Errno, break
 	failing := map[int]syscall.Errno{} // threads whose call is to fail when it returns
 	var failed call                    // with on: the call that fails from now on
 	for {
-		tid, err := wait(-1, &status)
+		tid, err := wait(-pid, &status)
 		if err != nil {
 			return points, at, end, fmt.Errorf("waiting: %w", err)
 		}
@@ -177,7 +178,7 @@ func trace(cmd *exec.Cmd, calls []string, always map[string]syscall.Errno, break
 	}
 }
 
-// wait waits for what this thread traces, not for other children of the test.
+// wait waits for what this thread traces.
 func wait(pid int, status *syscall.WaitStatus) (int, error) {
 	const ofThisThread = 0x20000000 // __WNOTHREAD
 	for {
