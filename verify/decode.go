@@ -153,7 +153,7 @@ func (w *walk) end() error {
 
 func (w *walk) bad(err error) error {
 	if at := w.StackPointer(); at != "" {
-		return refuse(ErrMalformed, "the JSON object is refused at %.200s: %v", at, err)
+		return refuse(ErrMalformed, "the JSON object is refused at %.200q: %v", string(at), err)
 	}
 	return refuse(ErrMalformed, "the JSON object is refused: %v", err)
 }

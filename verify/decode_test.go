@@ -46,10 +46,10 @@ func TestDecodeSchema(t *testing.T) {
 		base + `, "note": "n", "list2": null`: "null",
 		base + `, "note": "n", "by_name": {"a": {"n": 1}}`:                                  "",
 		base + `, "by_name": {"a": {"n": 1}, "A": {"n": 2}}`:                                "", // names of a map are data
-		base + `, "by_name": {"a": {}}`:                                                     `/by_name/a: member "n" is missing`,
+		base + `, "by_name": {"a": {}}`:                                                     `"/by_name/a": member "n" is missing`,
 		base + `, "by_name": {"a": {"N": 1}}`:                                               "other letters",
 		base + `, "pair": [{"n": 1}, {"n": 2}]`:                                             "",
-		base + `, "pair": [{"n": 1}, {}]`:                                                   `/pair/1: member "n" is missing`,
+		base + `, "pair": [{"n": 1}, {}]`:                                                   `"/pair/1": member "n" is missing`,
 		base + `, "pair": [{"n": 1}]`:                                                       "does not fit",
 		base + `, "next": {"n": 1, "x": {"N": 1}}`:                                          "",
 		base + `, "next": {}`:                                                               "is missing",
@@ -77,10 +77,11 @@ func TestDecodeSchema(t *testing.T) {
 		strings.Replace(base, `[]`, `[1`, 1):                                                "refused",
 		strings.Replace(base, `[]`, `[1 2]`, 1):                                             "refused",
 		strings.Replace(base, `[]`, `[`+strings.Repeat("[", 20)+strings.Repeat("]", 21), 1): "levels",
-		base + `, "x"`: "refused",
-		base + `,`:     "refused",
-		base + `} {`:   "after the JSON object",
-		base + `} 1 {`: "after the JSON object",
+		base + `, "x"`:                   "refused",
+		base + `, "\r\n\u001b[2J": null`: `"/\r\n\x1b[2J"`, // a name is not let onto a terminal as it is
+		base + `,`:                       "refused",
+		base + `} {`:                     "after the JSON object",
+		base + `} 1 {`:                   "after the JSON object",
 	} {
 		d := Document{Text: []byte("theseus/channel/v1\n{" + object + "}\n")}
 		before := sample{Name: "kept", private: 7}
@@ -93,6 +94,8 @@ func TestDecodeSchema(t *testing.T) {
 			t.Errorf("%s: decoded %+v", object, got)
 		case want != "" && (!errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), want)):
 			t.Errorf("%s: got %v, want %q", object, err, want)
+		case want != "" && strings.ContainsAny(err.Error(), "\r\n\x1b"):
+			t.Errorf("%s: control bytes in %q", object, err)
 		case want != "" && !reflect.DeepEqual(got, before):
 			t.Errorf("%s: the struct was changed by an error", object)
 		}
