@@ -103,6 +103,9 @@ var channelChanges = []change{
 	{"upper-case hash", threes, strings.ToUpper(strings.Replace(threes, "3", "a", 1)), errMalformed},
 	{"short hash", threes, threes[2:], errMalformed},
 
+	{"yanked to stay", `"action": "back",` + "\n" + `        "to": "1.4.2"`, `"action": "stay"`, nil},
+	{"yanked to go up", `"action": "back",` + "\n" + `        "to": "1.4.2"`, `"action": "up"`, nil},
+	{"yanked to go back, but not where", `"action": "back",` + "\n" + `        "to": "1.4.2"`, `"action": "back"`, errMalformed},
 	{"Growing: unknown members", `"trust": 3`, `"trust": 3, "motd": {"de": ["hallo"]}`, nil},
 	{"Growing: unknown member of an entry", `"version": "1.4.3"`, `"version": "1.4.3", "colour": 7`, nil},
 	{"Growing: unknown required name", `"floor"` + "\n", `"floor", "moon-phase"` + "\n", nil},
@@ -156,6 +159,7 @@ var manifestChanges = []change{
 	{"minimum that is not listed", `"requires": [` + "\n" + `    "minimum"` + "\n  ],", ``, errMalformed},
 	{"minimum that is listed and not there", `"minimum": "1.4.2",`, ``, errMalformed},
 	{"Growing: unknown members", `"size": 401`, `"size": 401, "bzip": true`, nil},
+	{"Growing: a required name that is none", `"size": 401`, `"size": 401, "requires": ["Moon Phase"]`, errMalformed},
 	{"Growing: unknown encoding", `"encoding": "delta"`, `"encoding": "delta2"`, nil},
 	{"Growing: unknown required name", `"minimum"` + "\n", `"minimum", "moon-phase"` + "\n", nil},
 	{"terminal escape in the notes", `is better`, `\u001b[2J`, errMalformed},

@@ -201,7 +201,10 @@ func TestSignRefusesWhatOpenWould(t *testing.T) {
 		"manifest empty":       func(c *release.Channel) { c.Entries[0].Manifest.Size = 0 },
 		"manifest large":       func(c *release.Channel) { c.Entries[0].Manifest.Size = 1<<20 + 1 },
 		"rollout":              func(c *release.Channel) { c.Entries[0].Rollout[0].BasisPoints = 10001 },
-		"critical above":       func(c *release.Channel) { c.Entries[0].Critical = version("1.6.0") },
+		"critical above": func(c *release.Channel) {
+			c.Entries[1].Yanked = nil // which would not go back below it
+			c.Entries[0].Critical = version("1.6.0")
+		},
 		"paused, two lines":    func(c *release.Channel) { c.Entries[2].Paused = "a\nb" },
 		"paused, escape":       func(c *release.Channel) { c.Entries[2].Paused = "a\x1b[31m" },
 		"paused, long":         func(c *release.Channel) { c.Entries[2].Paused = strings.Repeat("a", 513) },

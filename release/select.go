@@ -43,8 +43,9 @@ type Rule struct {
 	Detail  string `json:"detail,omitzero"` // a sentence for a person
 }
 
-// Nothing is the error when something newer exists, or was asked for by name, and this machine may not install it now. It names
-// the first rule that the newest such release failed or, if that release only waits for a step on the way to it, that the step failed. For the rule platform, errors.Is finds ErrNoArtifact.
+// Nothing is the error when something newer exists, or was asked for by name, and this machine may not install it now. It
+// names the first rule that the newest such release failed or, if that release only waits for a step on the way to it, that
+// the step failed. For the rule platform, errors.Is finds ErrNoArtifact.
 type Nothing struct {
 	Rule    string
 	Version *semver.Version
@@ -68,8 +69,8 @@ func (n *Nothing) Unwrap() error {
 // of the installed version goes back to. manifest fetches and opens the manifest of an entry; it is called only for entries
 // that passed the rules of the channel, and its error ends the selection.
 //
-// offer and err nil: up to date. *Nothing: see there. rules is the explanation, whatever the outcome. Freshness and sequence of the channel are the
-// caller's to check before.
+// offer and err nil: up to date. *Nothing: see there. rules is the explanation, whatever the outcome. Freshness and
+// sequence of the channel are the caller's to check before.
 func Select(c *Channel, client Client, manifest func(Entry) (*Manifest, error)) (offer *Offer, rules []Rule, err error) {
 	if client.Installed == nil {
 		return nil, nil, errors.New("selecting a release: the installed version is not known")
@@ -98,7 +99,8 @@ func (s *selection) run() (*Offer, error) {
 			candidates = append(candidates, e)
 		}
 	}
-	if s.Want != nil {
+	switch {
+	case s.Want != nil:
 		wanted, done, err := s.judgeWanted(back)
 		if done {
 			return nil, err
@@ -107,12 +109,18 @@ func (s *selection) run() (*Offer, error) {
 		if back != nil && !back.Version.Equal(s.Want) {
 			back = nil
 		}
-	} else if len(candidates) > 0 || back != nil {
-		if !s.judgeDevelopment(candidates, back) {
-			return nil, s.nothing
-		}
-	} else {
+	case len(candidates) == 0 && back == nil:
 		s.client("listed", s.listed(), true, "nothing newer is on offer")
+		return nil, nil
+	case Development(s.Installed):
+		const reason = "a developer's build is replaced only when a person asks for it"
+		s.client("dev", s.Installed.String(), s.Manual, reason)
+		if !s.Manual {
+			if len(candidates) == 0 {
+				candidates = []Entry{*back}
+			}
+			return nil, &Nothing{"dev", candidates[0].Version, reason}
+		}
 	}
 
 	for _, e := range candidates {
@@ -181,26 +189,6 @@ func (s *selection) judgeWanted(back *Entry) (candidates []Entry, done bool, err
 	return nil, true, &Nothing{"newer", s.Want, reason}
 }
 
-func (s *selection) judgeDevelopment(candidates []Entry, back *Entry) bool {
-	if !Development(s.Installed) {
-		return true
-	}
-	passed, reason := s.Manual, "a developer's build is replaced only when a person asks for it"
-	s.client("dev", s.Installed.String(), passed, reason)
-	if !passed {
-		candidates = append(candidates, deref(back)...)
-		s.nothing = &Nothing{"dev", candidates[0].Version, reason}
-	}
-	return passed
-}
-
-func deref(e *Entry) []Entry {
-	if e == nil {
-		return nil
-	}
-	return []Entry{*e}
-}
-
 // judge applies every rule to one release. The rules about the way up do not bind the target of a yank.
 func (s *selection) judge(e Entry, back bool) (*Offer, error) {
 	critical := s.urgent || e.Critical != nil && s.Installed.LessThan(e.Critical)
@@ -220,11 +208,7 @@ func (s *selection) judge(e Entry, back bool) (*Offer, error) {
 	s.tryRequires(try, "channel", e.Requires, entryNames)
 	s.tryYanked(try, e)
 	s.tryFailed(try, e)
-	if e.Paused == "" {
-		try("paused", "no", true, "")
-	} else {
-		try("paused", "yes", false, "paused by the publisher: "+e.Paused)
-	}
+	s.tryPaused(try, e)
 	if !back {
 		s.tryFloor(try, e)
 		s.tryRollout(try, e, critical)
@@ -307,6 +291,14 @@ func (s *selection) tryFailed(try try, e Entry) {
 	default:
 		try("failed", why, false, "failed here before ("+why+"); name the version to try it again")
 	}
+}
+
+func (s *selection) tryPaused(try try, e Entry) {
+	if e.Paused == "" {
+		try("paused", "no", true, "")
+		return
+	}
+	try("paused", "yes", false, "paused by the publisher: "+e.Paused)
 }
 
 // tryFloor: a floor is a step for everybody below it. One that is paused or not reached by its rollout holds up what is above

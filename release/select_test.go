@@ -285,6 +285,18 @@ func TestSelectFetchesOnlyWhatPassedTheChannel(t *testing.T) {
 	}
 }
 
+// Whoever asks for a version that is not there is told what is: the newest few.
+func TestSelectSaysWhatIsListed(t *testing.T) {
+	s := newShelf().add("1.7.0", yankedStay)
+	for _, v := range []string{"1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.5.0", "1.6.0"} {
+		s.add(v)
+	}
+	_, _, err := s.choose(Client{Installed: version("1.0.0"), Want: version("1.7.1")})
+	if want := "1.7.1 cannot be installed here now: channel stable does not list it; it lists 1.6.0, 1.5.0, 1.4.0, 1.3.0, 1.2.0, …"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 func TestSelectNeedsTheInstalledVersion(t *testing.T) {
 	if offer, _, err := newShelf().add("1.0.0").choose(Client{}); offer != nil || err == nil {
 		t.Errorf("%v, %v", offer, err)
