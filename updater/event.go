@@ -3,6 +3,7 @@ package updater
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -56,9 +57,22 @@ var level = map[Kind]slog.Level{
 	Unreachable: slog.LevelWarn, UpdateFailed: slog.LevelError, ProbeUndecided: slog.LevelWarn,
 }
 
-func (u *Updater) emit(e Event) {
-	e.Time = u.now()
-	log := u.log.With("app", u.opts.App, "event", string(e.Kind))
+// reporter sends events and logs them.
+type reporter struct {
+	app   string
+	log   *slog.Logger
+	on    func(Event)
+	now   func() time.Time
+	terse bool // log only what the result of a command does not tell
+
+	mu         sync.Mutex
+	conditions map[Kind]string // those that hold, and why
+	sending    sync.Mutex
+}
+
+func (r *reporter) emit(e Event) {
+	e.Time = r.now()
+	log := r.log.With("app", r.app, "event", string(e.Kind))
 	if e.Version != "" {
 		log = log.With("version", e.Version)
 	}
@@ -66,44 +80,44 @@ func (u *Updater) emit(e Event) {
 		log = log.With("err", e.Err)
 	}
 	switch {
-	case u.terse && e.Kind != StateCorrupt && e.Kind != ClockBehind:
+	case r.terse && e.Kind != StateCorrupt && e.Kind != ClockBehind:
 	case e.Ended:
 		log.Info(e.Text)
 	default:
 		log.Log(context.Background(), level[e.Kind], e.Text)
 	}
-	if u.opts.OnEvent != nil {
-		u.emitting.Lock()
-		defer u.emitting.Unlock()
-		u.opts.OnEvent(e)
+	if r.on != nil {
+		r.sending.Lock()
+		defer r.sending.Unlock()
+		r.on(e)
 	}
 }
 
 // begin sends an event unless the same condition, for the same reason, holds
 // already.
-func (u *Updater) begin(kind Kind, text string, err error) {
+func (r *reporter) begin(kind Kind, text string, err error) {
 	reason := text
 	if err != nil {
 		reason += ": " + err.Error()
 	}
-	u.mu.Lock()
-	same := u.conditions[kind] == reason
-	u.conditions[kind] = reason
-	u.mu.Unlock()
+	r.mu.Lock()
+	same := r.conditions[kind] == reason
+	r.conditions[kind] = reason
+	r.mu.Unlock()
 	if !same {
-		u.emit(Event{Kind: kind, Text: text, Err: err})
+		r.emit(Event{Kind: kind, Text: text, Err: err})
 	}
 }
 
 // end sends an event if the condition held.
-func (u *Updater) end(kinds ...Kind) {
+func (r *reporter) end(kinds ...Kind) {
 	for _, kind := range kinds {
-		u.mu.Lock()
-		_, held := u.conditions[kind]
-		delete(u.conditions, kind)
-		u.mu.Unlock()
+		r.mu.Lock()
+		_, held := r.conditions[kind]
+		delete(r.conditions, kind)
+		r.mu.Unlock()
 		if held {
-			u.emit(Event{Kind: kind, Text: "over: " + string(kind), Ended: true})
+			r.emit(Event{Kind: kind, Text: "over: " + string(kind), Ended: true})
 		}
 	}
 }

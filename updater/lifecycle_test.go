@@ -270,11 +270,11 @@ func TestProbe(t *testing.T) {
 	})
 	t.Run("versions in outputs", func(t *testing.T) {
 		for out, want := range map[string]string{
-			"hello 1.2.3\n":                         "1.2.3",
+			"hello 1.2.3\n":                          "1.2.3",
 			"hello version v1.2.3-rc.1 (go1.26.8)\n": "1.2.3-rc.1",
 			"built with go1.26.8, version 2.0.0\n":   "2.0.0",
-			"1.2.3":                                 "1.2.3",
-			"go1.26.8":                              "",
+			"1.2.3":                                  "1.2.3",
+			"go1.26.8":                               "",
 		} {
 			got := ""
 			if m := versionPattern.FindStringSubmatch(out); m != nil {
@@ -379,7 +379,7 @@ func TestRun(t *testing.T) {
 		d := again(t, repo, c.path, "1.1.0")
 		ctx, cancel := context.WithCancel(t.Context())
 		d.proveAfter = 10 * time.Millisecond
-		d.opts.OnEvent = func(e Event) {
+		d.on = func(e Event) {
 			if e.Kind == Proved {
 				cancel()
 			}
@@ -440,7 +440,7 @@ func TestRun(t *testing.T) {
 
 func TestPollSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := &Updater{opts: Options{Interval: time.Hour}, now: time.Now}
+		u := &Updater{opts: Options{Interval: time.Hour}, installation: &installation{reporter: &reporter{now: time.Now}}}
 		for range 1000 {
 			if d := u.schedule(time.Hour, false); d < 48*time.Minute || d > 72*time.Minute {
 				t.Fatalf("an interval of 1h became %v", d)
@@ -494,16 +494,7 @@ func TestSettlesAnInterruptedSwap(t *testing.T) {
 	st := c.state()
 	st.Journal = &state.Journal{Step: state.Swap, From: *st.Previous, To: *st.Installed, Started: time.Now()}
 	st.Installed, st.Previous = nil, nil
-	lock, err := state.TryLock(c.target.Home)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := lock.Save(st); err != nil {
-		t.Fatal(err)
-	}
-	if err := lock.Unlock(); err != nil {
-		t.Fatal(err)
-	}
+	save(t, c, st)
 	d := again(t, repo, c.path, "1.1.0")
 	d.mustUpdate("1.2.0")
 	if len(d.events.of(Settled)) != 1 {

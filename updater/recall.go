@@ -1,7 +1,6 @@
 package updater
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -27,23 +26,23 @@ type recalled struct {
 // recall loads the state without a lock (it is replaced atomically), adds what
 // this process alone knows, and finds the trust that is in force.
 func (u *Updater) recall() (*recalled, error) {
-	st, err := state.Load(u.target.Home)
-	switch {
-	case errors.Is(err, state.ErrCorrupt):
-		u.begin(StateCorrupt, "what was remembered cannot be read; going on from what the program was built with", err)
-	case err != nil && !errors.Is(err, state.ErrNone):
+	st, err := u.load()
+	if err != nil {
 		return nil, err
-	default:
-		u.end(StateCorrupt)
 	}
+	return u.know(st)
+}
+
+// know adds to st what this process alone knows.
+func (u *Updater) know(st *state.State) (*recalled, error) {
 	u.mu.Lock()
 	m := u.memory
 	u.mu.Unlock()
-	return u.merge(st, m)
+	return u.join(st, m)
 }
 
-// merge adds m to st, keeping the higher of each value.
-func (u *Updater) merge(st *state.State, m memory) (*recalled, error) {
+// join adds m to st, keeping the higher of each value.
+func (u *Updater) join(st *state.State, m memory) (*recalled, error) {
 	if m.trust != nil && (st.Trust == nil || m.trust.Version > st.Trust.Version) {
 		st.Trust = m.trust
 	}
@@ -167,10 +166,8 @@ func (u *Updater) remember(m memory) {
 		return // kept in memory; who may not write is told when it matters
 	}
 	defer done()
-	if r, err := u.recall(); err == nil {
-		if err := lock.Save(r.state); err != nil {
-			u.log.Warn("remembering the channel", "err", err)
-		}
+	if _, err := u.change(lock, func(*state.State) {}); err != nil {
+		u.log.Warn("remembering the channel", "err", err)
 	}
 }
 

@@ -10,10 +10,6 @@ import (
 	"github.com/theseus-go/theseus/internal/state"
 )
 
-// maxStarts is how many unproved starts a release gets. A release that was
-// started this often and never lived for ten seconds is undone.
-const maxStarts = 3
-
 // Run keeps the program current until ctx ends: it settles what an interrupted
 // update left, counts this start, marks the installed file proved once the
 // process has run for ten seconds, and checks on the interval. It returns nil

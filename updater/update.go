@@ -10,7 +10,6 @@ import (
 	"github.com/theseus-go/theseus/internal/fetch"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/release"
-	"github.com/theseus-go/theseus/verify"
 )
 
 // keptVersions is how many proved earlier versions stay for a rollback.
@@ -45,7 +44,7 @@ func (u *Updater) Update(ctx context.Context, version string) (Result, error) {
 // update installs and restarts. The caller holds the claim.
 func (u *Updater) update(ctx context.Context, req request) (r Result, err error) {
 	defer func() { u.ended(r, err) }()
-	lock, release, err := u.acquire()
+	lock, release, err := u.begins()
 	if err != nil {
 		return u.lookOnly(ctx, req, err)
 	}
@@ -54,7 +53,7 @@ func (u *Updater) update(ctx context.Context, req request) (r Result, err error)
 	if err != nil {
 		return r, err
 	}
-	if u.opts.Restart == nil || r.Installed == "" && !u.behind(lock) {
+	if u.opts.Restart == nil || r.Installed == "" && !u.behind() {
 		return r, nil
 	}
 	return u.restart(ctx, lock, r)
@@ -63,12 +62,20 @@ func (u *Updater) update(ctx context.Context, req request) (r Result, err error)
 // install is update without the restart, for the command line.
 func (u *Updater) install(ctx context.Context, req request) (r Result, err error) {
 	defer func() { u.ended(r, err) }()
-	lock, release, err := u.acquire()
+	lock, release, err := u.begins()
 	if err != nil {
 		return u.lookOnly(ctx, req, err)
 	}
 	defer release()
 	return u.installLocked(ctx, lock, req)
+}
+
+// begins takes the lock for an update, where an update can work at all.
+func (u *Updater) begins() (lock *state.Lock, release func(), err error) {
+	if err := u.target.Prepare(0); err != nil {
+		return nil, nil, err
+	}
+	return u.acquire()
 }
 
 // lookOnly is what is left to a process that may not install: it says whether
@@ -164,7 +171,11 @@ func (u *Updater) download(ctx context.Context, offer *release.Offer) (sealed *o
 	if err := u.target.Prepare(need); err != nil {
 		return nil, err
 	}
-	if err := u.sweep(d.Stored.SHA256); err != nil {
+	st, err := u.load()
+	if err != nil {
+		return nil, err
+	}
+	if err := u.target.Sweep(append(st.Keep(), d.Stored.SHA256)...); err != nil {
 		return nil, err
 	}
 	f, err := u.target.Resume(d.Stored.SHA256)
@@ -182,7 +193,7 @@ func (u *Updater) download(ctx context.Context, offer *release.Offer) (sealed *o
 	if d.Encoding == "" {
 		return u.target.Seal(f)
 	}
-	defer u.discard(f)
+	defer f.Close() // kept for another attempt; the sweep after a swap removes it
 	out, err := u.target.Create(file.SHA256)
 	if err != nil {
 		return nil, err
@@ -201,15 +212,6 @@ func (u *Updater) discard(f *os.File) {
 	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		u.log.Warn("removing a staged file", "err", err)
 	}
-}
-
-// sweep removes what no record and no download at work names.
-func (u *Updater) sweep(keep ...verify.Digest) error {
-	seen, err := u.recall()
-	if err != nil {
-		return err
-	}
-	return u.target.Sweep(append(seen.state.Keep(), keep...)...)
 }
 
 // full is the download of the whole file that this client understands; the
@@ -245,8 +247,13 @@ func (u *Updater) probed(ctx context.Context, lock *state.Lock, sealed *os.File,
 		u.begin(ProbeUndecided, "the probe could not decide; it is tried again later", err)
 		return &classified{fmt.Errorf("the release is not installed, and tried again later: %w", err), ErrUndone}
 	}
-	if saveErr := u.change(lock, func(st *state.State) { u.blame(st, version, "refused by its probe: "+err.Error(), false) }); saveErr != nil {
+	st, saveErr := u.change(lock, func(st *state.State) {
+		st.Failed[version] = state.Failure{Reason: "refused by its probe: " + err.Error(), At: u.now().UTC()}
+	})
+	if saveErr != nil {
 		err = errors.Join(err, saveErr)
+	} else {
+		u.sweep(st)
 	}
 	u.emit(Event{Kind: Undone, Version: version, Text: "refused by its probe, not installed", Err: err})
 	return &classified{fmt.Errorf("the release is not installed, and will not be tried again unless it is named: %w", err), ErrUndone}
@@ -258,29 +265,31 @@ func (u *Updater) swap(lock *state.Lock, v *view, sealed *os.File) error {
 	if err != nil {
 		return err
 	}
-	st := seen.state
-	old, err := u.fileAt(st, v.installed.String())
+	old, err := u.fileAt(seen.state, v.installed.String())
 	if err != nil {
 		return err
 	}
-	new := state.File{Version: v.offer.Entry.Version.String(), ID: v.offer.Artifact.File}
-	st.Journal = &state.Journal{Step: state.Swap, From: old, To: new, Started: u.now().UTC()}
-	if err := lock.Save(st); err != nil {
+	j := state.Journal{
+		Step: state.Swap, From: old, Started: u.now().UTC(),
+		To: state.File{Version: v.offer.Entry.Version.String(), ID: v.offer.Artifact.File},
+	}
+	if _, err := u.change(lock, func(st *state.State) { st.Journal = &j }); err != nil {
 		return fmt.Errorf("writing the journal: %w", err)
 	}
-	if err := u.target.Replace(sealed, new.ID); err != nil {
+	if err := u.target.Replace(sealed, j.To.ID); err != nil {
 		return errors.Join(err, u.settle(lock))
 	}
-	st.Swapped(*st.Journal)
-	st.Trim(keptVersions)
-	delete(st.Failed, new.Version) // it was named, so it gets another chance
-	if err := lock.Save(st); err != nil {
+	st, err := u.change(lock, func(st *state.State) {
+		st.Swapped(j)
+		st.Trim(keptVersions)
+		delete(st.Failed, j.To.Version) // it was named, so it gets another chance
+	})
+	if err != nil {
 		// The journal says what happened; the next start writes it down.
 		u.log.Warn("recording the installed version; the journal will be settled later", "err", err)
-	} else if err := u.target.Sweep(st.Keep()...); err != nil {
-		u.log.Warn("sweeping the state folder", "err", err)
+		return nil
 	}
-	u.set(func(s *Status) { s.Installed, s.Proved = new.Version, false; s.Failed = failures(st) })
+	u.sweep(st)
 	return nil
 }
 
@@ -298,16 +307,16 @@ func (u *Updater) restart(ctx context.Context, lock *state.Lock, r Result) (Resu
 	if err != nil {
 		return r, fail(Restarting, version, &classified{errors.Join(err, u.undo(lock, err)), ErrUndone})
 	}
-	u.proveLocked(lock)
+	u.proved(lock)
 	r.Restarted = true
 	return r, nil
 }
 
 // behind reports that the file at the path is one that an updater installed
 // and that this process does not run.
-func (u *Updater) behind(lock *state.Lock) bool {
-	seen, err := u.recall()
-	if err != nil || seen.state.Installed == nil {
+func (u *Updater) behind() bool {
+	st, err := u.load()
+	if err != nil || st.Installed == nil {
 		return false
 	}
 	info, err := os.Stat(u.target.Path)
@@ -315,19 +324,5 @@ func (u *Updater) behind(lock *state.Lock) bool {
 		return false
 	}
 	id, err := u.target.Identify()
-	return err == nil && id == seen.state.Installed.ID && seen.state.Installed.Version != u.running.String()
-}
-
-// change is load, change, save under the lock.
-func (u *Updater) change(lock *state.Lock, change func(*state.State)) error {
-	seen, err := u.recall()
-	if err != nil {
-		return err
-	}
-	change(seen.state)
-	if err := lock.Save(seen.state); err != nil {
-		return fmt.Errorf("remembering: %w", err)
-	}
-	u.set(func(s *Status) { s.Failed = failures(seen.state) })
-	return nil
+	return err == nil && id == st.Installed.ID && st.Installed.Version != u.running.String()
 }

@@ -103,49 +103,45 @@ type Options struct {
 // several goroutines at once; at most one update runs at a time, in this and
 // all other processes that share the executable.
 type Updater struct {
+	*installation
 	opts    Options
-	log     *slog.Logger
 	running *semver.Version
 	root    *verify.Trust // what the program was built with
 	invoked string        // the path as the program was started, links not followed
-	target  *swap.Target
-	own     os.FileInfo // the target when the program started: what runs
+	own     os.FileInfo   // the target when the program started: what runs
 	fetch   *fetch.Client
 
-	// The world, for tests and for Command.
-	now            func() time.Time
+	// For tests and for Command.
 	stdout, stderr io.Writer
 	proveAfter     time.Duration
-	terse          bool // log only what the result of a command does not tell
 
 	busy  chan struct{} // holds one token while no update runs in this process
 	cycle sync.Mutex    // one check at a time
 
 	mu         sync.Mutex
-	lock       *state.Lock // held from before a swap until it is proved or undone
-	memory     memory      // what could not be written, or not yet
+	memory     memory // what could not be written, or not yet
 	status     Status
-	conditions map[Kind]string
 	manifests  map[verify.ID]*release.Manifest
 	trustAsked time.Time
-
-	emitting sync.Mutex
 }
 
 // New checks the options and resolves the program's real path, once. It starts
 // nothing, asks no network and writes no file.
 func New(opts Options) (*Updater, error) {
 	u := &Updater{
-		opts:       opts,
-		log:        cmp.Or(opts.Logger, slog.Default()),
-		now:        time.Now,
+		opts: opts,
+		installation: &installation{reporter: &reporter{
+			app: opts.App, log: cmp.Or(opts.Logger, slog.Default()), on: opts.OnEvent,
+			now: time.Now, conditions: map[Kind]string{},
+		}},
 		stdout:     os.Stdout,
 		stderr:     os.Stderr,
-		proveAfter: 10 * time.Second,
+		proveAfter: proveAfter,
 		busy:       make(chan struct{}, 1),
-		conditions: map[Kind]string{},
 		manifests:  map[verify.ID]*release.Manifest{},
 	}
+	u.merge = func(st *state.State) { _, _ = u.know(st) } // an error leaves st as it was read
+	u.show = u.shown
 	u.busy <- struct{}{}
 	if err := u.configure(); err != nil {
 		return nil, fmt.Errorf("updater: %w", err)
