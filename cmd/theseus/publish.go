@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/Masterminds/semver/v3"
 	"github.com/spf13/cobra"
@@ -21,6 +22,8 @@ type publishOptions struct {
 	editFlags
 	app, version, channel string
 	notes, minimum        string
+	rollout, critical     string
+	floor                 bool
 	artifacts             []string
 	allowDowngrade        bool
 	keep                  int
@@ -56,6 +59,8 @@ beta to stable), leave out --artifact; that takes a channel key only.`,
 	f.StringVar(&o.notes, "notes", "", "`FILE` with the release notes, or -")
 	f.StringVar(&o.minimum, "minimum", "", "lowest `VERSION` that may update to this one directly")
 	f.StringArrayVar(&o.artifacts, "artifact", nil, "`OS/ARCH[/VARIANT]=FILE` the program for one platform (repeat it for each)")
+	f.StringVar(&o.rollout, "rollout", "all", "offer it to these `SHARES` of the installations over time, for example 5%,25%@24h,100%@72h (theseus rollout --help)")
+	addMarks(c, &o.critical, &o.floor)
 	f.BoolVar(&o.allowDowngrade, "allow-downgrade", false, "offer a lower version than the channel does now, and withdraw the higher ones")
 	f.IntVar(&o.keep, "keep", 20, "how many plain releases the channel goes on offering; floors, yanks and the like always stay")
 	return c
@@ -137,7 +142,14 @@ func publish(ctx context.Context, o *publishOptions) (*publishReport, error) {
 		return r, nil
 	}
 	if entry == nil {
-		next.Entries = append(next.Entries, release.Entry{Version: version, Manifest: m.ID})
+		fresh := release.Entry{Version: version, Manifest: m.ID, Floor: o.floor}
+		if fresh.Rollout, err = parseRollout(o.rollout, e.now); err != nil {
+			return nil, err
+		}
+		if fresh.Critical, err = parseCritical(o.critical, version); err != nil {
+			return nil, err
+		}
+		next.Entries = append(next.Entries, fresh)
 	}
 	next.Entries = prune(next.Entries, o.keep)
 	lifetime, err := o.lifetime(old)
@@ -176,6 +188,12 @@ func (o *publishOptions) check() (*semver.Version, []localFile, error) {
 		if !minimum.LessThan(version) {
 			return nil, nil, usage("--minimum %s is not below --version %s: nobody could update to it", minimum, version)
 		}
+	}
+	if _, err := parseRollout(o.rollout, time.Time{}); err != nil {
+		return nil, nil, err
+	}
+	if _, err := parseCritical(o.critical, version); err != nil {
+		return nil, nil, err
 	}
 	files, err := parseArtifacts(o.artifacts)
 	return version, files, err
@@ -293,15 +311,25 @@ func (e *editor) resume(ctx context.Context, name string, file []byte, want *rel
 	if len(files) > 0 && len(files) < len(m.Artifacts) {
 		return nil, differs("more platforms")
 	}
+	progress, err := any.Progress(file)
+	if err != nil {
+		return nil, err
+	}
+	signed := file
 	for _, s := range e.of(e.trust.Release) {
-		if file, err = verify.AddSignature(file, s); err != nil {
+		if slices.ContainsFunc(progress.Signed, s.Key().Equal) {
+			continue
+		}
+		if signed, err = verify.AddSignature(signed, s); err != nil {
 			return nil, err
 		}
 	}
-	if err := e.write(name, file); err != nil {
-		return nil, err
+	if !bytes.Equal(signed, file) {
+		if err := e.write(name, signed); err != nil {
+			return nil, err
+		}
 	}
-	return e.quorum(name, file, want.Version)
+	return e.quorum(name, signed, want.Version)
 }
 
 // quorum returns the manifest once enough release keys have signed it.

@@ -109,7 +109,7 @@ func brokenPublish(t *testing.T) testfault.Program {
 	if err := os.Mkdir(filepath.Dir(repo), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	next := publishOptions{app: "hello", version: "1.1.0", channel: "stable", keep: 20,
+	next := publishOptions{app: "hello", version: "1.1.0", channel: "stable", keep: 20, rollout: "all",
 		editFlags: editFlags{repo: repo, keys: keyFlags{keys: []string{filepath.Join(dir, "theseus.key")}}},
 		artifacts: []string{"linux/amd64=" + filepath.Join(dir, "new"), "linux/arm64=" + filepath.Join(dir, "raw")}}
 	check := func(channels ...string) *verifyReport {

@@ -1,0 +1,317 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/Masterminds/semver/v3"
+	"github.com/spf13/cobra"
+
+	"github.com/theseus-go/theseus/release"
+)
+
+// The verbs that change what a channel says about a release that it offers already. Each takes a channel key only: a
+// channel can withhold and reorder, never introduce code.
+
+// amendment is one such verb: its flags, and what it does to the entry.
+type amendment struct {
+	use, short, long, example string
+	flags                     func(c *cobra.Command)
+	change                    func(c *release.Channel, e *release.Entry, now time.Time) (said string, err error)
+}
+
+func amendCommand(a amendment) *cobra.Command {
+	var o editFlags
+	var channel, version string
+	c := &cobra.Command{
+		Use: a.use, Short: a.short, Long: a.long, Example: a.example,
+		RunE: func(c *cobra.Command, _ []string) error {
+			r, said, err := amend(c.Context(), &o, channel, version, a.change)
+			if err != nil {
+				return err
+			}
+			return result(o.json, r, func(w io.Writer) {
+				fmt.Fprintf(w, "Channel %s of %s (sequence %d): %s.\n", r.Channel, r.App, r.Sequence, said)
+				fmt.Fprintln(w, r.deadline(o.repo))
+			})
+		},
+	}
+	o.add(c)
+	c.Flags().StringVar(&channel, "channel", "", "`NAME` of the channel")
+	c.Flags().StringVar(&version, "version", "", "`VERSION` of the release")
+	a.flags(c)
+	return c
+}
+
+func amend(ctx context.Context, o *editFlags, channel, version string, change func(*release.Channel, *release.Entry, time.Time) (string, error)) (r channelReport, said string, err error) {
+	if channel == "" || version == "" {
+		return r, "", usage("--channel and --version say which release this is about: give both")
+	}
+	v, err := release.ParseVersion(version)
+	if err != nil {
+		return r, "", usage("--version: %w", err)
+	}
+	e, err := o.open(ctx, "")
+	if err != nil {
+		return r, "", err
+	}
+	defer e.close()
+	old, err := e.channel(channel)
+	if err != nil {
+		return r, "", err
+	}
+	if old == nil {
+		there, err := e.channels()
+		if err != nil {
+			return r, "", err
+		}
+		return r, "", noChannel(channel, there)
+	}
+	next := &release.Channel{Name: channel, Entries: append([]release.Entry(nil), old.Entries...)}
+	entry := next.Entry(v)
+	if entry == nil {
+		return r, "", fail(exitError, "channel %s does not list %s: it lists %s", channel, v, strings.Join(versionsOf(old), ", "))
+	}
+	if said, err = change(next, entry, e.now); err != nil {
+		return r, "", err
+	}
+	lifetime, err := o.lifetime(old)
+	if err != nil {
+		return r, "", err
+	}
+	if err := e.put(next, old, lifetime); err != nil {
+		return r, "", err
+	}
+	return reportChannel(next, true), said, nil
+}
+
+func versionsOf(c *release.Channel) []string {
+	var v []string
+	for _, e := range c.Entries {
+		v = append(v, e.Version.String())
+	}
+	return v
+}
+
+func pauseCommand() *cobra.Command {
+	var reason string
+	return amendCommand(amendment{
+		use:   "pause",
+		short: "Offer a release to nobody for the moment",
+		long: `Keeps a release from everybody who does not have it yet, until theseus resume. Who has it keeps it. A pause holds even for
+those who ask for the release by hand. The reason is shown to operators.`,
+		example: `  theseus pause --repo dl --channel stable --version 1.4.0 --reason "login fails behind a proxy" --key theseus.key`,
+		flags: func(c *cobra.Command) {
+			c.Flags().StringVar(&reason, "reason", "", "one line `TEXT` for operators (required)")
+		},
+		change: func(_ *release.Channel, e *release.Entry, _ time.Time) (string, error) {
+			if reason == "" {
+				return "", usage("--reason is missing: operators will ask why, tell them")
+			}
+			e.Paused = reason
+			return e.Version.String() + " is paused", nil
+		},
+	})
+}
+
+func resumeCommand() *cobra.Command {
+	return amendCommand(amendment{
+		use:     "resume",
+		short:   "Offer a paused release again",
+		example: `  theseus resume --repo dl --channel stable --version 1.4.0 --key theseus.key`,
+		flags:   func(*cobra.Command) {},
+		change: func(_ *release.Channel, e *release.Entry, _ time.Time) (string, error) {
+			if e.Paused == "" {
+				return "", fail(exitError, "%s is not paused: nothing to resume", e.Version)
+			}
+			e.Paused = ""
+			return e.Version.String() + " is on offer again", nil
+		},
+	})
+}
+
+func yankCommand() *cobra.Command {
+	var reason, back string
+	var up, undo bool
+	return amendCommand(amendment{
+		use:   "yank",
+		short: "Withdraw a release, and say what those who have it should do",
+		long: `Withdraws a release for good. Nobody installs it any more; who has it already
+  stays on it                       (the default),
+  takes the next newer one at once  with --up, without waiting for its rollout,
+  goes back to a named version      with --back VERSION: the only signed downgrade there is. It needs that version in the
+                                    channel, and the publisher's word that it can read what the withdrawn one has written.`,
+		example: `  theseus yank --repo dl --channel stable --version 1.4.0 --reason "corrupts the index" --back 1.3.2 --key theseus.key
+  theseus yank --repo dl --channel stable --version 1.4.0 --undo --key theseus.key`,
+		flags: func(c *cobra.Command) {
+			f := c.Flags()
+			f.StringVar(&reason, "reason", "", "one line `TEXT` for operators (required)")
+			f.BoolVar(&up, "up", false, "who has it takes the next newer release at once")
+			f.StringVar(&back, "back", "", "who has it goes back to this `VERSION`")
+			f.BoolVar(&undo, "undo", false, "offer the release again")
+		},
+		change: func(c *release.Channel, e *release.Entry, _ time.Time) (string, error) {
+			switch {
+			case undo && (reason != "" || up || back != ""), up && back != "":
+				return "", usage("--undo stands alone, and of --up and --back there is one: see 'theseus yank --help'")
+			case undo && e.Yanked == nil:
+				return "", fail(exitError, "%s is not yanked: nothing to undo", e.Version)
+			case undo:
+				e.Yanked = nil
+				return e.Version.String() + " is on offer again", nil
+			case reason == "":
+				return "", usage("--reason is missing: operators will ask why, tell them")
+			}
+			return yank(c, e, reason, up, back)
+		},
+	})
+}
+
+func yank(c *release.Channel, e *release.Entry, reason string, up bool, back string) (string, error) {
+	y := &release.Yank{Reason: reason, Action: "stay"}
+	said := e.Version.String() + " is withdrawn; who has it stays on it"
+	switch {
+	case up:
+		y.Action = "up"
+		said = e.Version.String() + " is withdrawn; who has it takes the next newer release at once"
+	case back != "":
+		to, err := release.ParseVersion(back)
+		if err != nil {
+			return "", usage("--back: %w", err)
+		}
+		if c.Entry(to) == nil {
+			return "", fail(exitError, "channel %s does not list %s: publish it there first, it lists %s", c.Name, to, strings.Join(versionsOf(c), ", "))
+		}
+		y.Action, y.To = "back", to
+		said = fmt.Sprintf("%s is withdrawn; who has it goes back to %s", e.Version, to)
+	}
+	e.Yanked = y
+	return said, nil
+}
+
+func rolloutCommand() *cobra.Command {
+	var to string
+	return amendCommand(amendment{
+		use:   "rollout",
+		short: "Say what share of the installations a release is offered to, over time",
+		long: `Replaces the rollout of a release. ` + rolloutHelp + `
+A person who asks by hand, and an installation for which the release is critical, do not wait for it. Shares never fall:
+to stop a rollout, pause the release.`,
+		example: `  theseus rollout --repo dl --channel stable --version 1.4.0 --to 5%,25%@24h,100%@72h --key theseus.key
+  theseus rollout --repo dl --channel stable --version 1.4.0 --to all --key theseus.key`,
+		flags: func(c *cobra.Command) {
+			c.Flags().StringVar(&to, "to", "", "`SHARES` over time, or all (required)")
+		},
+		change: func(_ *release.Channel, e *release.Entry, now time.Time) (said string, err error) {
+			if e.Rollout, err = parseRollout(to, now); err != nil {
+				return "", err
+			}
+			return fmt.Sprintf("%s is offered to %s", e.Version, rolloutText(e.Rollout)), nil
+		},
+	})
+}
+
+func markCommand() *cobra.Command {
+	var critical string
+	var floor bool
+	var cmd *cobra.Command
+	cmd = amendCommand(amendment{
+		use:   "mark",
+		short: "Mark a release as critical for older ones, or as a step that none may skip",
+		example: `  theseus mark --repo dl --channel stable --version 1.4.1 --critical-below 1.4.1 --key theseus.key
+  theseus mark --repo dl --channel stable --version 2.0.0 --floor --key theseus.key`,
+		flags: func(c *cobra.Command) {
+			addMarks(c, &critical, &floor)
+		},
+		change: func(_ *release.Channel, e *release.Entry, _ time.Time) (string, error) {
+			f := cmd.Flags()
+			if !f.Changed("critical-below") && !f.Changed("floor") {
+				return "", usage("nothing to mark: give --critical-below or --floor")
+			}
+			if f.Changed("floor") {
+				e.Floor = floor
+			}
+			if f.Changed("critical-below") {
+				v, err := parseCritical(critical, e.Version)
+				if err != nil {
+					return "", err
+				}
+				e.Critical = v
+			}
+			return e.Version.String() + " is marked", nil
+		},
+	})
+	return cmd
+}
+
+// addMarks adds the flags that publish and mark have in common.
+func addMarks(c *cobra.Command, critical *string, floor *bool) {
+	c.Flags().StringVar(critical, "critical-below", "", "who is below this `VERSION` has a hole and updates at once, whatever the rollout says; none takes it away")
+	c.Flags().BoolVar(floor, "floor", false, "no older installation may skip this release: it comes first, by itself")
+}
+
+func parseCritical(s string, itself *semver.Version) (*semver.Version, error) {
+	if s == "" || s == "none" {
+		return nil, nil
+	}
+	v, err := release.ParseVersion(s)
+	if err != nil {
+		return nil, usage("--critical-below: %w", err)
+	}
+	if itself.LessThan(v) {
+		return nil, usage("--critical-below %s is above the release itself (%s): it would not mend what it warns of", v, itself)
+	}
+	return v, nil
+}
+
+const rolloutHelp = `SHARES are like 5%,25%@24h,100%@72h: 5 % from now on, rising evenly to 25 % within a
+day and to everybody within three. 10% alone is a fixed share, 100%@48h a ramp that begins now with nobody.`
+
+// parseRollout reads SHARE[@AFTER],…; nil for all.
+func parseRollout(s string, now time.Time) (release.Rollout, error) {
+	if s == "all" {
+		return nil, nil
+	}
+	bad := func(part string) error {
+		return usage("rollout %q: %q is not SHARE%%[@TIME], for example 5%%,25%%@24h,100%%@72h or all", s, part)
+	}
+	var r release.Rollout
+	for i, part := range strings.Split(s, ",") {
+		share, after, timed := strings.Cut(part, "@")
+		share, ok := strings.CutSuffix(share, "%")
+		whole, fraction, _ := strings.Cut(share, ".")
+		points, err := strconv.ParseUint(whole+(fraction + "00")[:2], 10, 16)
+		if !ok || err != nil || len(fraction) > 2 || points > 10000 {
+			return nil, bad(part)
+		}
+		at := now
+		if timed {
+			d, err := parseSpan(after)
+			if err != nil || d <= 0 {
+				return nil, bad(part)
+			}
+			if at = now.Add(d); i == 0 {
+				r = append(r, release.Step{At: now})
+			}
+		} else if i > 0 {
+			return nil, bad(part)
+		}
+		r = append(r, release.Step{At: at, BasisPoints: int(points)})
+	}
+	return r, nil
+}
+
+func rolloutText(r release.Rollout) string {
+	if len(r) == 0 {
+		return "everybody"
+	}
+	var parts []string
+	for _, s := range r {
+		parts = append(parts, fmt.Sprintf("%d.%02d %% from %s", s.BasisPoints/100, s.BasisPoints%100, s.At.UTC().Format("2006-01-02 15:04")))
+	}
+	return strings.Join(parts, ", ")
+}
