@@ -67,7 +67,7 @@ func (n *Nothing) Unwrap() error {
 // each by every rule, and takes the first that passes all of them, so that a release that is withheld leaves the next lower
 // one on offer, and one that cannot be reached directly leaves the step towards it. Without a newer one it takes what the yank
 // of the installed version goes back to. manifest fetches and opens the manifest of an entry; it is called only for entries
-// that passed the rules of the channel, and its error ends the selection.
+// that passed the rules of the channel, once each from the newest down until one is taken, and its error ends the selection.
 //
 // offer and err nil: up to date. *Nothing: see there. rules is the explanation, whatever the outcome. Freshness and
 // sequence of the channel are the caller's to check before.
