@@ -1,0 +1,278 @@
+package state_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/theseus-go/theseus/internal/state"
+	"github.com/theseus-go/theseus/internal/testenv"
+)
+
+// The test binary is also the other process.
+func TestMain(m *testing.M) {
+	if do := os.Getenv("THESEUS_STATE"); do != "" {
+		if err := child(do, os.Args[1]); err != nil {
+			fmt.Println(err)
+			switch {
+			case errors.Is(err, state.ErrBusy):
+				os.Exit(7)
+			case errors.Is(err, fs.ErrPermission):
+				os.Exit(6)
+			}
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func child(do, home string) error {
+	switch do {
+	case "lock":
+		lock, err := state.TryLock(home)
+		if err != nil {
+			return err
+		}
+		return lock.Save(state.New())
+	case "hold":
+		if _, err := state.TryLock(home); err != nil {
+			return err
+		}
+		fmt.Println("held")
+		os.Stdin.Read(make([]byte, 1))
+		return nil
+	case "flock": // what another user would do to keep an update from running
+		f, err := os.Open(filepath.Join(home, "lock"))
+		if err != nil {
+			return err
+		}
+		return syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+	case "load":
+		s, err := state.Load(home)
+		fmt.Println(s.Installed != nil)
+		return err
+	}
+	return errors.New("no such thing to do")
+}
+
+func command(do, home string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], home)
+	cmd.Env = append(os.Environ(), "THESEUS_STATE="+do)
+	return cmd
+}
+
+// stranger runs a command as a user who owns nothing here, from a test binary that he may not even reach by name.
+func stranger(t *testing.T, do, home string) (int, string) {
+	t.Helper()
+	for dir := filepath.Dir(home); dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
+		must(t, os.Chmod(dir, 0o755))
+	}
+	cmd := command(do, home)
+	exe, err := os.Open("/proc/self/exe")
+	must(t, err)
+	defer exe.Close()
+	cmd.ExtraFiles, cmd.Path = []*os.File{exe}, "/proc/self/fd/3"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+func TestF20LockBetweenProcesses(t *testing.T) {
+	home := newHome(t)
+	holder := command("hold", home)
+	in, err := holder.StdinPipe()
+	must(t, err)
+	out, err := holder.StdoutPipe()
+	must(t, err)
+	must(t, holder.Start())
+	if _, err := out.Read(make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := state.TryLock(home); !errors.Is(err, state.ErrBusy) || !strings.Contains(err.Error(), fmt.Sprintf("process %d", holder.Process.Pid)) {
+		t.Errorf("%v, want busy with process %d", err, holder.Process.Pid)
+	}
+	must(t, holder.Process.Kill()) // the kernel frees it
+	holder.Wait()
+	in.Close()
+	lock, err := state.TryLock(home)
+	must(t, err)
+	must(t, lock.Unlock())
+}
+
+// A child that was started while the lock was held does not go on holding it.
+func TestLockIsNotInherited(t *testing.T) {
+	home := newHome(t)
+	lock, err := state.TryLock(home)
+	must(t, err)
+	sleep := exec.Command("/bin/sleep", "60")
+	must(t, sleep.Start())
+	defer sleep.Wait()
+	defer sleep.Process.Kill()
+	must(t, lock.Unlock())
+	if lock, err = state.TryLock(home); err != nil {
+		t.Fatalf("a child holds it: %v", err)
+	}
+	must(t, lock.Unlock())
+	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", sleep.Process.Pid))
+	must(t, err)
+	for _, fd := range fds {
+		if to, _ := os.Readlink(fd); strings.HasPrefix(to, home) {
+			t.Errorf("the child has %s", to)
+		}
+	}
+}
+
+// The first use makes the folder, and many may be first.
+func TestFirstUseRace(t *testing.T) {
+	for range 5 {
+		home := newHome(t)
+		var group sync.WaitGroup
+		codes := make([]int, 8)
+		for i := range codes {
+			group.Go(func() {
+				cmd := command("lock", home)
+				cmd.Run()
+				codes[i] = cmd.ProcessState.ExitCode()
+			})
+		}
+		group.Wait()
+		won := 0
+		for _, code := range codes {
+			switch code {
+			case 0:
+				won++
+			case 7:
+			default:
+				t.Errorf("exit codes %v", codes)
+			}
+		}
+		if won == 0 {
+			t.Errorf("nobody got it: %v", codes)
+		}
+		if _, err := state.Load(home); err != nil {
+			t.Error(err)
+		}
+		entries, _ := os.ReadDir(home)
+		if len(entries) != 2 {
+			t.Errorf("%v", entries)
+		}
+	}
+}
+
+func TestF35AnotherUserCannotHoldTheLock(t *testing.T) {
+	testenv.NeedRoot(t)
+	home := newHome(t)
+	old := syscall.Umask(0) // the mode is ours, not the umask's
+	save(t, home, full())
+	syscall.Umask(old)
+	if info, err := os.Stat(filepath.Join(home, "lock")); err != nil || info.Mode() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if code, out := stranger(t, "flock", home); code != 6 {
+		t.Errorf("a stranger could hold the lock: %d %s", code, out)
+	}
+	must(t, os.Chmod(filepath.Join(home, "lock"), 0o666)) // somebody has opened it up: the next one mends it
+	lock, err := state.TryLock(home)
+	must(t, err)
+	defer lock.Unlock()
+	if code, out := stranger(t, "flock", home); code != 6 {
+		t.Errorf("a stranger could hold the lock: %d %s", code, out)
+	}
+}
+
+// Who may not write is told so, and reads all the same.
+func TestUnprivilegedUserReads(t *testing.T) {
+	testenv.NeedRoot(t)
+	home := newHome(t)
+	if code, out := stranger(t, "lock", home); code != 6 {
+		t.Errorf("making the folder: exit %d, want 6: %s", code, out)
+	}
+	save(t, home, full())
+	if code, out := stranger(t, "lock", home); code != 6 {
+		t.Errorf("locking: exit %d, want 6: %s", code, out)
+	}
+	if code, out := stranger(t, "load", home); code != 0 || !strings.Contains(out, "true") {
+		t.Errorf("loading: exit %d: %s", code, out)
+	}
+	must(t, os.Chmod(filepath.Join(home, "state"), 0o600))
+	if code, out := stranger(t, "load", home); code != 6 || !strings.Contains(out, "false") {
+		t.Errorf("loading what may not be read: exit %d, want 6 and a fresh state: %s", code, out)
+	}
+}
+
+func TestF23WrongOwner(t *testing.T) {
+	testenv.NeedRoot(t)
+	home := newHome(t)
+	save(t, home, full())
+	for _, name := range []string{"state", "lock"} {
+		must(t, os.Chown(filepath.Join(home, name), 65534, 65534))
+	}
+	s, err := state.Load(home)
+	if !errors.Is(err, state.ErrCorrupt) {
+		t.Errorf("a state of a stranger was believed: %v", err)
+	}
+	fresh(t, s)
+	if _, err := state.TryLock(home); err == nil {
+		t.Error("a lock file of a stranger was used")
+	}
+	// But whoever owns the folder may.
+	must(t, os.Chown(home, 65534, 65534))
+	if _, err := state.Load(home); err != nil {
+		t.Errorf("of the owner of the folder: %v", err)
+	}
+}
+
+// What was planted under the names is not followed and does not block.
+func TestF23PlantedLinksAndPipes(t *testing.T) {
+	for _, name := range []string{"state", "lock"} {
+		for what, plant := range map[string]func(path string) error{
+			"link":   func(path string) error { return os.Symlink(filepath.Join(filepath.Dir(path), "..", "victim"), path) },
+			"pipe":   func(path string) error { return syscall.Mkfifo(path, 0o600) },
+			"socket": func(path string) error { return syscall.Mknod(path, syscall.S_IFSOCK|0o600, 0) },
+		} {
+			home := newHome(t)
+			victim := filepath.Join(filepath.Dir(home), "victim")
+			must(t, os.WriteFile(victim, []byte("precious"), 0o600))
+			must(t, os.Mkdir(home, 0o755))
+			must(t, plant(filepath.Join(home, name)))
+			done := make(chan error, 1)
+			go func() {
+				if name == "lock" {
+					_, err := state.TryLock(home)
+					done <- err
+					return
+				}
+				_, err := state.Load(home)
+				if !errors.Is(err, state.ErrCorrupt) {
+					err = nil
+				}
+				done <- err
+			}()
+			select {
+			case err := <-done:
+				if err == nil {
+					t.Errorf("a %s in place of the %s was used", what, name)
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("a %s in place of the %s blocks", what, name)
+			}
+			if got, _ := os.ReadFile(victim); !slices.Equal(got, []byte("precious")) {
+				t.Errorf("a link was followed: %q", got)
+			}
+		}
+	}
+}
