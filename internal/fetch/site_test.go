@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/exec"
@@ -400,4 +401,16 @@ func raw(t *testing.T, text string) string {
 		}
 	}()
 	return "http://" + l.Addr().String()
+}
+
+func TestN03Public(t *testing.T) {
+	for ip, want := range map[string]bool{
+		"198.51.100.7": true, "2606:4700::1": true, "::ffff:8.8.8.8": true,
+		"::ffff:100.64.0.1": false, "100.127.255.255": false, "::ffff:127.0.0.1": false, "fe80::1%eth0": false,
+		"169.254.169.254": false, "fd00:ec2::254": false, "0.0.0.0": false, "255.255.255.255": false,
+	} {
+		if got := public(netip.MustParseAddr(ip)); got != want {
+			t.Errorf("N03 %s: public is %v", ip, got)
+		}
+	}
 }
