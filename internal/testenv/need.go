@@ -102,6 +102,7 @@ var packages = map[string]string{
 	"capsh":           "libcap2-bin",
 	"chattr":          "e2fsprogs",
 	"debugfs":         "e2fsprogs",
+	"flock":           "util-linux",
 	"getcap":          "libcap2-bin",
 	"getfacl":         "acl",
 	"getfattr":        "attr",
