@@ -27,13 +27,14 @@ type Kind string
 
 const (
 	// Steps of an update.
-	Offered    Kind = "offered"     // a release was chosen
-	Downloaded Kind = "downloaded"  // its file is here and is the signed one
-	Installed  Kind = "installed"   // it is at the program's path, not yet proved
-	Proved     Kind = "proved"      // it runs healthily
-	Undone     Kind = "undone"      // it was put back to the version before it
-	RolledBack Kind = "rolled back" // a person went back to the version before it
-	Settled    Kind = "settled"     // an interrupted update was finished or undone
+	Offered      Kind = "offered"       // a release was chosen
+	Downloaded   Kind = "downloaded"    // its file is here and is the signed one
+	DeltaApplied Kind = "delta applied" // it was made of the installed file and a delta
+	Installed    Kind = "installed"     // it is at the program's path, not yet proved
+	Proved       Kind = "proved"        // it runs healthily
+	Undone       Kind = "undone"        // it was put back to the version before it
+	RolledBack   Kind = "rolled back"   // a person went back to the version before it
+	Settled      Kind = "settled"       // an interrupted update was finished or undone
 
 	// Conditions.
 	Refused        Kind = "refused"         // verification refused what was served
@@ -46,6 +47,7 @@ const (
 	CannotWrite    Kind = "cannot write"    // this process may not update its own file
 	MirrorFailed   Kind = "mirror failed"   // a source failed, another served
 	ProbeUndecided Kind = "probe undecided" // the probe of a release could not decide
+	DeltaFailed    Kind = "delta failed"    // a delta could not be used, the whole file is downloaded
 	UpdateFailed   Kind = "update failed"   // anything else that ended an update
 	TrustChanged   Kind = "trust changed"   // a new trust document was accepted
 )
@@ -54,7 +56,7 @@ const (
 var level = map[Kind]slog.Level{
 	Undone: slog.LevelWarn, Refused: slog.LevelWarn, RollbackSeen: slog.LevelWarn, Expired: slog.LevelWarn,
 	ClockBehind: slog.LevelWarn, StateCorrupt: slog.LevelWarn, CannotWrite: slog.LevelWarn,
-	Unreachable: slog.LevelWarn, UpdateFailed: slog.LevelError, ProbeUndecided: slog.LevelWarn,
+	Unreachable: slog.LevelWarn, UpdateFailed: slog.LevelError, ProbeUndecided: slog.LevelWarn, DeltaFailed: slog.LevelWarn,
 }
 
 // reporter sends events and logs them.

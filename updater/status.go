@@ -28,6 +28,10 @@ type Status struct {
 	Downloaded int64 `json:"downloaded,omitzero"`
 	Size       int64 `json:"size,omitzero"`
 
+	// Saved is how many bytes the deltas of the last download saved against the
+	// whole file.
+	Saved int64 `json:"saved,omitzero"`
+
 	// Sequence and Expires are those of the last accepted channel document. No
 	// update is installed after Expires until a newer document is served.
 	Sequence int64     `json:"sequence,omitzero"`

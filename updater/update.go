@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/theseus-go/theseus/internal/fetch"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/release"
 )
@@ -134,7 +133,7 @@ func (u *Updater) installLocked(ctx context.Context, lock *state.Lock, req reque
 	version := r.Offered
 	u.emit(Event{Kind: Offered, Version: version, Text: "a release is on offer"})
 
-	staged, err := u.download(ctx, v.offer)
+	staged, err := u.download(ctx, v)
 	if err != nil {
 		return r, fail(Downloading, version, err)
 	}
@@ -155,56 +154,6 @@ func (u *Updater) installLocked(ctx context.Context, lock *state.Lock, req reque
 	return r, nil
 }
 
-// download brings the installed form of the offered file into the state
-// folder: private, whole, sealed, and with the signed hash. What was loaded of
-// a file that is still on offer is kept for the next attempt.
-func (u *Updater) download(ctx context.Context, offer *release.Offer) (sealed *os.File, err error) {
-	file := offer.Artifact.File
-	d, err := full(offer.Artifact)
-	if err != nil {
-		return nil, err
-	}
-	need := d.Stored.Size
-	if d.Encoding != "" {
-		need += file.Size
-	}
-	if err := u.target.Prepare(need); err != nil {
-		return nil, err
-	}
-	st, err := u.load()
-	if err != nil {
-		return nil, err
-	}
-	if err := u.target.Sweep(append(st.Keep(), d.Stored.SHA256)...); err != nil {
-		return nil, err
-	}
-	f, err := u.target.Resume(d.Stored.SHA256)
-	if err != nil {
-		return nil, err
-	}
-	u.set(func(s *Status) { s.State, s.Size, s.Downloaded = Downloading, d.Stored.Size, 0 })
-	res, err := u.fetch.File(ctx, d.Path(), d.Stored, f, func(done, _ int64) {
-		u.set(func(s *Status) { s.Downloaded = done })
-	})
-	u.set(func(s *Status) { s.Sources = append(s.Sources, res.Failed...) })
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	if d.Encoding == "" {
-		return u.target.Seal(f)
-	}
-	defer f.Close() // kept for another attempt; the sweep after a swap removes it
-	out, err := u.target.Create(file.SHA256)
-	if err != nil {
-		return nil, err
-	}
-	if err := fetch.Unpack(ctx, out, f, file); err != nil {
-		u.discard(out)
-		return nil, err
-	}
-	return u.target.Seal(out)
-}
-
 // discard removes a staged file that is not needed any longer. What Replace
 // renamed is not under its staged name any more.
 func (u *Updater) discard(f *os.File) {
@@ -212,21 +161,6 @@ func (u *Updater) discard(f *os.File) {
 	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		u.log.Warn("removing a staged file", "err", err)
 	}
-}
-
-// full is the download of the whole file that this client understands; the
-// smaller one where there are several.
-func full(a *release.Artifact) (release.Download, error) {
-	var best release.Download
-	for _, d := range a.Downloads {
-		if d.From == nil && (best.Stored.Size == 0 || d.Stored.Size < best.Stored.Size) {
-			best = d
-		}
-	}
-	if best.Stored.Size == 0 {
-		return best, fmt.Errorf("no download of this file is in an encoding that this program knows: %w", ErrNothing)
-	}
-	return best, nil
 }
 
 // probed runs the probe and remembers a file that failed it.
