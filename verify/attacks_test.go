@@ -314,6 +314,9 @@ func TestErrorsNameTheKeys(t *testing.T) {
 			t.Errorf("%v does not name %s", err, id)
 		}
 	}
+	if _, err := Open(file, TypeChannel, Keys{}); !errors.Is(err, ErrSignature) || !strings.Contains(err.Error(), "no keys are trusted") {
+		t.Errorf("with no keys: %v", err)
+	}
 }
 
 // brokenSigner returns whatever it is told to.

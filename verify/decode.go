@@ -46,7 +46,7 @@ func decode(object []byte, v any) error {
 		return refuse(ErrMalformed, "there is something after the JSON object")
 	}
 	if err := json.Unmarshal(object, fresh.Interface()); err != nil {
-		return refuse(ErrMalformed, "the JSON object does not fit: %v", err)
+		return misfit(err)
 	}
 	into.Elem().Set(fresh.Elem())
 	return nil
@@ -136,12 +136,15 @@ func (w *walk) object(t reflect.Type) error {
 			return err
 		}
 	}
+	if err := w.end(); err != nil {
+		return err
+	}
 	for k, field := range known {
 		if field.required && !seen[k] {
 			return w.bad(fmt.Errorf("member %q is missing", k))
 		}
 	}
-	return w.end()
+	return nil
 }
 
 func (w *walk) end() error {
@@ -151,11 +154,29 @@ func (w *walk) end() error {
 	return nil
 }
 
+// bad says where. Names come from outside, and are quoted and cut.
 func (w *walk) bad(err error) error {
-	if at := w.StackPointer(); at != "" {
-		return refuse(ErrMalformed, "the JSON object is refused at %.200q: %v", string(at), err)
+	if syntax := (*jsontext.SyntacticError)(nil); errors.As(err, &syntax) {
+		err = syntax.Err // without its own idea of where
 	}
-	return refuse(ErrMalformed, "the JSON object is refused: %v", err)
+	return refuseAt(w.StackPointer(), err)
+}
+
+func refuseAt(at jsontext.Pointer, err error) error {
+	return refuse(ErrMalformed, "the JSON object is refused at %+.100q: %.200s", "/"+strings.TrimPrefix(string(at), "/"), err)
+}
+
+// misfit is bad for what the json package finds when it fills the struct.
+func misfit(err error) error {
+	semantic := (*json.SemanticError)(nil)
+	if !errors.As(err, &semantic) {
+		return refuseAt("", err)
+	}
+	err = semantic.Err
+	if err == nil {
+		err = fmt.Errorf("a JSON %s does not fit", semantic.JSONKind)
+	}
+	return refuseAt(semantic.JSONPointer, err)
 }
 
 func (w *walk) schema(t reflect.Type) schema {

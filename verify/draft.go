@@ -69,7 +69,10 @@ func ParseTrustDraft(file []byte) (TrustDraft, error) {
 	if err := decode(object, &d); err != nil {
 		return TrustDraft{}, err
 	}
-	return d, d.Check()
+	if err := d.Check(); err != nil {
+		return TrustDraft{}, err
+	}
+	return d, nil
 }
 
 // Check reports what keeps the draft from being a trust document: ErrMalformed.

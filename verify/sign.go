@@ -33,7 +33,8 @@ func Sign(t Type, body any, signers ...Signer) (file []byte, err error) {
 	return file, nil
 }
 
-// Text returns what Sign signs.
+// Text returns what Sign signs: the text of a document without any signature, which holders of keys may pass on and add
+// theirs to with [AddSignature]. A string with a DEL (0x7f) or invalid UTF-8 in it cannot be written: ErrMalformed.
 func Text(t Type, body any) ([]byte, error) {
 	object, err := json.Marshal(body, json.Deterministic(true), jsontext.WithIndent("  "))
 	if err != nil {
@@ -46,8 +47,11 @@ func Text(t Type, body any) ([]byte, error) {
 	if _, err := parseText(text); err != nil {
 		return nil, err
 	}
-	d := Document{Type: t, Text: text}
-	return text, d.Decode(reflect.New(reflect.Indirect(reflect.ValueOf(body)).Type()).Interface())
+	back := reflect.New(reflect.Indirect(reflect.ValueOf(body)).Type())
+	if err := (&Document{Text: text}).Decode(back.Interface()); err != nil {
+		return nil, err
+	}
+	return text, nil
 }
 
 // AddSignature appends a block to a document of any type, in the place of one with the same key id if there is one. file
