@@ -470,4 +470,3 @@ func TestSoakNoGrowthOfFailures(t *testing.T) {
 func worse(a, b runtimeStats) runtimeStats {
 	return runtimeStats{max(a.Descriptors, b.Descriptors), max(a.Goroutines, b.Goroutines), max(a.HeapKB, b.HeapKB)}
 }
-
