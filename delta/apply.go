@@ -105,7 +105,7 @@ func (a *applier) run(old io.ReaderAt) error {
 		a.makers = append(a.makers, m)
 	}
 	m := r.mover()
-	res := newResidue(c)
+	res := newResidue(c, &r.layout)
 	for _, o := range r.ops {
 		if err := a.fill(o.new, &r.layout); err != nil {
 			return err
@@ -159,12 +159,7 @@ func (a *applier) fill(to int64, l *layout) error {
 			}
 		}
 		n = min(n, chunk)
-		code := false
-		if s := l.at(a.at); s != nil {
-			n = min(n, s.off+s.fileSize-a.at)
-			code = s.content == contentCode
-		}
-		if err := a.c.novel(&a.novel, a.buf[:n], code, a.at); err != nil {
+		if err := a.c.novel(&a.novel, a.buf[:n], l, a.at); err != nil {
 			return err
 		}
 		if err := a.write(a.buf[:n]); err != nil {

@@ -82,10 +82,10 @@ func diff(ctx context.Context, h Header, old, new []byte) ([]byte, Stats, error)
 	var err error
 	switch h.Predictor {
 	case Plain:
-		if r.ops, err = align(ctx, old, new, plainSlack); err != nil {
+		if r.ops, err = align(ctx, old, new, slack); err != nil {
 			return nil, stats, err
 		}
-		r.ops = limitOps(prune(old, new, r.ops, plainLeast), h.New.Size)
+		r.ops = limitOps(prune(old, new, r.ops, least), h.New.Size)
 	case Go:
 		ok, err := r.plan(ctx, old, new, &stats)
 		if err != nil || !ok {
@@ -132,9 +132,11 @@ func diff(ctx context.Context, h Header, old, new []byte) ([]byte, Stats, error)
 	return out, stats, nil
 }
 
+// How much better a match must be than the alignment in force, and how many
+// bytes an op must explain: fewer are cheaper as novel bytes (measured).
 const (
-	plainSlack, plainLeast = 8, 8
-	goSlack, goLeast       = 12, 10
+	slack = 8
+	least = 8
 )
 
 // limitOps drops the shortest copies beyond what a patch may have.
@@ -172,11 +174,11 @@ func (r *recipe) plan(ctx context.Context, old, new []byte, stats *Stats) (bool,
 	}
 
 	maskedOld, maskedNew := was.mask(old), is.mask(new)
-	ops, err := align(ctx, maskedOld, maskedNew, goSlack)
+	ops, err := align(ctx, maskedOld, maskedNew, slack)
 	if err != nil {
 		return false, err
 	}
-	ops = prune(maskedOld, maskedNew, ops, goLeast)
+	ops = prune(maskedOld, maskedNew, ops, least)
 	r.ops = limitOps(split(ops, was.cuts(), is.cuts(), r.made), int64(len(new)))
 
 	// Let every reference that a copy brings along vote for the map.
@@ -270,7 +272,7 @@ func (e *encoder) correct(to int64) {
 		w := e.list[0]
 		e.list = e.list[1:]
 		if w.k == kindNone {
-			e.c.wrongByte(&e.residue, w.off, w.code, byte(w.v))
+			e.c.wrongByte(&e.residue, w.off, e.layout.place(w.off), byte(w.v))
 		} else {
 			e.c.wrongReference(&e.residue, w.off, w.k, w.raw, w.v)
 		}
@@ -281,7 +283,7 @@ func (e *encoder) correct(to int64) {
 }
 
 // spans calls f for every stretch of novel bytes before to.
-func (e *encoder) spans(at, to int64, f func(from, to int64, code bool)) {
+func (e *encoder) spans(at, to int64, f func(from, to int64)) {
 	made := e.made
 	for at < to {
 		n := to - at
@@ -294,12 +296,7 @@ func (e *encoder) spans(at, to int64, f func(from, to int64, code bool)) {
 				continue
 			}
 		}
-		code := false
-		if s := e.layout.at(at); s != nil {
-			n = min(n, s.off+s.fileSize-at)
-			code = s.content == contentCode
-		}
-		f(at, at+n, code)
+		f(at, at+n)
 		at += n
 	}
 }
@@ -307,7 +304,7 @@ func (e *encoder) spans(at, to int64, f func(from, to int64, code bool)) {
 // gather collects the novel bytes and chooses their tokens.
 func (e *encoder) gather(ops []op) {
 	at := int64(0)
-	take := func(from, to int64, _ bool) { e.bytes = append(e.bytes, e.new[from:to]...) }
+	take := func(from, to int64) { e.bytes = append(e.bytes, e.new[from:to]...) }
 	for _, o := range ops {
 		e.spans(at, o.new, take)
 		at = o.new + o.n
@@ -321,12 +318,12 @@ func (e *encoder) gather(ops []op) {
 func (e *encoder) fill(to int64) {
 	size := len(e.c.out)
 	z := &e.novel
-	e.spans(e.at, to, func(from, to int64, code bool) {
+	e.spans(e.at, to, func(from, to int64) {
 		for pos := from; pos < to; {
 			if e.done == e.asked {
 				t := e.tokens[0]
 				e.tokens = e.tokens[1:]
-				e.c.token(z, novelContext(code, pos), t, e.bytes[e.done])
+				e.c.token(z, e.layout.place(pos), t, e.bytes[e.done])
 				e.done += max(t.length, 1)
 			}
 			n := min(to-pos, int64(e.done-e.asked))

@@ -164,6 +164,39 @@ func parse(r io.ReaderAt, size int64) (*image, error) {
 	return im, im.file.err
 }
 
+// A place is what is known of a byte from where it lies; models are kept apart
+// by it.
+type place uint8
+
+const (
+	placeWord0 place = iota // data, by its place in a word
+	placeWord1
+	placeWord2
+	placeWord3
+	placeCode
+	placeText  // names of functions and files
+	placePCTab // tables of program counters, in bytes
+	places
+)
+
+func (l *layout) place(off int64) place {
+	s := l.at(off)
+	if s == nil || s.content == contentRebase {
+		return placeWord0
+	}
+	if s.content == contentCode {
+		return placeCode
+	}
+	switch addr := s.addr + uint64(off-s.off); {
+	case addr < l.base[baseFuncName] || addr >= l.base[baseFuncTab]:
+	case addr >= l.base[basePCTab]:
+		return placePCTab
+	case addr >= l.base[baseFileTab] || addr < l.base[baseCUTab]:
+		return placeText
+	}
+	return placeWord0 + place(off&3)
+}
+
 // addSection records one section if it lies within the file.
 func (im *image) addSection(s section) {
 	const top = 1 << 48

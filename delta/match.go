@@ -58,6 +58,9 @@ func align(ctx context.Context, old, new []byte, slack int) ([]op, error) {
 		if n == kept && scan < len(new) {
 			continue // the same alignment still
 		}
+		if scan < len(new) {
+			pos = a.nearest(scan, n)
+		}
 		// Extend the old alignment forward and the new one backward, each for as
 		// long as at least half of the bytes agree.
 		fwd := extend(min(scan-lastNew, len(old)-lastOld), func(i int) bool {
@@ -90,6 +93,7 @@ func align(ctx context.Context, old, new []byte, slack int) ([]op, error) {
 			ops = append(ops, op{int64(lastOld), int64(lastNew), int64(fwd)})
 		}
 		lastNew, lastOld = scan-back, pos-back
+		a.use(lastOld - lastNew)
 	}
 	return ops, nil
 }
@@ -115,6 +119,8 @@ type aligner struct {
 	old, new []byte
 	sa       []int32
 	first    []int32
+	rank     int // in sa, of the match that longest found
+	recent   [4]int
 }
 
 func (a *aligner) index() {
@@ -158,9 +164,43 @@ func (a *aligner) longest(at int) (pos, n int) {
 		}
 	}
 	if nlo > nhi {
+		a.rank = lo
 		return int(a.sa[lo]), nlo
 	}
+	a.rank = hi
 	return int(a.sa[hi]), nhi
+}
+
+// nearest returns, of the places in old that match new[at:at+n] as well as the
+// one that longest found last, the one nearest to a recent alignment: it is the
+// likelier origin and the cheaper one to write down.
+func (a *aligner) nearest(at, n int) int {
+	const look = 200 // neighbours looked at on either side
+	want := a.new[at : at+n]
+	best, cost := 0, maxFile
+	try := func(rank int) bool {
+		pos := int(a.sa[rank])
+		if matchLength(a.old[pos:], want) < n {
+			return false
+		}
+		for _, shift := range a.recent {
+			d := pos - at - shift
+			if d = max(d, -d); d < cost {
+				best, cost = pos, d
+			}
+		}
+		return true
+	}
+	for i := a.rank; i >= max(a.rank-look, 0) && try(i); i-- {
+	}
+	for i := a.rank + 1; i < min(a.rank+look, len(a.sa)) && try(i); i++ {
+	}
+	return best
+}
+
+func (a *aligner) use(shift int) {
+	copy(a.recent[1:], a.recent[:])
+	a.recent[0] = shift
 }
 
 // prune joins ops that continue each other and drops those that explain too

@@ -10,17 +10,19 @@ const (
 	novelWindow = 4 << 20 // how far back a match may reach
 	matchMin    = 3
 	maxMatch    = 1 << 16
+	fineBits    = 18
 )
 
 // novelCoder is the state that both directions share.
 type novelCoder struct {
-	isMatch  [4][3]model
+	isMatch  [4][places]model
 	isRepeat [4]model
 	which    [4]model // tree of 2 bits: which of the last distances
 	length   [2]number
 	distance [3]number
-	literal  [3][256][256]model
+	literal  [places][256][256]model
 	matched  [2][512]model
+	plain    [places][256]model
 
 	hist []byte // ring, grows to novelWindow
 	n    int64  // novel bytes so far
@@ -52,27 +54,16 @@ type token struct {
 	distance uint32
 }
 
-// context is what is known of a novel byte from where it will lie.
-func novelContext(code bool, pos int64) int {
-	switch {
-	case code:
-		return 0
-	case pos&3 == 0:
-		return 1
-	}
-	return 2
-}
-
 // token codes one token; lit is the literal's value. It leaves the match, or a
 // literal as a "match" of nothing, for the caller to put.
-func (c *coder) token(z *novelCoder, ctx int, t token, lit byte) (token, byte) {
+func (c *coder) token(z *novelCoder, where place, t token, lit byte) (token, byte) {
 	st := z.kind & 3
-	if c.bit(&z.isMatch[st][ctx], bit(t.length > 0)) == 0 {
+	if c.bit(&z.isMatch[st][where], bit(t.length > 0)) == 0 {
 		prev := byte(0)
 		if z.n > 0 {
 			prev = z.back(1)
 		}
-		lit = c.literal(z, ctx, prev, lit)
+		lit = c.literal(z, where, prev, lit)
 		z.kind = z.kind << 1 & 3
 		return token{}, lit
 	}
@@ -100,7 +91,7 @@ func (c *coder) token(z *novelCoder, ctx int, t token, lit byte) (token, byte) {
 	return t, 0
 }
 
-func (c *coder) literal(z *novelCoder, ctx int, prev, v byte) byte {
+func (c *coder) literal(z *novelCoder, where place, prev, v byte) byte {
 	if z.kind&1 != 0 && z.last[0] != 0 && int64(z.last[0]) <= z.n {
 		// After a match the byte that would have continued it is the likely wrong one.
 		m := uint32(z.back(z.last[0]))
@@ -113,7 +104,7 @@ func (c *coder) literal(z *novelCoder, ctx int, prev, v byte) byte {
 					break
 				}
 				// Off the path: the rest as an ordinary literal.
-				t := z.literal[ctx][prev][:]
+				t := z.literal[where][prev][:]
 				for i--; i >= 0; i-- {
 					node = node<<1 | c.bit(&t[node], uint32(v)>>i&1)
 				}
@@ -122,7 +113,12 @@ func (c *coder) literal(z *novelCoder, ctx int, prev, v byte) byte {
 		}
 		return byte(node)
 	}
-	return byte(c.tree(z.literal[ctx][prev][:], 8, uint32(v)))
+	t, fine := &z.plain[where], &z.literal[where][prev]
+	node := uint32(1)
+	for i := 7; i >= 0; i-- {
+		node = node<<1 | c.bit2(&t[node], &fine[node], uint32(v)>>i&1)
+	}
+	return byte(node)
 }
 
 func bit(b bool) uint32 {
@@ -133,10 +129,10 @@ func bit(b bool) uint32 {
 }
 
 // novel decodes len(dst) novel bytes that will lie at pos.
-func (c *coder) novel(z *novelCoder, dst []byte, code bool, pos int64) error {
+func (c *coder) novel(z *novelCoder, dst []byte, l *layout, pos int64) error {
 	for i := 0; i < len(dst); {
 		if z.left == 0 {
-			t, b := c.token(z, novelContext(code, pos+int64(i)), token{}, 0)
+			t, b := c.token(z, l.place(pos+int64(i)), token{}, 0)
 			if t.length == 0 {
 				dst[i] = b
 				z.put(b)

@@ -1,16 +1,42 @@
 package delta
 
+import "math/bits"
+
 // An op says that n bytes at new come from the n bytes at old. Ops are sorted
 // by new and do not overlap there; what lies between them is new data.
 type op struct{ old, new, n int64 }
 
-// opCoder holds the models of the list of ops.
+// opCoder holds the models of the list of ops. An op's place in the old file is
+// coded as a step from where one of the ops before would go on: a detour most
+// often returns close to an alignment that was in force.
 type opCoder struct {
-	gap   [2]number // bytes between the op before and this one, in the new file
-	step  [3]signed // from the end of the op before to this one, in the old file
-	same  [3]model  // step equals gap: the old file is where it was
-	n     [2]number
 	count number
+	gap   [opRecent]number // new bytes since the op before
+	from  [2][8]model      // which op before: tree of 3 bits
+	step  [2][opRecent]signed
+	n     [opRecent]number
+
+	recent [opRecent]int64 // alignments: old - new of the ops before, the last first
+}
+
+const opRecent = 8
+
+// nearest returns which recent alignment the one given is cheapest to reach from.
+func (m *opCoder) nearest(shift int64) int {
+	best, cost := 0, 99
+	for i, s := range m.recent {
+		d := shift - s
+		if c := bits.Len64(uint64(max(d, -d))) + min(i, 2); c < cost {
+			best, cost = i, c
+		}
+	}
+	return best
+}
+
+func (m *opCoder) use(shift int64, from int) {
+	// What was near is replaced, what was far joins.
+	copy(m.recent[1:from+1], m.recent[:from])
+	m.recent[0] = shift
 }
 
 // maxOps bounds what a patch can make its reader allocate: 24 bytes an op.
@@ -27,35 +53,37 @@ func (c *coder) ops(ops []op, oldSize, newSize int64) ([]op, error) {
 		ops = nil
 	}
 	var prev op
-	ctx := 0
+	from := 0
 	for i := range int(count) {
 		var o op
 		if c.encoding {
 			o = ops[i]
 		}
-		oldEnd, newEnd := prev.old+prev.n, prev.new+prev.n
-		g := int64(c.number(&m.gap[min(ctx, 1)], uint64(o.new-newEnd)))
-		if g < 0 || g > newSize-newEnd {
+		end := prev.new + prev.n
+		gap := int64(c.number(&m.gap[from], uint64(o.new-end)))
+		if gap < 0 || gap > newSize-end {
 			return nil, damaged("copy %d lies outside", i)
 		}
-		var s int64
-		same := uint32(0)
-		if o.old-oldEnd == g {
-			same = 1
+		o.new = end + gap
+		shift := o.old - o.new
+		ctx := bit(gap > 0)
+		if c.encoding {
+			from = m.nearest(shift)
 		}
-		if g == 0 {
-			s = c.signed(&m.step[0], o.old-oldEnd)
-		} else if c.bit(&m.same[ctx], same) != 0 {
-			s = g
+		from = int(c.tree(m.from[ctx][:], 3, uint32(from)))
+		step := c.signed(&m.step[ctx][from], shift-m.recent[from])
+		if step < -maxFile || step > maxFile {
+			return nil, damaged("copy %d lies outside", i)
+		}
+		shift = m.recent[from] + step
+		if far := step < -farStep || step > farStep; far {
+			m.use(shift, opRecent-1)
 		} else {
-			s = c.signed(&m.step[1+min(ctx, 1)], o.old-oldEnd)
+			m.use(shift, from)
 		}
-		if s < -oldSize || s > oldSize {
-			return nil, damaged("copy %d lies outside", i)
-		}
-		n := int64(c.number(&m.n[min(ctx, 1)], uint64(o.n)))
-		o = op{oldEnd + s, newEnd + g, n}
-		if n <= 0 || n > newSize-o.new || o.old < 0 || o.old > oldSize || n > oldSize-o.old {
+		o.old = o.new + shift
+		o.n = int64(c.number(&m.n[from], uint64(o.n)))
+		if o.n <= 0 || o.n > newSize-o.new || o.old < 0 || o.old > oldSize || o.n > oldSize-o.old {
 			return nil, damaged("copy %d lies outside", i)
 		}
 		if !c.encoding {
@@ -64,14 +92,10 @@ func (c *coder) ops(ops []op, oldSize, newSize int64) ([]op, error) {
 			}
 			ops = append(ops, o)
 		}
-		ctx = 0
-		if g > 0 {
-			ctx = 1
-			if s == g {
-				ctx = 2
-			}
-		}
 		prev = o
 	}
 	return ops, nil
 }
+
+// farStep is how far an alignment may move and still count as the same one.
+const farStep = 1 << 12

@@ -50,7 +50,7 @@ type corrector interface {
 	due() int64
 	// bytes corrects b, which holds no reference and lies at off. It is called
 	// only when due lies within.
-	bytes(b []byte, off int64, code bool) error
+	bytes(b []byte, off int64) error
 	// reference corrects the reference of kind k in b at off; target is what
 	// was predicted and not yet written.
 	reference(b []byte, off int64, k kind, l *layout, addr, target uint64) error
@@ -66,13 +66,12 @@ func (m *mover) predict(b []byte, src, dst int64, more bool, c corrector) (int, 
 	}
 	if from == nil || to == nil {
 		if c.due() < dst+int64(len(b)) {
-			return len(b), c.bytes(b, dst, false)
+			return len(b), c.bytes(b, dst)
 		}
 		return len(b), nil
 	}
 	old, sites := m.old, m.old.sites
 	dense, first := old.dense(from), firstKind(from)
-	code := from.content == contentCode
 	end := min(src+int64(len(b)), from.off+from.fileSize)
 	addr := from.addr + uint64(src-from.off)
 	newAddr := to.addr + uint64(dst-to.off)
@@ -112,7 +111,7 @@ func (m *mover) predict(b []byte, src, dst int64, more bool, c corrector) (int, 
 		target += m.to.at(target)
 		if due := c.due(); due < dst+p+w {
 			if due < dst+p {
-				if err := c.bytes(b[done:p], dst+done, code); err != nil {
+				if err := c.bytes(b[done:p], dst+done); err != nil {
 					return 0, err
 				}
 			}
@@ -128,7 +127,7 @@ func (m *mover) predict(b []byte, src, dst int64, more bool, c corrector) (int, 
 		done = p + w
 	}
 	if c.due() < dst+int64(len(b)) {
-		return len(b), c.bytes(b[done:], dst+done, code)
+		return len(b), c.bytes(b[done:], dst+done)
 	}
 	return len(b), nil
 }

@@ -131,7 +131,23 @@ func (c *coder) err() error {
 }
 
 func (c *coder) bit(m *model, b uint32) uint32 {
-	p := m.probability()
+	b = c.code1(m.probability(), b)
+	m.learn(b)
+	return b
+}
+
+// bit2 codes a decision that a plain and a finer model know; the finer one
+// counts the more, the more often it was asked.
+func (c *coder) bit2(m, fine *model, b uint32) uint32 {
+	p, q := int32(m.probability()), int32(fine.probability())
+	b = c.code1(uint32(p+(q-p)*int32(fine.seen)/10), b)
+	m.learn(b)
+	fine.learn(b)
+	return b
+}
+
+// code1 codes b, which is zero with probability p/65536.
+func (c *coder) code1(p, b uint32) uint32 {
 	bound := (c.rng >> 16) * p
 	if c.encoding {
 		if b == 0 {
@@ -140,7 +156,6 @@ func (c *coder) bit(m *model, b uint32) uint32 {
 			c.low += uint64(bound)
 			c.rng -= bound
 		}
-		m.learn(b)
 		for c.rng < 1<<24 {
 			c.rng <<= 8
 			c.shift()
@@ -155,7 +170,6 @@ func (c *coder) bit(m *model, b uint32) uint32 {
 		c.rng -= bound
 		b = 1
 	}
-	m.learn(b)
 	for c.rng < 1<<24 {
 		c.rng <<= 8
 		c.code = c.code<<8 | uint32(c.next())

@@ -1,5 +1,7 @@
 package delta
 
+import "math/bits"
+
 // The residue is where predictions are wrong, in the order of the new file: how
 // many bytes are right before the next wrong place, and then what to do there.
 
@@ -10,38 +12,53 @@ type correction struct {
 	off int64
 	k   kind
 	raw bool
-	// code says that a wrong byte is copied from code.
-	code bool
-	v    uint64
+	v   uint64
 }
 
 // residueCoder holds the models.
 type residueCoder struct {
-	skip  [kinds]number    // by the kind of the correction before
+	skip  [kinds][4]number // by the kind of the correction before, and the length of the last skip
 	raw   [kinds]model     // a reference is replaced bytewise
 	again [kinds][2]model  // same value to add as last for this kind
-	delta [kinds]signed    //
-	bytes [8][2][256]model // a wrong byte: by place, and whether the byte before is wrong too
+	delta [kinds]signed
 	xor   [kinds][8][256]model
 
-	last  [kinds]uint64
-	hit   [kinds]uint8
-	prev  kind
-	after int64 // end of the last correction
+	// A wrong byte, by place: as much as the last one there, or else how much,
+	// apart from whether the byte before is wrong too.
+	same  [places][3]model
+	bytes [places][2][256]model
+
+	last     [kinds]uint64
+	hit      [kinds]uint8
+	lastByte [places]byte
+	hitByte  [places]uint8
+	prev     kind
+	near     uint8
+	after    int64 // end of the last correction
 }
 
 // place codes where the next correction lies.
 func (c *coder) place(m *residueCoder, off int64) int64 {
-	return m.after + int64(c.number(&m.skip[m.prev], uint64(off-m.after)))
+	skip := int64(c.number(&m.skip[m.prev][m.near], uint64(off-m.after)))
+	m.near = [...]uint8{0, 0, 1, 1, 2, 2, 2, 3}[min(bits.Len64(uint64(skip)), 7)]
+	return m.after + skip
 }
 
 // wrongByte codes what to add to the byte at off.
-func (c *coder) wrongByte(m *residueCoder, off int64, code bool, v byte) byte {
-	place := int(off & 3)
-	if code {
-		place = 4
+func (c *coder) wrongByte(m *residueCoder, off int64, where place, v byte) byte {
+	if off != m.after {
+		h := m.hitByte[where]
+		if c.bit(&m.same[where][h], bit(v == m.lastByte[where])) != 0 {
+			v = m.lastByte[where]
+			m.hitByte[where] = min(h+1, 2)
+		} else {
+			m.hitByte[where] = 0
+			v = byte(c.tree(m.bytes[where][0][:], 8, uint32(v)))
+			m.lastByte[where] = v
+		}
+	} else {
+		v = byte(c.tree(m.bytes[where][1][:], 8, uint32(v)))
 	}
-	v = byte(c.tree(m.bytes[place][bit(off == m.after)][:], 8, uint32(v)))
 	m.prev, m.after = kindNone, off+1
 	return v
 }
@@ -67,12 +84,13 @@ func (c *coder) wrongReference(m *residueCoder, off int64, k kind, raw bool, v u
 // A residue decodes corrections while predictions go by.
 type residue struct {
 	c  *coder
+	l  *layout
 	m  residueCoder
 	at int64
 }
 
-func newResidue(c *coder) *residue {
-	r := &residue{c: c}
+func newResidue(c *coder, l *layout) *residue {
+	r := &residue{c: c, l: l}
 	r.at = c.place(&r.m, 0)
 	return r
 }
@@ -88,12 +106,12 @@ func (r *residue) step() error {
 	return r.c.err()
 }
 
-func (r *residue) bytes(b []byte, off int64, code bool) error {
+func (r *residue) bytes(b []byte, off int64) error {
 	for end := off + int64(len(b)); r.at < end; {
 		if r.at < off {
 			return damaged("a correction lies outside")
 		}
-		b[r.at-off] += r.c.wrongByte(&r.m, r.at, code, 0)
+		b[r.at-off] += r.c.wrongByte(&r.m, r.at, r.l.place(r.at), 0)
 		if err := r.step(); err != nil {
 			return err
 		}
@@ -122,12 +140,12 @@ type collector struct {
 
 func (*collector) due() int64 { return -1 }
 
-func (l *collector) bytes(b []byte, off int64, code bool) error {
+func (l *collector) bytes(b []byte, off int64) error {
 	want := l.new[off:]
 	for i := 0; i < len(b); {
 		i += matchLength(b[i:], want[i:])
 		if i < len(b) {
-			l.list = append(l.list, correction{off: off + int64(i), code: code, v: uint64(want[i] - b[i])})
+			l.list = append(l.list, correction{off: off + int64(i), v: uint64(want[i] - b[i])})
 			i++
 		}
 	}
