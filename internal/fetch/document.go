@@ -90,9 +90,6 @@ func (c *Client) each(ctx context.Context, path string, ask func(s source, res *
 		return res, err
 	}
 	for _, s := range c.sources {
-		if ctx.Err() != nil {
-			break
-		}
 		err := ask(s, &res)
 		if err == nil {
 			res.Source = s.String()
@@ -101,12 +98,10 @@ func (c *Client) each(ctx context.Context, path string, ask func(s source, res *
 		if local := (*localError)(nil); errors.As(err, &local) {
 			return res, fmt.Errorf("fetching %s: %w", path, local.error)
 		}
-		if ctx.Err() == nil {
-			res.fail(s, err)
+		if ctx.Err() != nil {
+			return res, fmt.Errorf("fetching %s: %w", path, ctx.Err())
 		}
-	}
-	if ctx.Err() != nil {
-		return res, fmt.Errorf("fetching %s: %w", path, ctx.Err())
+		res.fail(s, err)
 	}
 	return res, newFailure(path, res.Failed)
 }

@@ -245,7 +245,9 @@ func TestA32StaleEdge(t *testing.T) {
 		return func(w http.ResponseWriter, r *http.Request) {
 			*requests = append(*requests, r.Header.Get("Cache-Control")+"|"+r.Header.Get("If-None-Match"))
 			w.Header().Set("ETag", `"42"`)
-			if r.Header.Get("Cache-Control") == "no-cache" {
+			if r.Header.Get("Cache-Control") == "no-cache" && origin == "" {
+				w.WriteHeader(http.StatusBadGateway)
+			} else if r.Header.Get("Cache-Control") == "no-cache" {
 				fmt.Fprint(w, origin)
 			} else {
 				fmt.Fprint(w, cached)
@@ -267,6 +269,7 @@ func TestA32StaleEdge(t *testing.T) {
 	}{
 		{"A32 stale edge: the origin is asked", []string{"42"}, []string{`|"41"`, "no-cache|"}, 0, false},
 		{"A32 stale edge: the next mirror is asked", []string{"41", "42"}, []string{`|"41"`, "no-cache|", "|", "no-cache|"}, 1, false},
+		{"A32 stale edge: the origin is down", []string{""}, []string{`|"41"`, "no-cache|"}, 0, true},
 		{"A32 stale edge: all are stale", []string{"41"}, []string{`|"41"`, "no-cache|"}, 0, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -391,3 +394,16 @@ func TestCancelled(t *testing.T) {
 
 // quiet takes the handshake errors that a server logs when a client rightly hangs up.
 var quiet = log.New(io.Discard, "", 0)
+
+// N06: a server that closes connections as it restarts is asked once more at once.
+func TestN06DocumentReset(t *testing.T) {
+	url, b := breakingServer(t, answer("text"))
+	c := &Client{Sources: []string{url}}
+	for times, good := range []bool{true, true, false} {
+		b.after.Store(20)
+		b.times.Store(int64(times))
+		if err := get(t, c); (err == nil) != good {
+			t.Errorf("N06 %d resets: %v", times, err)
+		}
+	}
+}
