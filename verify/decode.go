@@ -232,7 +232,8 @@ var unmarshalers = []reflect.Type{
 	reflect.TypeFor[json.UnmarshalerFrom](),
 }
 
+// canonical judges what is a JSON number, which has no leading zero and no plus.
 func canonical(number string) bool {
 	n, err := strconv.ParseUint(number, 10, 64)
-	return err == nil && n <= maxNumber && strconv.FormatUint(n, 10) == number
+	return err == nil && n <= maxNumber
 }

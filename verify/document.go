@@ -152,11 +152,8 @@ func parseText(text []byte) (*file, error) {
 	if err := characters(text); err != nil {
 		return nil, err
 	}
-	if bytes.Contains(text, []byte("\n\n")) {
-		return nil, refuse(ErrMalformed, "the text has an empty line: remove it before signing")
-	}
 	if !bytes.HasPrefix(object, []byte("{")) || !bytes.HasSuffix(object, []byte("}\n")) {
-		return nil, refuse(ErrMalformed, "between the type line and the empty line there must be one JSON object, from { to } and a line end: the file was cut short or edited")
+		return nil, refuse(ErrMalformed, "between the type line and the empty line there must be one JSON object, from { to } and a line end, without an empty line in it: the file was cut short or edited")
 	}
 	return &file{typ: t, text: text}, nil
 }
@@ -185,10 +182,7 @@ func characters(b []byte) error {
 // signers returns the distinct keys whose block verifies. A block of an unknown id is skipped: its id is all that is looked
 // at, the known keys are not tried on it. A block that names a known key and does not verify refuses the document.
 func (f *file) signers(keys Keys) (signers []Key, err error) {
-	text := minisign.NewReader(bytes.NewReader(f.text))
-	if _, err := io.Copy(io.Discard, text); err != nil {
-		return nil, err
-	}
+	text := hashed(f.text)
 	for _, b := range f.blocks {
 		named := keys.named(b.id)
 		if len(named) == 0 {
@@ -203,6 +197,14 @@ func (f *file) signers(keys Keys) (signers []Key, err error) {
 		}
 	}
 	return signers, nil
+}
+
+// hashed returns the module's reader after all of text, which is the only state in which it may sign or verify: before the end
+// it does so for a prefix.
+func hashed(text []byte) *minisign.Reader {
+	r := minisign.NewReader(bytes.NewReader(text))
+	io.Copy(io.Discard, r) // from memory, which never fails
+	return r
 }
 
 // enough holds the signers against the threshold.

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"time"
@@ -90,11 +89,7 @@ type signer struct {
 func (s signer) Key() Key { return s.public }
 
 func (s signer) Sign(text []byte) ([]byte, error) {
-	r := minisign.NewReader(bytes.NewReader(text))
-	if _, err := io.Copy(io.Discard, r); err != nil {
-		return nil, err
-	}
-	return r.SignWithComments(s.private, s.trusted, "signature from key "+s.public.ID()), nil
+	return hashed(text).SignWithComments(s.private, s.trusted, "signature from key "+s.public.ID()), nil
 }
 
 // newPrivateKey refuses a pair whose halves do not belong together. The file holds both, and signing with a wrong public

@@ -626,6 +626,8 @@ func trustVectors(t *testing.T) map[string]vector {
 	}
 	wrong("P06-unknown-fraction", app, app+`"x": 1.5,`)
 	right("P06-unknown-greatest", app, app+`"x": 9007199254740991,`)
+	wrong("P06-unknown-2-53", app, app+`"x": 9007199254740992,`)
+	wrong("P06-unknown-minus-zero", app, app+`"x": -0,`)
 	wrong("P06-version-zero", `"version": 1`, `"version": 0`)
 	wrong("P06-version-2-31", `"version": 1`, `"version": 2147483648`)
 	wrong("P07-depth", app, app+`"x": `+strings.Repeat("[", maxDepth)+strings.Repeat("]", maxDepth)+",")
