@@ -41,6 +41,10 @@ func Apply(ctx context.Context, old io.ReaderAt, patch io.Reader, new io.Writer,
 		out: new, sum: sha256.New(), buf: make([]byte, chunk),
 	}
 	if err := a.run(old); err != nil {
+		// A patch that could not be read on only looks damaged.
+		if read := a.c.err(); read != nil && !errors.Is(read, ErrDamaged) {
+			err = read
+		}
 		return h, err
 	}
 	return h, nil

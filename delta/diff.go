@@ -105,11 +105,9 @@ func diff(ctx context.Context, h Header, old, new []byte) ([]byte, Stats, error)
 		}
 	}
 	e := &encoder{c: newEncoder(), new: new, layout: &r.layout, made: r.made, list: wrong.list}
-	size := func() int64 { return int64(len(e.c.out)) }
 	if _, err := e.c.recipe(h, nil, r); err != nil {
 		return nil, stats, err
 	}
-	stats.Copies = size()
 	e.gather(r.ops)
 	stats.NovelBytes = int64(len(e.bytes))
 	e.step()
@@ -119,7 +117,6 @@ func diff(ctx context.Context, h Header, old, new []byte) ([]byte, Stats, error)
 	}
 	e.fill(h.New.Size)
 	stats.CopyCount, stats.RunCount = len(r.ops), len(r.runs)
-	stats.Residue, stats.Novel = e.residueSize, e.novelSize
 	for _, c := range wrong.list {
 		if c.k == kindNone {
 			stats.WrongBytes++
@@ -128,7 +125,10 @@ func diff(ctx context.Context, h Header, old, new []byte) ([]byte, Stats, error)
 		}
 	}
 	out := append(h.append(nil), e.c.finish()...)
+	parts := &e.c.parts
+	stats.Copies, stats.Runs, stats.Residue, stats.Novel = parts[partCopies], parts[partRuns], parts[partResidue], parts[partNovel]
 	stats.Size = int64(len(out))
+	stats.Layout = stats.Size - stats.Copies - stats.Runs - stats.Residue - stats.Novel
 	return out, stats, nil
 }
 
@@ -252,8 +252,6 @@ type encoder struct {
 	done   int   // novel bytes whose tokens are written
 	asked  int   // novel bytes that the decoder has asked for
 	at     int64 // in the new file
-
-	residueSize, novelSize int64
 }
 
 // step writes where the next correction is; after the last one, past the end.
@@ -267,7 +265,6 @@ func (e *encoder) step() {
 
 // correct writes the corrections before to.
 func (e *encoder) correct(to int64) {
-	size := len(e.c.out)
 	for len(e.list) > 0 && e.list[0].off < to {
 		w := e.list[0]
 		e.list = e.list[1:]
@@ -279,7 +276,7 @@ func (e *encoder) correct(to int64) {
 		e.step()
 	}
 	e.at = to
-	e.residueSize += int64(len(e.c.out) - size)
+	e.c.account(partResidue)
 }
 
 // spans calls f for every stretch of novel bytes before to.
@@ -316,7 +313,6 @@ func (e *encoder) gather(ops []op) {
 // fill writes the tokens of the novel bytes up to to, as the decoder asks for
 // them: a token when the byte that it begins with is due.
 func (e *encoder) fill(to int64) {
-	size := len(e.c.out)
 	z := &e.novel
 	e.spans(e.at, to, func(from, to int64) {
 		for pos := from; pos < to; {
@@ -335,5 +331,5 @@ func (e *encoder) fill(to int64) {
 		}
 	})
 	e.at = to
-	e.novelSize += int64(len(e.c.out) - size)
+	e.c.account(partNovel)
 }

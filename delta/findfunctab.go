@@ -6,9 +6,9 @@ package delta
 // is (1 byte). Written by cmd/link/internal/ld/pcln.go, findfunctab; the same in
 // Go 1.20 to 1.26.
 const (
-	bucketSize = 4096
-	partSize   = 256
-	parts      = bucketSize / partSize
+	bucketSize  = 4096
+	partSize    = 256
+	bucketParts = bucketSize / partSize
 )
 
 // findFuncSize is the size of the table for n bytes of code.
@@ -59,10 +59,10 @@ func (t *findFuncTab) make() []byte {
 	}
 	out := make([]byte, 0, findFuncSize(uint64(size)))
 	for i, f := range first {
-		if i%parts == 0 {
+		if i%bucketParts == 0 {
 			out = le.AppendUint32(out, f)
 		}
-		out = append(out, byte(f-first[i&^(parts-1)]))
+		out = append(out, byte(f-first[i&^(bucketParts-1)]))
 	}
 	return out
 }

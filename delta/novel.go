@@ -56,7 +56,7 @@ type token struct {
 
 // token codes one token; lit is the literal's value. It leaves the match, or a
 // literal as a "match" of nothing, for the caller to put.
-func (c *coder) token(z *novelCoder, where place, t token, lit byte) (token, byte) {
+func (c *coder) token(z *novelCoder, where place, t token, lit byte) (token, byte, error) {
 	st := z.kind & 3
 	if c.bit(&z.isMatch[st][where], bit(t.length > 0)) == 0 {
 		prev := byte(0)
@@ -65,8 +65,9 @@ func (c *coder) token(z *novelCoder, where place, t token, lit byte) (token, byt
 		}
 		lit = c.literal(z, where, prev, lit)
 		z.kind = z.kind << 1 & 3
-		return token{}, lit
+		return token{}, lit, nil
 	}
+	var length, distance uint64
 	rep := -1
 	if c.encoding {
 		for i, d := range z.last {
@@ -78,17 +79,20 @@ func (c *coder) token(z *novelCoder, where place, t token, lit byte) (token, byt
 	}
 	if c.bit(&z.isRepeat[st], bit(rep >= 0)) != 0 {
 		rep = int(c.tree(z.which[:], 2, uint32(rep)&3))
-		t.length = int(c.number(&z.length[1], uint64(t.length-1))) + 1
-		t.distance = z.last[rep]
+		length = c.number(&z.length[1], uint64(t.length-1)) + 1
+		distance = uint64(z.last[rep])
 		copy(z.last[1:rep+1], z.last[:rep])
 	} else {
-		t.length = int(c.number(&z.length[0], uint64(t.length-matchMin))) + matchMin
-		t.distance = uint32(c.number(&z.distance[min(t.length-matchMin, 2)], uint64(t.distance-1))) + 1
+		length = c.number(&z.length[0], uint64(t.length-matchMin)) + matchMin
+		distance = c.number(&z.distance[min(length-matchMin, 2)], uint64(t.distance-1)) + 1
 		copy(z.last[1:], z.last[:3])
 	}
-	z.last[0] = t.distance
+	if length-1 >= maxMatch || distance-1 >= uint64(min(z.n, novelWindow)) && !c.encoding {
+		return token{}, 0, damaged("a repetition of bytes that never were")
+	}
+	z.last[0] = uint32(distance)
 	z.kind = (z.kind<<1 | 1) & 3
-	return t, 0
+	return token{int(length), uint32(distance)}, 0, nil
 }
 
 func (c *coder) literal(z *novelCoder, where place, prev, v byte) byte {
@@ -132,15 +136,15 @@ func bit(b bool) uint32 {
 func (c *coder) novel(z *novelCoder, dst []byte, l *layout, pos int64) error {
 	for i := 0; i < len(dst); {
 		if z.left == 0 {
-			t, b := c.token(z, l.place(pos+int64(i)), token{}, 0)
+			t, b, err := c.token(z, l.place(pos+int64(i)), token{}, 0)
+			if err != nil {
+				return err
+			}
 			if t.length == 0 {
 				dst[i] = b
 				z.put(b)
 				i++
 				continue
-			}
-			if t.length < 0 || t.length > maxMatch || t.distance == 0 || int64(t.distance) > z.n || t.distance > novelWindow {
-				return damaged("a repetition of bytes that never were")
 			}
 			z.left, z.dist = t.length, t.distance
 		}

@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"fmt"
 	"io"
 	"math/bits"
 )
@@ -79,6 +80,28 @@ type coder struct {
 	low      uint64
 	cached   byte
 	pending  int
+
+	parts   [parts]int64 // bytes written for each part of the body
+	counted int64
+}
+
+// A part of the body, for Stats.
+type part uint8
+
+const (
+	partLayout part = iota
+	partCopies
+	partRuns
+	partResidue
+	partNovel
+	parts
+)
+
+// account puts what was encoded since the last call down to p.
+func (c *coder) account(p part) {
+	n := int64(len(c.out) + c.pending)
+	c.parts[p] += n - c.counted
+	c.counted = n
 }
 
 func newEncoder() *coder {
@@ -122,10 +145,10 @@ func (c *coder) refill() {
 // leave out at most the zeros of the coder's last state.
 func (c *coder) err() error {
 	if c.inErr != nil && c.inErr != io.EOF {
-		return c.inErr
+		return fmt.Errorf("reading the delta: %w", c.inErr)
 	}
 	if c.over > 8 {
-		return io.ErrUnexpectedEOF
+		return damaged("cut short")
 	}
 	return nil
 }

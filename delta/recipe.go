@@ -35,15 +35,18 @@ func (c *coder) recipe(h Header, old func() (*image, error), r *recipe) (*recipe
 			return nil, err
 		}
 	}
+	c.account(partLayout)
 	var err error
 	if r.ops, err = c.ops(r.ops, h.Old.Size, h.New.Size); err != nil {
 		return nil, err
 	}
+	c.account(partCopies)
 	if h.Predictor == Go {
 		if r.runs, err = c.runs(r.runs, h.New.Size); err != nil {
 			return nil, err
 		}
 	}
+	c.account(partRuns)
 	return r, c.err()
 }
 

@@ -1,0 +1,193 @@
+package delta
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/theseus-go/theseus/internal/testenv"
+)
+
+// go test ./delta -targets=linux/arm64,windows/amd64,… builds and patches the
+// sample for other systems too; the first time, that compiles the standard
+// library for each. The short form is the machine's own target.
+var targets = flag.String("targets", runtime.GOOS+"/"+runtime.GOARCH, "targets to build test programs for, or all")
+
+const allTargets = "linux/amd64,linux/arm64,windows/amd64,windows/arm64,darwin/amd64,darwin/arm64,freebsd/amd64"
+
+const sample = `package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"sort"
+)
+
+type shape interface{ area() float64 }
+type square struct{ side float64 }
+type circle struct{ radius float64 }
+
+func (s square) area() float64  { return s.side * s.side }
+func (c *circle) area() float64 { return 3.14159 * c.radius * c.radius }
+
+//NEWTYPE
+
+//go:noinline
+func total(shapes []shape) (sum float64) {
+	for _, s := range shapes {
+		sum += s.area()
+	}
+	//NEWLINE
+	return sum
+}
+
+var table = map[string]shape{"square": square{2}, "circle": &circle{1}}
+
+func main() {
+	var names []string
+	for n := range table {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	var b []byte
+	for _, n := range names {
+		b = binary.LittleEndian.AppendUint64(b, uint64(total([]shape{table[n]})))
+	}
+	fmt.Fprintf(os.Stdout, "VERSION: %x %v\n", b, names)
+}
+`
+
+// build compiles the sample twice, the second time with a new type, a new
+// function and a longer version.
+func build(t testing.TB, target string) (old, new []byte) {
+	t.Helper()
+	testenv.Need(t, "go")
+	osname, arch, _ := strings.Cut(target, "/")
+	one := func(source string) []byte {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(source), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module sample\n\ngo 1.24\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", "sample", ".")
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+osname, "GOARCH="+arch, "GOFLAGS=", "GOWORK=off")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("building for %s: %v\n%s", target, err, out)
+		}
+		b, err := os.ReadFile(filepath.Join(dir, "sample"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	old = one(strings.Replace(sample, "VERSION", "v1.9.0", 1))
+	return old, one(strings.NewReplacer("VERSION", "version 1.10.0-rc.1",
+		"//NEWTYPE", "type triangle struct{ a, b, c float64 }\n\nfunc (t triangle) area() float64 { return t.a * t.b / 2 * t.c }\n",
+		"//NEWLINE", `if sum > 1e9 { panic(fmt.Sprint("too large: ", sum, triangle{1, 2, sum}.area())) }`,
+	).Replace(sample))
+}
+
+var hostOnce sync.Once
+var hostOld, hostNew []byte
+
+// executables returns two builds of the sample for this machine.
+func executables(t testing.TB) (old, new []byte) {
+	t.Helper()
+	hostOnce.Do(func() { hostOld, hostNew = build(t, runtime.GOOS+"/"+runtime.GOARCH) })
+	if hostOld == nil {
+		t.Fatal("the sample was not built")
+	}
+	return hostOld, hostNew
+}
+
+func TestReleasesOfAProgram(t *testing.T) {
+	list := *targets
+	if list == "all" {
+		list = allTargets
+	}
+	for _, target := range strings.Split(list, ",") {
+		t.Run(target, func(t *testing.T) {
+			var old, new []byte
+			if target == runtime.GOOS+"/"+runtime.GOARCH {
+				old, new = executables(t)
+			} else {
+				old, new = build(t, target)
+			}
+			patch, plain := makePatch(t, old, new, Go), makePatch(t, old, new, Plain)
+			t.Logf("%d bytes: %d with references, %d without", len(new), len(patch), len(plain))
+			if 4*len(patch) > len(plain) {
+				t.Errorf("knowing Go saves too little: %d bytes instead of %d", len(patch), len(plain))
+			}
+			if best := makePatch(t, old, new); len(best) != len(patch) {
+				t.Errorf("Diff kept %d bytes instead of %d", len(best), len(patch))
+			}
+			makePatch(t, new, old, Go) // and back
+		})
+	}
+}
+
+// The tables are found, not only survived.
+func TestParseFindsTheTables(t *testing.T) {
+	old, _ := executables(t)
+	im, err := parse(bytes.NewReader(old), int64(len(old)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if im.tab.funcs < 500 {
+		t.Fatalf("%d functions", im.tab.funcs)
+	}
+	found := false
+	for _, f := range im.functions() {
+		if f.name == "main.total" && f.end > f.addr {
+			found = true
+		}
+	}
+	if !found {
+		t.Error("main.total is not among the functions")
+	}
+	types := 0
+	im.eachType(func(int64) { types++ })
+	if types < 100 {
+		t.Errorf("%d types", types)
+	}
+	var count [kinds]int
+	for i := range im.sections {
+		s := &im.sections[i]
+		im.references(s.off, s.off+s.fileSize, s, func(_ int64, k kind) { count[k]++ })
+	}
+	want := []kind{kindPointer, offset32(baseText), offset32(baseFuncName), offset32(basePCTab), offset32(baseFuncTab), offset32(baseCUTab), offset32(baseFileTab), offset32(baseGoFunc), offset32(baseTypes)}
+	switch runtime.GOARCH {
+	case "amd64":
+		want = append(want, kindRel, kindRel+1)
+	case "arm64":
+		want = append(want, kindBranch, kindPage)
+	}
+	for _, k := range want {
+		if count[k] < 10 {
+			t.Errorf("%d references of kind %d", count[k], k)
+		}
+	}
+	if made := verified(im, old); len(made) == 0 {
+		t.Error("findfunctab does not follow from the function table")
+	}
+}
+
+// miniature returns an executable cut down for tests that run Apply often: the
+// same headers and tables, less of everything.
+func miniature(t *testing.T, b []byte) []byte {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		return b
+	}
+	return b[:min(len(b), 600<<10)]
+}
