@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"strings"
 	"time"
@@ -132,6 +133,7 @@ func readPassphrase(ref, prompt string, isNew bool) (string, error) {
 	}
 	ask := func(prompt string) (string, error) {
 		fmt.Fprint(os.Stderr, prompt+": ")
+		defer restoreOnInterrupt(fd)()
 		b, err := term.ReadPassword(fd)
 		fmt.Fprintln(os.Stderr)
 		return string(b), err
@@ -151,6 +153,29 @@ func readPassphrase(ref, prompt string, isNew bool) (string, error) {
 		}
 	}
 	return p, nil
+}
+
+// restoreOnInterrupt ends the program on Ctrl-C while it waits for a passphrase, and gives the terminal its echo back.
+func restoreOnInterrupt(fd int) (stop func()) {
+	before, err := term.GetState(fd)
+	if err != nil {
+		return func() {}
+	}
+	interrupts, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(interrupts, os.Interrupt)
+	go func() {
+		select {
+		case <-interrupts:
+			term.Restore(fd, before)
+			fmt.Fprintln(os.Stderr)
+			os.Exit(exitError)
+		case <-done:
+		}
+	}()
+	return func() {
+		signal.Stop(interrupts)
+		close(done)
+	}
 }
 
 // warnIfReadable: a private key without a passphrase is only as safe as its mode.

@@ -59,6 +59,7 @@ The folder dl is then served by any static web server. "theseus demo" shows what
 		verifyCommand(),
 		inspectCommand(),
 		serveCommand(),
+		demoCommand(),
 	)
 	wrapArgs(c)
 	return c

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/theseus-go/theseus/release"
+)
+
+// A stage is where the demo plays: a temporary folder with keys, programs and a repository, and a web server in front of
+// the repository that can be made to lie.
+type stage struct {
+	dir    string
+	key    string // private key file
+	public string // public key file
+	repo   string
+	mirror *mirror
+	copy   *stopped // an installation that nobody runs
+	builds map[string]*build
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+const demoApp = "hello"
+
+// programs are the versions that are built, and the build tags of each.
+var programs = []struct{ version, tags string }{
+	{"1.0.0", ""}, {"1.1.0", ""}, {"1.2.0", ""}, {"1.3.0", "faults"}, {"1.4.0", ""},
+}
+
+func newStage(ctx context.Context, tell *narrator) (s *stage, err error) {
+	source, err := sourceFolder(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "theseus-demo-")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s = &stage{ctx: ctx, cancel: cancel, dir: dir, repo: filepath.Join(dir, "repo"), key: filepath.Join(dir, "demo.key"), public: filepath.Join(dir, "demo.pub")}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	began := time.Now()
+	s.build(source)
+	if _, err := s.built("1.0.0"); err != nil {
+		return nil, err
+	}
+	tell.fact("built hello 1.0.0 from %s in %.1f s; its successors are built meanwhile", source, time.Since(began).Seconds())
+
+	if _, err := keygen(strings.TrimSuffix(s.key, ".key"), false, ""); err != nil {
+		return nil, err
+	}
+	if err := s.publish("1.0.0"); err != nil {
+		return nil, err
+	}
+	if s.mirror, err = newMirror(s.repo); err != nil {
+		return nil, err
+	}
+	tell.fact("made keys, published 1.0.0 and serve the repository at %s", s.mirror.url)
+
+	if err := os.Mkdir(filepath.Join(dir, "copy"), 0o755); err != nil {
+		return nil, err
+	}
+	s.copy = &stopped{stage: s, path: filepath.Join(dir, "copy", demoApp)}
+	return s, s.install("1.0.0", s.copy.path)
+}
+
+func (s *stage) close() error {
+	if s == nil {
+		return nil
+	}
+	s.cancel()
+	for _, b := range s.builds {
+		<-b.done
+	}
+	if s.mirror != nil {
+		s.mirror.close()
+	}
+	return os.RemoveAll(s.dir)
+}
+
+// sourceFolder finds the module: the one that we stand in, the one in the module cache, or the one that this program was built from.
+func sourceFolder(ctx context.Context) (string, error) {
+	const module = "github.com/theseus-go/theseus"
+	if _, err := exec.LookPath("go"); err != nil {
+		return "", fail(exitError, "the demo builds a small server and needs Go for it: install Go (https://go.dev/dl) and run this again")
+	}
+	var candidates []string
+	if out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output(); err == nil {
+		candidates = append(candidates, strings.TrimSpace(string(out)))
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Path == module {
+		if out, err := exec.CommandContext(ctx, "go", "env", "GOMODCACHE").Output(); err == nil {
+			candidates = append(candidates, filepath.Join(strings.TrimSpace(string(out)), filepath.FromSlash(module)+"@"+info.Main.Version))
+		}
+	}
+	if _, file, _, ok := runtime.Caller(0); ok {
+		candidates = append(candidates, filepath.Dir(filepath.Dir(filepath.Dir(file))))
+	}
+	for _, dir := range candidates {
+		if _, err := os.Stat(filepath.Join(dir, "cmd", "hello", "main.go")); filepath.IsAbs(dir) && err == nil {
+			return dir, nil
+		}
+	}
+	return "", fail(exitError, "the demo builds a small server from the source of Theseus, which is not here: run it in a checkout of %s", module)
+}
+
+// A build is a program in the making.
+type build struct {
+	path string
+	done chan struct{} // closed when it is made, or could not be
+	err  error
+}
+
+// build starts to build all versions, in their order, as many at once as there are processors.
+func (s *stage) build(source string) {
+	s.builds = map[string]*build{}
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, p := range programs {
+		s.builds[p.version] = &build{path: filepath.Join(s.dir, "built-"+p.version), done: make(chan struct{})}
+	}
+	go func() {
+		for _, p := range programs {
+			b := s.builds[p.version]
+			g.Go(func() error { // waits for its turn
+				defer close(b.done)
+				c := exec.CommandContext(s.ctx, "go", "build", "-C", source, "-buildvcs=false", "-tags", p.tags,
+					"-ldflags", "-s -w -X main.version="+p.version, "-o", b.path, "./cmd/hello")
+				c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // it removes its own temporary files
+				c.WaitDelay = 10 * time.Second
+				if out, err := c.CombinedOutput(); err != nil {
+					b.err = fail(exitError, "building hello %s: %w: %s", p.version, err, bytes.TrimSpace(out))
+				}
+				return nil
+			})
+		}
+	}()
+}
+
+// built returns the path of a version's program once it is there.
+func (s *stage) built(version string) (string, error) {
+	b := s.builds[version]
+	<-b.done
+	return b.path, b.err
+}
+
+// install copies a version's program.
+func (s *stage) install(version, path string) error {
+	from, err := s.built(version)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o755)
+}
+
+// publish publishes a version, for everybody or for a share of the installations.
+func (s *stage) publish(version string, rollout ...string) error {
+	_, err := s.publishAs(version, version, append(rollout, "all")[0])
+	return err
+}
+
+// publishAs publishes the program of one version under the name of another.
+func (s *stage) publishAs(version, program, rollout string) (*publishReport, error) {
+	file, err := s.built(program)
+	if err != nil {
+		return nil, err
+	}
+	return publish(s.ctx, &publishOptions{
+		editFlags: s.edit(), app: demoApp, version: version, channel: "stable", keep: 20, rollout: rollout,
+		artifacts: []string{runtime.GOOS + "/" + runtime.GOARCH + "=" + file},
+	})
+}
+
+func (s *stage) edit() editFlags {
+	return editFlags{repo: s.repo, keys: keyFlags{keys: []string{s.key}}}
+}
+
+func (s *stage) yank(version, reason string) error {
+	o := s.edit()
+	_, _, err := amend(s.ctx, &o, "stable", version, func(c *release.Channel, e *release.Entry, _ time.Time) (string, error) {
+		return yank(c, e, reason, false, "")
+	})
+	return err
+}
+
+// A mirror is the web server between publisher and programs. Most of the time it is honest.
+type mirror struct {
+	url    string
+	honest *repoHandler
+	server *http.Server
+
+	mu   sync.Mutex
+	lies map[string][]byte // by path
+}
+
+func newMirror(repo string) (*mirror, error) {
+	h, err := newRepoHandler(repo)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		h.root.Close()
+		return nil, err
+	}
+	m := &mirror{url: "http://" + l.Addr().String(), honest: h, lies: map[string][]byte{}}
+	m.server = &http.Server{Handler: m, ReadHeaderTimeout: 10 * time.Second}
+	go m.server.Serve(l)
+	return m, nil
+}
+
+func (m *mirror) close() {
+	m.server.Close()
+	m.honest.root.Close()
+}
+
+// lie serves bytes in place of what the repository has under a path.
+func (m *mirror) lie(path string, b []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lies[path] = b
+}
+
+func (m *mirror) restore() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.lies)
+}
+
+func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m.mu.Lock()
+	b, lying := m.lies[strings.TrimPrefix(r.URL.Path, "/")]
+	m.mu.Unlock()
+	if lying {
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
+		return
+	}
+	m.honest.ServeHTTP(w, r)
+}
+
+// stopped is an installed program that does not run: what an administrator updates by hand.
+type stopped struct {
+	*stage
+	path string
+}
+
+type outcome struct {
+	code int
+	text string // what it printed
+}
+
+// run runs the program with the flags that every command of it needs, and these.
+func (s *stopped) run(ctx context.Context, args ...string) (*outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, s.path, append([]string{"--updates", s.mirror.url, "--key", s.public}, args...)...)
+	out, err := c.CombinedOutput()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("%s: %w", strings.Join(c.Args, " "), ctx.Err())
+	}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return &outcome{exit.ExitCode(), string(out)}, nil
+	}
+	return &outcome{0, string(out)}, err
+}
+
+// version asks the program on disk who it is.
+func (s *stopped) version(ctx context.Context) (string, error) {
+	out, err := s.run(ctx, "--version")
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(strings.TrimPrefix(out.text, demoApp+" ")), nil
+}
+
+// update asks for an update and returns the exit code and the error that the program gave.
+func (s *stopped) update(ctx context.Context) (code int, message string, err error) {
+	out, err := s.run(ctx, "self-update", "--json")
+	if err != nil {
+		return 0, "", err
+	}
+	lines := strings.Split(strings.TrimSpace(out.text), "\n")
+	var said struct{ Error string }
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &said); err != nil {
+		return out.code, "", fmt.Errorf("hello self-update --json printed no JSON: %s", out.text)
+	}
+	return out.code, strings.TrimPrefix(said.Error, "updater: "), nil
+}
+
+// folder lists what is beside the program.
+func (s *stopped) folder() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Dir(s.path))
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	slices.Sort(names)
+	return names, err
+}
