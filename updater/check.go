@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"runtime"
 	"time"
 
@@ -264,7 +265,7 @@ func (u *Updater) walk(ctx context.Context, v *view) error {
 			next, err = v.trust.Next(b, u.opts.App)
 			return err
 		})
-		if errors.Is(err, fetch.ErrNotFound) && !refusal(err) {
+		if missing(err) {
 			return nil
 		}
 		if err != nil {
@@ -278,6 +279,14 @@ func (u *Updater) walk(ctx context.Context, v *view) error {
 		u.emit(Event{Kind: TrustChanged, Text: fmt.Sprintf("trust document %d is in force", next.Version)})
 	}
 	return fmt.Errorf("more than %d trust documents in a row: %w", most, verify.ErrTooLarge)
+}
+
+// missing: no source has the file. Some object stores answer 403 for a missing
+// file to whoever may not list the bucket.
+func missing(err error) bool {
+	status := (*fetch.StatusError)(nil)
+	forbidden := errors.As(err, &status) && status.Code == http.StatusForbidden
+	return (errors.Is(err, fetch.ErrNotFound) || forbidden) && !refusal(err)
 }
 
 // trustDue: once a day, and near the end of the trust document in force. The

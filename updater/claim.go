@@ -33,3 +33,37 @@ func (u *Updater) enter(ctx context.Context) (leave func(), ok bool) {
 	}
 	return u.unclaim, true
 }
+
+// job is what POST asks for: an update to a version, or a rollback.
+type job func(ctx context.Context, version string) (Result, error)
+
+// hand gives claimed work to Run, if Run runs, and to a goroutine of its own
+// if not. Run is the better place: a restart that lets workers finish what
+// they do inside it then waits for the last record of the update, too.
+func (u *Updater) hand(work func(context.Context) (Result, error)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.jobs != nil {
+		u.jobs <- work // there is room: the claim is for one
+		return
+	}
+	go func() { _, _ = work(context.Background()) }()
+}
+
+// takeJobs makes Run the one who does what is handed. done gives that back.
+func (u *Updater) takeJobs() (jobs <-chan func(context.Context) (Result, error), done func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	mine := make(chan func(context.Context) (Result, error), 1)
+	u.jobs = mine
+	return mine, func() {
+		u.mu.Lock()
+		u.jobs = nil
+		u.mu.Unlock()
+		select {
+		case work := <-mine: // came as Run ended
+			go func() { _, _ = work(context.Background()) }()
+		default:
+		}
+	}
+}

@@ -49,10 +49,7 @@ func (u *Updater) Handler() http.Handler {
 		case http.MethodGet, http.MethodHead:
 			u.reply(w, http.StatusOK, r.URL.Query().Get("explain") != "")
 		case http.MethodPost:
-			u.post(w, r, func(ctx context.Context, version string) error {
-				_, err := u.Update(ctx, version)
-				return err
-			})
+			u.post(w, r, u.Update)
 		default:
 			notAllowed(w, "GET, HEAD, POST")
 		}
@@ -62,12 +59,11 @@ func (u *Updater) Handler() http.Handler {
 			notAllowed(w, "POST")
 			return
 		}
-		u.post(w, r, func(ctx context.Context, version string) error {
+		u.post(w, r, func(ctx context.Context, version string) (Result, error) {
 			if version != "" {
-				return errors.New("a rollback goes to the version before this one; it takes no version")
+				return Result{}, fail(RollingBack, version, errors.New("a rollback goes to the version before this one; it takes no version"))
 			}
-			_, err := u.Rollback(ctx)
-			return err
+			return u.Rollback(ctx)
 		})
 	})
 	return u.guard(http.NewCrossOriginProtection().Handler(mux))
@@ -184,7 +180,7 @@ func (g *guesses) count(peer string, now time.Time) {
 }
 
 // post parses a command and starts it.
-func (u *Updater) post(w http.ResponseWriter, r *http.Request, do func(context.Context, string) error) {
+func (u *Updater) post(w http.ResponseWriter, r *http.Request, do job) {
 	if mt, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mt != "application/json" {
 		refuse(w, http.StatusUnsupportedMediaType, "send Content-Type: application/json, with {} as the body")
 		return
@@ -207,26 +203,26 @@ func (u *Updater) post(w http.ResponseWriter, r *http.Request, do func(context.C
 			return
 		}
 	}
-	if !u.start(r.Context(), body.Version, do) {
+	if !u.start(body.Version, do) {
 		u.reply(w, http.StatusConflict, false)
 		return
 	}
 	u.reply(w, http.StatusAccepted, false)
 }
 
-// start runs do in the background unless an update runs already. It must not
-// end with the request: the update outlives it, and so does a handover that
-// the request's own server drains for.
-func (u *Updater) start(ctx context.Context, version string, do func(context.Context, string) error) bool {
+// start has do done unless an update runs already. It must not end with the
+// request: the update outlives it, and so does a handover that the request's
+// own server drains for.
+func (u *Updater) start(version string, do job) bool {
 	if !u.claim() {
 		return false
 	}
 	u.set(func(s *Status) { s.State = Checking })
-	go func() {
-		_ = do(claimed(context.WithoutCancel(ctx)), version) // the outcome is in the status
-		u.set(func(s *Status) { s.State = Idle })
-		u.unclaim()
-	}()
+	u.hand(func(ctx context.Context) (Result, error) {
+		defer u.unclaim()
+		defer u.set(func(s *Status) { s.State = Idle })
+		return do(claimed(ctx), version) // the outcome is in the status
+	})
 	return true
 }
 

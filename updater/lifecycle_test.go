@@ -504,3 +504,43 @@ func TestSettlesAnInterruptedSwap(t *testing.T) {
 		t.Errorf("1.1.0 never proved itself, so the way back is 1.0.0: %+v, %v", r, err)
 	}
 }
+
+// What POST asked for is part of Run: whoever waits for Run to end waits for
+// the last record of the update.
+func TestRunDoesWhatPostAsksFor(t *testing.T) {
+	repo := published(t, "1.0.0", "1.1.0")
+	ready := make(chan struct{})
+	c := install(t, repo, "1.0.0", func(o *Options) {
+		o.Restart = func(context.Context) error { return nil }
+		o.OnEvent = nil
+	})
+	c.opts.Interval = 24 * time.Hour
+	ended := make(chan error, 1)
+	go func() {
+		for c.Status().NextCheck.IsZero() {
+			time.Sleep(time.Millisecond)
+		}
+		close(ready)
+	}()
+	go func() { ended <- c.Run(t.Context()) }()
+	<-ready
+	if w := call(c.Handler(), "POST", "/update", "{}"); w.Code != 202 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if st := c.state(); st.Installed == nil || !st.Installed.Proved {
+		t.Errorf("Run ended before the update was recorded: %+v", st.Installed)
+	}
+}
+
+// A service that nobody restarts ends itself when another process installed.
+func TestRunEndsForWhatAnotherProcessInstalled(t *testing.T) {
+	repo := published(t, "1.0.0", "1.1.0")
+	c := install(t, repo, "1.0.0", func(o *Options) { o.Interval = time.Second })
+	again(t, repo, c.path, "1.0.0").mustUpdate("1.1.0")
+	if err := c.Run(t.Context()); !errors.Is(err, ErrRestart) {
+		t.Errorf("Run: %v", err)
+	}
+}

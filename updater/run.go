@@ -17,7 +17,8 @@ import (
 // release was installed and Options.Restart is nil. Only one Run per process.
 //
 // Run is the process in service: with package restart, give it to
-// (*Restarter).Go, so that it does not run in two processes at once.
+// (*Restarter).Go, so that it does not run in two processes at once. While it
+// runs, it also does what POST /update asks for.
 func (u *Updater) Run(ctx context.Context) error {
 	restart, err := u.begun(ctx)
 	if err != nil || restart {
@@ -29,8 +30,13 @@ func (u *Updater) Run(ctx context.Context) error {
 	// behind. It is spread too, for fleets that are started at once.
 	next := time.NewTimer(u.schedule(min(u.opts.Interval, time.Minute)/2, true))
 	defer next.Stop()
+	jobs, done := u.takeJobs()
+	defer done()
 	failures := 0
 	for {
+		var r Result
+		var err error
+		asked := false
 		select {
 		case <-ctx.Done():
 			return nil
@@ -39,16 +45,20 @@ func (u *Updater) Run(ctx context.Context) error {
 				proof.Reset(min(u.proveAfter, time.Second))
 			}
 			continue
+		case do := <-jobs:
+			r, err = do(ctx)
+			asked = true
 		case <-next.C:
+			r, err = u.poll(ctx)
 		}
-		replaced, err := u.poll(ctx)
 		switch {
-		case errors.Is(err, ErrRestart):
-			return &Error{Step: Restarting, Version: u.Status().Installed, Err: ErrRestart}
-		case replaced:
+		case err == nil && r.Restarted:
 			return nil
+		case err == nil && (r.Installed != "" || u.behind()):
+			return &Error{Step: Restarting, Version: u.Status().Installed, Err: ErrRestart}
 		case ctx.Err() != nil:
 			return nil
+		case asked: // the schedule goes on
 		case err == nil, errors.Is(err, ErrNothing), errors.Is(err, ErrBusy):
 			failures = 0
 			next.Reset(u.schedule(u.opts.Interval, false))
@@ -81,21 +91,14 @@ func (u *Updater) retry(failures int, err error) time.Duration {
 	return d
 }
 
-// poll is one turn of the interval. replaced: a successor serves.
-func (u *Updater) poll(ctx context.Context) (replaced bool, err error) {
+// poll is one turn of the interval.
+func (u *Updater) poll(ctx context.Context) (Result, error) {
 	leave, ok := u.enter(ctx)
 	if !ok {
-		return false, ErrBusy
+		return Result{}, ErrBusy
 	}
 	defer leave()
-	done, err := u.update(ctx, request{})
-	if err == nil && done.Restarted {
-		return true, nil
-	}
-	if err == nil && done.Installed != "" {
-		return false, ErrRestart // nobody here can restart
-	}
-	return false, err
+	return u.update(ctx, request{})
 }
 
 // begun does what the beginning of service asks for. restart: the file at the

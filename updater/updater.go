@@ -123,6 +123,7 @@ type Updater struct {
 	status     Status
 	manifests  map[verify.ID]*release.Manifest
 	trustAsked time.Time
+	jobs       chan func(context.Context) (Result, error) // nil while Run does not run
 }
 
 // New checks the options and resolves the program's real path, once. It starts
