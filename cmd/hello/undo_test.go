@@ -46,6 +46,7 @@ func TestUndo(t *testing.T) {
 					if r := i.run(append(i.flags(repo), "--self-update")...); r.code != 0 || i.version() != "1.1.0" {
 						t.Fatalf("%v", r)
 					}
+					repo.Hook("stable", testrelease.Status(503)) // a check would hand over again, and undo
 					if err := s.cmd.Process.Signal(signals["SIGHUP"]); err != nil {
 						t.Fatal(err)
 					}
@@ -69,6 +70,7 @@ func TestUndo(t *testing.T) {
 					t.Errorf("the status after the undo: %+v", st)
 				}
 
+				repo.Hook("stable", nil)
 				repo.Publish("1.2.0", bytesOf(t, "1.2.0"))
 				s.post()
 				s.awaitVersion("1.2.0")
