@@ -313,7 +313,7 @@ func (u *Updater) manifest(ctx context.Context, v *view, e release.Entry) (*rele
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("manifest of %s: %w", e.Version, err)
+		return nil, err
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
