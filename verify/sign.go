@@ -91,7 +91,7 @@ func signBlock(text []byte, s Signer) (block, error) {
 	}
 	f := file{text: text, blocks: made}
 	signers, err := f.signers(Keys{1, []Key{key}})
-	if err == nil && len(made) == 1 && len(signers) == 1 && !key.weak() {
+	if err == nil && len(made) == 1 && len(signers) == 1 {
 		return made[0], nil
 	}
 	return block{}, refuse(ErrSignature, "the signer of key %s returned a signature that this key does not verify: check that private and public key belong together, and that the signer signs exactly the bytes it is given", key.ID())
