@@ -56,13 +56,17 @@ func WaitLock(ctx context.Context, home string) (*Lock, error) {
 
 // tryLock returns nil and nil if the file that it locked is no longer the one at the path.
 func tryLock(home string) (*Lock, error) {
-	if err := durable.Mkdir(home, 0o755); err != nil {
-		return nil, fmt.Errorf("locking %s: %w", home, err)
-	}
 	path := filepath.Join(home, "lock")
-	f, err := openRegular(path, os.O_RDWR|os.O_CREATE)
-	if err != nil {
-		return nil, fmt.Errorf("locking: %w", err)
+	err := durable.Mkdir(home, 0o755)
+	var f *os.File
+	if err == nil {
+		f, err = openRegular(path, os.O_RDWR|os.O_CREATE)
+	}
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("locking the installation: %w; run it as the user who owns %s, for example with sudo", err, filepath.Dir(home))
+	case err != nil:
+		return nil, fmt.Errorf("locking the installation: %w", err)
 	}
 	if err := flock(f); err != nil {
 		defer f.Close()

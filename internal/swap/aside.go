@@ -1,6 +1,7 @@
 package swap
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,13 +16,15 @@ import (
 // asidePath is where selfupdate looks for the new file.
 func (t *Target) asidePath() string { return filepath.Join(t.Dir, "."+filepath.Base(t.Path)+".new") }
 
-// sweepAside removes the new file of a moveAside that was killed. Where files are not moved aside it is somebody else's.
-func (t *Target) sweepAside() error {
-	info, err := os.Lstat(t.asidePath())
-	if err != nil || !info.Mode().IsRegular() {
+// sweepAside removes what a moveAside that was killed left, unless it is listed: a file that was on its way back. Where files
+// are not moved aside, what bears this name is somebody else's.
+func (t *Target) sweepAside(spare map[string]bool) error {
+	f, err := openRegular(t.asidePath())
+	if err != nil {
 		return nil
 	}
-	if !mustMoveAside {
+	defer f.Close()
+	if !t.movesAside {
 		second := filepath.Join(t.Home, durable.Unique("rehearsal"))
 		err := os.Link(t.asidePath(), second)
 		os.Remove(second)
@@ -29,12 +32,16 @@ func (t *Target) sweepAside() error {
 			return nil
 		}
 	}
+	if id, err := hash(f); err != nil || spare[hex.EncodeToString(id.SHA256[:])] {
+		return err
+	}
+	closeForRename(f)
 	return os.Remove(t.asidePath())
 }
 
 // moveAside puts the file at next at the path after it has moved the file that is there, which may be running, to aside.
-// Between the two renames nothing is at the path. If this process is killed there, Settle finds the path empty and the old
-// file at aside, and puts it back.
+// Between the two renames nothing is at the path. If this process is killed there, whoever settles the journal finds the
+// path empty, and what it needs either kept (an update that is abandoned) or at DIR/.NAME.new (an undo that is finished).
 //
 // Of selfupdate only the renames are used: its staging follows links that were planted, holds the whole file in memory and
 // verifies nothing unless told to. Its second half finds the new file at DIR/.NAME.new, so that is where ours goes first.

@@ -20,6 +20,8 @@ func (t *Target) explain(path, doing string, err error) error {
 		e.Kind, e.Fix = ErrNoSpace, t.noSpaceFix()
 	case errors.Is(err, fs.ErrPermission):
 		e.Kind, e.Fix = ErrPermission, t.permissionFix(path)
+	default:
+		e.Fix = "resolve that, then update again; a disk that fails says so in the kernel's log: dmesg"
 	}
 	return e
 }

@@ -48,25 +48,50 @@ func interrupted(renamed bool) func(testing.TB, *swap.Target) {
 	}
 }
 
+// A system is where it happens.
+type system int
+
+const (
+	ordinary    system = iota
+	noHardLinks        // Linux on a file system as FAT
+	movesAside         // as on Windows, as far as that can be had elsewhere
+)
+
+func (s system) String() string {
+	return [...]string{"ordinary", "no hard links", "moved aside"}[s]
+}
+
+func (s system) always() map[string]syscall.Errno {
+	if s == noHardLinks {
+		return map[string]syscall.Errno{"linkat": syscall.EPERM}
+	}
+	return nil
+}
+
+func (s system) command(do string, t *swap.Target) *exec.Cmd {
+	cmd := command(do, t)
+	if s == movesAside {
+		cmd.Env = append(cmd.Env, "THESEUS_ASIDE=1")
+	}
+	return cmd
+}
+
 // broken is the program of a situation, with the check that must hold wherever it was broken: there is a whole executable
 // at the path, the next one who works settles everything, and nothing unexpected is left in the folder.
 //
-// Without hard links a kill may leave the path empty; then the next one must put a whole executable there.
-func broken(sit situation, links bool) testfault.Program {
-	var always map[string]syscall.Errno
-	if !links {
-		always = map[string]syscall.Errno{"linkat": syscall.EPERM}
-	}
+// Where files are moved aside a kill may leave the path empty; then the next one must put a whole executable there.
+func broken(sit situation, on system) testfault.Program {
+	links := on == ordinary
 	var target *swap.Target
 	return testfault.Program{
-		Always: always,
+		Always: on.always(),
 		Command: func(tb testing.TB) *exec.Cmd {
 			if target != nil {
 				os.RemoveAll(target.Dir)
 			}
 			target = install(tb)
 			sit.setUp(tb, target)
-			return command(sit.do, target)
+			return on.command(sit.do, target)
 		},
 		Check: func(tb testing.TB, r testfault.Run) {
 			at := ""
@@ -84,8 +109,8 @@ func broken(sit situation, links bool) testfault.Program {
 			}
 			if !links {
 				testfault.Program{
-					Always:  always,
-					Command: func(tb testing.TB) *exec.Cmd { return command("settle", target) },
+					Always:  on.always(),
+					Command: func(tb testing.TB) *exec.Cmd { return on.command("settle", target) },
 					Check:   func(testing.TB, testfault.Run) {},
 				}.Points(tb)
 			} else if err := settle(target); err != nil {
@@ -127,18 +152,20 @@ func TestF01KilledBeforeEverySyscall(t *testing.T) {
 	for _, sit := range situations {
 		t.Run(sit.name, func(t *testing.T) {
 			t.Parallel()
-			p := broken(sit, true)
+			p := broken(sit, ordinary)
 			p.Calls = calls()
 			p.Kill(t)
 		})
 	}
-	for _, sit := range some(1, 2) {
-		t.Run("no hard links, "+sit.name, func(t *testing.T) {
-			t.Parallel()
-			p := broken(sit, false)
-			p.Calls = calls()
-			p.Kill(t)
-		})
+	for _, on := range []system{noHardLinks, movesAside} {
+		for _, sit := range some(1, 2) {
+			t.Run(on.String()+", "+sit.name, func(t *testing.T) {
+				t.Parallel()
+				p := broken(sit, on)
+				p.Calls = calls()
+				p.Kill(t)
+			})
+		}
 	}
 }
 
@@ -147,7 +174,7 @@ func TestF19EverySyscallFails(t *testing.T) {
 		for _, sit := range some(0, 2) {
 			t.Run(errno.Error()+"/"+sit.name, func(t *testing.T) {
 				t.Parallel()
-				p := broken(sit, true)
+				p := broken(sit, ordinary)
 				p.Calls = calls()
 				p.Fail(t, errno)
 			})

@@ -44,6 +44,9 @@ func child(do, path string) error {
 	if err != nil {
 		return err
 	}
+	if os.Getenv("THESEUS_ASIDE") != "" {
+		t.MoveAside()
+	}
 	switch do {
 	case "update":
 		return update(t, program("2.0.0"), "2.0.0")

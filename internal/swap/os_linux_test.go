@@ -228,11 +228,11 @@ func TestF07AttributesThatCannotBeKept(t *testing.T) {
 	}
 }
 
-// The rename fails, and so does what would put the old file back.
+// The rename or what makes it durable fails, and so does everything that would put the old file back.
 func TestF13RenamesFail(t *testing.T) {
 	for _, i := range []int{0, 2} { // an update, a rollback
-		p := broken(situations[i], true)
-		p.Calls = []string{"renameat", "renameat2", "linkat"}
+		p := broken(situations[i], ordinary)
+		p.Calls = []string{"renameat", "linkat", "fsync"}
 		p.FailFrom(t, syscall.EIO)
 	}
 }

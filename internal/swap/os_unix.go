@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mustMoveAside: the system refuses to rename over an executable that runs.
+// mustMoveAside: a file that runs can be renamed over here.
 const mustMoveAside = false
 
 const (

@@ -100,7 +100,7 @@ func (t *Target) rehearse(old *os.File) error {
 	defer os.Remove(f.Name())
 	defer f.Close()
 	err = t.resemble(f, old)
-	if mustMoveAside {
+	if t.movesAside {
 		return err
 	}
 	second := durable.Unique(f.Name())

@@ -17,7 +17,7 @@ import (
 // error, the file at the path is the one that was there before, unless the error says that even putting it back failed.
 //
 // The bytes are hashed once more, by the descriptor, right before the rename; and because a rename goes by name, both names
-// must still lead to the files that were hashed.
+// must still lead to the files that were hashed. On Windows, which renames no open file, Replace closes sealed.
 func (t *Target) Replace(sealed *os.File, want verify.ID) error {
 	if err := t.isStaged(sealed); err != nil {
 		return err
@@ -53,7 +53,9 @@ func (t *Target) Replace(sealed *os.File, want verify.ID) error {
 		}
 	}
 	if err != nil {
-		kept.discard()
+		if same(old, t.Path) == nil { // else it is the only way back
+			kept.discard()
+		}
 		return t.explain(t.Path, "replacing it", err)
 	}
 	return nil
@@ -76,14 +78,14 @@ func (t *Target) Restore(want verify.ID) error {
 		return err
 	}
 	defer f.Close()
-	path := t.keptPath(want.SHA256)
+	path := f.Name()
 	if id != want {
-		return &Error{Kind: ErrNoPrevious, Path: path, Reason: fmt.Sprintf("it has %d bytes instead of %d", id.Size, want.Size)}
+		return noPrevious(t, path, "damaged", fmt.Errorf("it has %d bytes instead of %d", id.Size, want.Size))
 	}
 	if err := same(f, path); err != nil {
 		return err
 	}
-	if mustMoveAside && !missing {
+	if t.movesAside && !missing {
 		closeForRename(f)
 		err = t.moveAside(path, filepath.Join(t.Home, durable.Unique(keptPrefix+"left")))
 	} else {
@@ -147,7 +149,7 @@ func (k kept) discard() {
 // keep gives the old file its second name. Where there are no hard links nothing is made, and aside is true.
 func (t *Target) keep(old *os.File, id verify.ID) (k kept, aside bool, err error) {
 	k.path = t.keptPath(id.SHA256)
-	if mustMoveAside {
+	if t.movesAside {
 		return k, true, nil
 	}
 	if same(old, k.path) == nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -110,7 +109,7 @@ func (t *Target) Sweep(keep ...verify.Digest) error {
 			err = errors.Join(err, rerr)
 		}
 	}
-	if err = errors.Join(err, t.sweepAside()); err != nil {
+	if err = errors.Join(err, t.sweepAside(spare)); err != nil {
 		return t.explain(t.Home, "removing litter", err)
 	}
 	return nil
@@ -139,12 +138,32 @@ func (t *Target) Kept(d verify.Digest) (verify.ID, error) {
 	return id, f.Close()
 }
 
+// openKept finds the kept file in its place, or where moveAside left it when it was killed while it put it back.
 func (t *Target) openKept(d verify.Digest) (*os.File, verify.ID, error) {
 	path := t.keptPath(d)
+	f, id, err := openWhole(path, d)
+	if errors.Is(err, fs.ErrNotExist) {
+		if f, id, aerr := openWhole(t.asidePath(), d); aerr == nil {
+			return f, id, nil
+		}
+		return nil, id, noPrevious(t, path, "missing", err)
+	}
+	if err != nil {
+		return nil, id, noPrevious(t, path, "damaged", err)
+	}
+	return f, id, nil
+}
+
+func noPrevious(t *Target, path, what string, err error) error {
+	return &Error{Kind: ErrNoPrevious, Path: path, Reason: "the file to go back to is " + what, Err: err,
+		Fix: "install a release by name, or copy a good executable to " + quote(t.Path)}
+}
+
+// openWhole opens a file whose bytes are what the digest says.
+func openWhole(path string, d verify.Digest) (*os.File, verify.ID, error) {
 	f, err := openRegular(path)
 	if err != nil {
-		return nil, verify.ID{}, &Error{Kind: ErrNoPrevious, Path: path, Reason: "the file to go back to is missing", Err: err,
-			Fix: fmt.Sprintf("install a release by name, or copy a good executable to %s", t.Path)}
+		return nil, verify.ID{}, err
 	}
 	id, err := hash(f)
 	if err == nil && id.SHA256 != d {
@@ -152,8 +171,7 @@ func (t *Target) openKept(d verify.Digest) (*os.File, verify.ID, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, verify.ID{}, &Error{Kind: ErrNoPrevious, Path: path, Reason: "the file to go back to is damaged", Err: err,
-			Fix: fmt.Sprintf("install a release by name, or copy a good executable to %s", t.Path)}
+		return nil, verify.ID{}, err
 	}
 	return f, id, nil
 }

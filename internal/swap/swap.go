@@ -43,6 +43,8 @@ type Target struct {
 
 	mu    sync.Mutex
 	known identity
+
+	movesAside bool // the system refuses to rename over an executable that runs
 }
 
 // Choice decides what happens with something that must not happen silently.
@@ -62,7 +64,7 @@ func Open(path string) (*Target, error) {
 		return nil, err
 	}
 	dir, name := filepath.Split(real)
-	t := &Target{Path: real, Dir: filepath.Clean(dir), Home: filepath.Join(dir, "."+name+".theseus")}
+	t := &Target{Path: real, Dir: filepath.Clean(dir), Home: filepath.Join(dir, "."+name+".theseus"), movesAside: mustMoveAside}
 	if info == nil {
 		if home, err := os.Lstat(t.Home); err != nil || !home.IsDir() {
 			return nil, &fs.PathError{Op: "open", Path: real, Err: fs.ErrNotExist}

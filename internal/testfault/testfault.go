@@ -107,7 +107,7 @@ func (p Program) Fail(tb testing.TB, errno syscall.Errno) int {
 	return p.sweep(tb, errno, false)
 }
 
-// FailFrom is Fail, but the call goes on failing, whatever it is about: each later call of the same name fails too.
+// FailFrom is Fail, but from the point on every call fails: a disk that dies there.
 func (p Program) FailFrom(tb testing.TB, errno syscall.Errno) int {
 	tb.Helper()
 	return p.sweep(tb, errno, true)

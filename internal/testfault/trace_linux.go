@@ -101,7 +101,6 @@ func trace(cmd *exec.Cmd, calls []string, always map[string]syscall.Errno, break
 
 	seen := map[string]int{}
 	failing := map[int]syscall.Errno{} // threads whose call is to fail when it returns
-	var failed call                    // with on: the call that fails from now on
 	for {
 		tid, err := wait(-pid, &status)
 		if err != nil {
@@ -134,7 +133,7 @@ func trace(cmd *exec.Cmd, calls []string, always map[string]syscall.Errno, break
 				delete(failing, tid)
 			case info.Op == opEntry && ok:
 				path, about := c.about(tid, dir, &info)
-				again := on && at > 0 && c.name == failed.name
+				again := on && at > 0
 				if !about {
 					break
 				}
@@ -151,7 +150,7 @@ func trace(cmd *exec.Cmd, calls []string, always map[string]syscall.Errno, break
 					break
 				}
 				if at == 0 {
-					at, failed = len(points), c
+					at = len(points)
 				}
 				if errno == 0 {
 					// A process that dies at the entry of a call does not make it.
