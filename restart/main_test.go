@@ -50,6 +50,7 @@ type config struct {
 	Plan             string // file: what a successor does; see misbehave
 	Chdir            string // after New
 	TLS              bool
+	H2C              bool
 	OnDrain          time.Duration // a drain function that takes so long
 	Packet           string        // address of a UDP echo server
 }
@@ -136,6 +137,11 @@ func serverMain(text string) {
 	srv := &http.Server{Handler: mux}
 	if c.TLS {
 		srv.TLSConfig = testTLS()
+	}
+	if c.H2C {
+		srv.Protocols = new(http.Protocols)
+		srv.Protocols.SetHTTP1(true)
+		srv.Protocols.SetUnencryptedHTTP2(true)
 	}
 	r.Serve(ln, srv)
 	if c.Packet != "" {
@@ -430,7 +436,7 @@ func (s *service) dial() (*client, error) {
 		return nil, err
 	}
 	if s.conf.TLS {
-		c = clientTLS(c)
+		c = clientTLS(c, "http/1.1")
 	}
 	return &client{Conn: c, r: bufio.NewReader(c)}, nil
 }

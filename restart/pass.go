@@ -95,14 +95,24 @@ func (l trackedListener) Accept() (net.Conn, error) {
 // hook follows the connections' states, before the caller's own hook.
 func (t *tracker) hook(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
 	return func(nc net.Conn, state http.ConnState) {
-		t.follow(nc, state)
+		h2 := false
+		switch c := nc.(type) { // hooks of the program see what they would see without us
+		case interface {
+			speaksHTTP2() bool
+			below() net.Conn
+		}:
+			h2, nc = c.speaksHTTP2(), c.below()
+		case *tls.Conn:
+			h2 = c.ConnectionState().NegotiatedProtocol == "h2"
+		}
+		t.follow(nc, state, h2)
 		if next != nil {
 			next(nc, state)
 		}
 	}
 }
 
-func (t *tracker) follow(nc net.Conn, state http.ConnState) {
+func (t *tracker) follow(nc net.Conn, state http.ConnState, h2 bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	key := nc
@@ -116,15 +126,15 @@ func (t *tracker) follow(nc net.Conn, state http.ConnState) {
 	k.conn, k.state = nc, state
 	switch state {
 	case http.StateIdle:
-		if c, ok := nc.(*conn); ok {
+		if c, ok := key.(*conn); ok {
 			c.idle()
 		}
 	case http.StateClosed, http.StateHijacked:
 		delete(t.conns, key)
 		t.notify()
 	}
-	if c, ok := nc.(*tls.Conn); ok && !k.http2 && (state == http.StateActive || state == http.StateIdle) {
-		k.http2 = c.ConnectionState().NegotiatedProtocol == "h2"
+	if h2 && !k.http2 {
+		k.http2 = true
 		t.notify()
 	}
 }

@@ -252,7 +252,9 @@ func (r *Restarter) ListenPacket(network, address string) (net.PacketConn, error
 func (r *Restarter) Serve(ln net.Listener, srv *http.Server) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.servers = append(r.servers, newServer(ln, srv, r.draining))
+	r.servers = append(r.servers, newServer(ln, srv, r.draining, func(text string) {
+		r.event(Event{Name: EventDowngrade, Text: text})
+	}))
 }
 
 // Go registers a worker: something that must run in one process at a time, like a schedule or the reader of a queue.

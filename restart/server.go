@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,9 +19,14 @@ type server struct {
 	tls      bool
 	plain    bool // its connections may be passed on
 	t        *tracker
+	h2       farewells
+	attach   sync.Once
 	lame     atomic.Bool  // answers of HTTP/1 say that they are the last
 	handlers atomic.Int64 // of HTTP/1 that have not returned, those that have hijacked their connection too
 }
+
+// farewellLimit is how long HTTP/2 clients may take to understand that they should go; then they get what net/http has.
+const farewellLimit = 3 * time.Second
 
 type drainingKey struct{}
 
@@ -32,11 +38,15 @@ func DrainStarted(ctx context.Context) <-chan struct{} {
 	return c
 }
 
-func newServer(ln net.Listener, srv *http.Server, draining <-chan struct{}) *server {
+func hasCertificates(srv *http.Server) bool {
+	c := srv.TLSConfig
+	return c != nil && (len(c.Certificates) > 0 || c.GetCertificate != nil || c.GetConfigForClient != nil)
+}
+
+// newServer wraps srv; downgrade is told of what does not work with this release of Go.
+func newServer(ln net.Listener, srv *http.Server, draining <-chan struct{}, downgrade func(string)) *server {
 	s := &server{ln: ln, srv: srv, key: ln.Addr().Network() + " " + ln.Addr().String(), t: newTracker(ln.Addr())}
-	if c := srv.TLSConfig; c != nil {
-		s.tls = len(c.Certificates) > 0 || c.GetCertificate != nil || c.GetConfigForClient != nil
-	}
+	s.tls = hasCertificates(srv)
 	if g, ok := ln.(*gate); ok {
 		s.key, s.plain = g.key, !s.tls
 	}
@@ -61,6 +71,11 @@ func newServer(ln net.Listener, srv *http.Server, draining <-chan struct{}) *ser
 	})
 	base := srv.BaseContext
 	srv.BaseContext = func(l net.Listener) context.Context {
+		s.attach.Do(func() {
+			if !s.h2.attach(srv) {
+				downgrade("this release of Go does not hand HTTP/2 connections over as expected: they end with a single GOAWAY")
+			}
+		})
 		ctx := context.Background()
 		if base != nil {
 			ctx = base(l)
@@ -75,7 +90,8 @@ func newServer(ln net.Listener, srv *http.Server, draining <-chan struct{}) *ser
 func (s *server) serve(broken func(error)) {
 	run := func(ln net.Listener) {
 		serve := s.srv.Serve
-		if s.tls {
+		ln, secured := s.h2.listener(ln, s.srv)
+		if s.tls && !secured {
 			serve = func(ln net.Listener) error { return s.srv.ServeTLS(ln, "", "") }
 		}
 		if err := serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
@@ -99,6 +115,7 @@ func (s *server) drain(ctx context.Context, grace time.Duration, out sink) (cut 
 	} else {
 		s.lame.Store(true)
 	}
+	s.h2.begin()
 	graceOver := time.NewTimer(grace)
 	defer graceOver.Stop()
 	over := false
@@ -118,6 +135,9 @@ func (s *server) drain(ctx context.Context, grace time.Duration, out sink) (cut 
 			s.t.expire()
 		}
 	}
+	understood, cancel := context.WithTimeout(ctx, farewellLimit)
+	s.h2.wait(understood)
+	cancel()
 	if ctx.Err() == nil && s.srv.Shutdown(ctx) == nil {
 		for ctx.Err() == nil && s.handlers.Load() > 0 { // of connections that were hijacked
 			select {

@@ -28,8 +28,8 @@ func testTLS() *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 }
 
-func clientTLS(c net.Conn) net.Conn {
-	return tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+func clientTLS(c net.Conn, protocol string) net.Conn {
+	return tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}})
 }
 
 func numGoroutine() int { return runtime.NumGoroutine() }
