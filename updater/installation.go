@@ -33,21 +33,23 @@ type installation struct {
 
 	locking sync.Mutex
 	lock    *state.Lock // held from before a swap until it is proved or undone
+	holders int         // of lock: a check may run while a failed handover is undone
 	writing sync.Mutex  // one load, change and save at a time
 }
 
-// acquire takes the lock of the executable. release gives it back; within an
-// update that holds it already, acquire returns the same lock again.
+// acquire takes the lock of the executable. Where this process holds it
+// already, it is the same lock once more. Every release has to be called once.
 func (i *installation) acquire() (lock *state.Lock, release func(), err error) {
 	i.locking.Lock()
 	defer i.locking.Unlock()
 	if i.lock != nil {
-		return i.lock, func() {}, nil
+		i.holders++
+		return i.lock, i.letGo, nil
 	}
 	if lock, err = state.TryLock(i.target.Home); err != nil {
 		return nil, nil, err
 	}
-	i.lock = lock
+	i.lock, i.holders = lock, 1
 	return lock, i.letGo, nil
 }
 
@@ -62,20 +64,21 @@ func (i *installation) await(ctx context.Context) (lock *state.Lock, release fun
 	}
 	i.locking.Lock()
 	defer i.locking.Unlock()
-	i.lock = lock
+	i.lock, i.holders = lock, 1
 	return lock, i.letGo, nil
 }
 
+// letGo gives back one hold; the last one frees the lock.
 func (i *installation) letGo() {
 	i.locking.Lock()
-	lock := i.lock
-	i.lock = nil
-	i.locking.Unlock()
-	if lock != nil {
-		if err := lock.Unlock(); err != nil {
-			i.log.Warn("giving back the lock", "err", err)
-		}
+	defer i.locking.Unlock()
+	if i.holders--; i.holders > 0 {
+		return
 	}
+	if err := i.lock.Unlock(); err != nil {
+		i.log.Warn("giving back the lock", "err", err)
+	}
+	i.lock = nil
 }
 
 // load reads what is remembered. What cannot be read counts as lost, and is
