@@ -143,7 +143,7 @@ func (c *coder) runs(runs []run, newSize int64) ([]run, error) {
 		return nil, damaged("%d runs for %d bytes", count, newSize)
 	}
 	if !c.encoding {
-		runs = nil
+		runs = make([]run, 0, count)
 	}
 	var prev, before run
 	for i := range int(count) {

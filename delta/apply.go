@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -36,9 +37,10 @@ func Apply(ctx context.Context, old io.ReaderAt, patch io.Reader, new io.Writer,
 	if err := checkOld(ctx, old, h.Old); err != nil {
 		return h, err
 	}
+	sum := sha256.New()
 	a := applier{
-		ctx: ctx, header: h, c: newDecoder(patch),
-		out: new, sum: sha256.New(), buf: make([]byte, chunk),
+		ctx: ctx, header: h, c: newDecoder(patch), sum: sum, buf: make([]byte, chunk),
+		out: bufio.NewWriterSize(io.MultiWriter(sum, new), chunk),
 	}
 	if err := a.run(old); err != nil {
 		// A patch that could not be read on only looks damaged.
@@ -83,7 +85,7 @@ type applier struct {
 	ctx    context.Context
 	header Header
 	c      *coder
-	out    io.Writer
+	out    *bufio.Writer
 	sum    hash.Hash
 	buf    []byte
 	at     int64 // bytes of the new file written
@@ -95,7 +97,6 @@ type applier struct {
 
 func (a *applier) run(old io.ReaderAt) error {
 	h, c := a.header, a.c
-	file := newPages(old, h.Old.Size)
 	r, err := c.recipe(h, func() (*image, error) { return parse(old, h.Old.Size) }, nil)
 	if err != nil {
 		return err
@@ -109,6 +110,10 @@ func (a *applier) run(old io.ReaderAt) error {
 		a.makers = append(a.makers, m)
 	}
 	m := r.mover()
+	if r.image != nil {
+		r.image.file = nil // parsed: its cache may go
+	}
+	file := newSmallPages(old, h.Old.Size)
 	res := newResidue(c, &r.layout)
 	for _, o := range r.ops {
 		if err := a.fill(o.new, &r.layout); err != nil {
@@ -132,6 +137,9 @@ func (a *applier) run(old io.ReaderAt) error {
 	}
 	if err := a.fill(h.New.Size, &r.layout); err != nil {
 		return err
+	}
+	if err := a.out.Flush(); err != nil {
+		return fmt.Errorf("writing the new file: %w", err)
 	}
 	var got [sha256.Size]byte
 	if a.sum.Sum(got[:0]); got != h.New.SHA256 {
@@ -180,7 +188,6 @@ func (a *applier) write(b []byte) error {
 	for _, m := range a.makers {
 		m.see(b, a.at)
 	}
-	a.sum.Write(b)
 	if _, err := a.out.Write(b); err != nil {
 		return fmt.Errorf("writing the new file: %w", err)
 	}

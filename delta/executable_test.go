@@ -191,3 +191,39 @@ func miniature(t *testing.T, b []byte) []byte {
 	}
 	return b[:min(len(b), 600<<10)]
 }
+
+// The smallest executables are seen whole, on any machine.
+func TestTinyExecutables(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		file []byte
+		want map[kind]int
+	}{
+		{"elf amd64", tinyELF(62, 0), map[kind]int{kindRel: 2, kindRel + 1: 1, offset32(baseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 6}},
+		{"elf arm64", tinyELF(183, 0), map[kind]int{kindBranch: 1, kindPage: 1, offset32(baseText): 6, offset32(baseFuncName): 4}},
+		{"pe", tinyPE(), map[kind]int{kindRel: 2, offset32(baseFuncTab): 2}},
+		{"mach-o", tinyMachO(), map[kind]int{kindBranch: 1, kindRebase: 44}},
+	} {
+		im, err := parse(bytes.NewReader(row.file), int64(len(row.file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[kind]int{}
+		for i := range im.sections {
+			s := &im.sections[i]
+			im.references(s.off, s.off+s.fileSize, s, func(_ int64, k kind) { got[k]++ })
+		}
+		for k, n := range row.want {
+			if got[k] != n {
+				t.Errorf("%s: %d references of kind %d, want %d", row.name, got[k], k, n)
+			}
+		}
+		if made := verified(im, row.file); row.name != "mach-o" && len(made) == 0 {
+			t.Errorf("%s: no table follows from the rest", row.name)
+		}
+		if row.name == "pe" && len(verified(im, row.file)) != 2 {
+			t.Error("pe: the relocations do not follow from the pointers")
+		}
+		makePatch(t, row.file, append([]byte(nil), row.file...), Go)
+	}
+}

@@ -82,15 +82,16 @@ func (l *layout) settle() {
 
 // at returns the section that holds the file offset.
 func (l *layout) at(off int64) *section {
-	i, found := slices.BinarySearchFunc(l.sections, off, func(s section, off int64) int { return cmp.Compare(s.off, off) })
-	if found {
-		for i+1 < len(l.sections) && l.sections[i+1].off == off {
-			i++ // empty ones share an offset with their neighbour
+	lo, hi := 0, len(l.sections)
+	for lo < hi {
+		if mid := (lo + hi) / 2; l.sections[mid].off <= off {
+			lo = mid + 1
+		} else {
+			hi = mid
 		}
-	} else {
-		i--
 	}
-	for ; i >= 0; i-- {
+	// The last one that begins here or before and is not empty.
+	for i := lo - 1; i >= 0; i-- {
 		if s := &l.sections[i]; s.fileSize > 0 {
 			if off < s.off+s.fileSize {
 				return s

@@ -50,7 +50,7 @@ func (c *coder) ops(ops []op, oldSize, newSize int64) ([]op, error) {
 		return nil, damaged("%d copies for %d bytes", count, newSize)
 	}
 	if !c.encoding {
-		ops = nil
+		ops = make([]op, 0, count)
 	}
 	var prev op
 	from := 0

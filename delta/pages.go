@@ -1,63 +1,59 @@
 package delta
 
-import (
-	"bytes"
-	"io"
-)
+import "io"
 
-const (
-	pageBits  = 15
-	pageSize  = 1 << pageBits
-	pageSlots = 32
-)
-
-// pages reads little-endian values anywhere in a file through a small cache,
-// 1 MiB at most. Past the end everything is zero. The first read error sticks
-// in err and makes everything zero too, so a parser need not look until its end.
+// A pages reads little-endian values anywhere in a file through a small cache.
+// Past the end everything is zero. The first read error sticks in err and makes
+// everything zero too, so a parser need not look until its end.
 type pages struct {
 	r    io.ReaderAt
 	size int64
 	err  error
-	tag  [pageSlots]int64 // page number + 1
-	data [pageSlots][]byte
+	bits int      // of the page size
+	tag  []int64  // by slot: page number + 1
+	data [][]byte // by slot
 }
 
+// newPages reads mostly forward: 32 pages of 32 KiB.
 func newPages(r io.ReaderAt, size int64) *pages {
-	return &pages{r: r, size: size}
+	return &pages{r: r, size: size, bits: 15, tag: make([]int64, 32), data: make([][]byte, 32)}
 }
 
-func pagesOf(b []byte) *pages {
-	return newPages(bytes.NewReader(b), int64(len(b)))
+// newSmallPages reads here and there: 256 pages of 4 KiB.
+func newSmallPages(r io.ReaderAt, size int64) *pages {
+	return &pages{r: r, size: size, bits: 12, tag: make([]int64, 256), data: make([][]byte, 256)}
 }
 
-var noPage [pageSize]byte
+var noPage [1 << 15]byte
 
-func (p *pages) page(no int64) []byte {
-	slot := no % pageSlots
+// page returns the file from off to the end of off's page.
+func (p *pages) page(off int64) []byte {
+	no := off >> p.bits
+	slot := int(no) & (len(p.tag) - 1)
 	if p.tag[slot] == no+1 {
-		return p.data[slot]
+		return p.data[slot][off&(1<<p.bits-1):]
 	}
-	return p.load(no)
+	return p.load(no, slot)[off&(1<<p.bits-1):]
 }
 
-func (p *pages) load(no int64) []byte {
-	slot := no % pageSlots
-	at := no << pageBits
+func (p *pages) load(no int64, slot int) []byte {
+	size := int64(1) << p.bits
+	at := no << p.bits
 	if no < 0 || at >= p.size || p.err != nil {
-		return noPage[:]
+		return noPage[:size]
 	}
 	if p.data[slot] == nil {
-		p.data[slot] = make([]byte, pageSize)
+		p.data[slot] = make([]byte, size)
 	}
 	p.tag[slot] = 0
 	b := p.data[slot]
-	n := min(pageSize, p.size-at)
+	n := min(size, p.size-at)
 	if m, err := p.r.ReadAt(b[:n], at); int64(m) < n {
-		if err == io.EOF {
+		if err == nil || err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
 		p.err = err
-		return noPage[:]
+		return noPage[:size]
 	}
 	clear(b[n:])
 	p.tag[slot] = no + 1
@@ -67,20 +63,13 @@ func (p *pages) load(no int64) []byte {
 // read fills dst from offset off.
 func (p *pages) read(dst []byte, off int64) {
 	for len(dst) > 0 {
-		if off < 0 {
-			clear(dst)
-			return
-		}
-		n := copy(dst, p.page(off >> pageBits)[off&(pageSize-1):])
+		n := copy(dst, p.page(off))
 		dst, off = dst[n:], off+int64(n)
 	}
 }
 
 func (p *pages) u8(off int64) byte {
-	if off < 0 {
-		return 0
-	}
-	return p.page(off >> pageBits)[off&(pageSize-1)]
+	return p.page(off)[0]
 }
 
 func (p *pages) u16(off int64) uint16 {
@@ -88,8 +77,8 @@ func (p *pages) u16(off int64) uint16 {
 }
 
 func (p *pages) u32(off int64) uint32 {
-	if i := off & (pageSize - 1); i <= pageSize-4 && off >= 0 {
-		return le.Uint32(p.page(off >> pageBits)[i:])
+	if b := p.page(off); len(b) >= 4 {
+		return le.Uint32(b)
 	}
 	var b [4]byte
 	p.read(b[:], off)
@@ -97,8 +86,8 @@ func (p *pages) u32(off int64) uint32 {
 }
 
 func (p *pages) u64(off int64) uint64 {
-	if i := off & (pageSize - 1); i <= pageSize-8 && off >= 0 {
-		return le.Uint64(p.page(off >> pageBits)[i:])
+	if b := p.page(off); len(b) >= 8 {
+		return le.Uint64(b)
 	}
 	var b [8]byte
 	p.read(b[:], off)

@@ -103,7 +103,7 @@ func (im *image) relocations() (generated, bool) {
 	if !ok {
 		return generated{}, false
 	}
-	g := generated{kind: madeRelocations, off: d.off, n: d.n, p: [4]int64{lo, lo + int64(im.tab.pclnHi-im.tab.pclnLo)}}
+	g := generated{kind: madeRelocations, off: d.off, n: d.n, p: [4]int64{lo &^ 7, (lo + int64(im.tab.pclnHi-im.tab.pclnLo) + 7) &^ 7}}
 	if g.p[1] < lo || g.p[1] > f.size {
 		return generated{}, false
 	}

@@ -1,0 +1,216 @@
+package delta
+
+import "encoding/binary"
+
+// tinyELF returns an executable of a few kilobytes with everything the parser
+// looks for: two functions that refer to each other and to data, their table,
+// an inlining tree, a type with a method, pointers. extra bytes of code move
+// everything behind them.
+func tinyELF(machine uint16, extra int) []byte {
+	const (
+		textAddr = 0x401000
+		textOff  = 0x1000
+	)
+	le := binary.LittleEndian
+	var text []byte
+	for range extra {
+		text = append(text, 0x90)
+	}
+	first := len(text)
+	if machine == 62 {
+		text = append(text, 0x48, 0x8d, 0x05, 0, 0, 0, 0) // LEAQ data(IP), AX
+		text = append(text, 0xe8, 0, 0, 0, 0)             // CALL second
+		text = append(text, 0x80, 0x3d, 0, 0, 0, 0, 1)    // CMPB data(IP), $1
+		text = append(text, 0xc3)
+	} else {
+		text = le.AppendUint32(text, 0x90000000) // ADRP
+		text = le.AppendUint32(text, 0x91000000) // ADD
+		text = le.AppendUint32(text, 0x94000002) // BL
+		text = le.AppendUint32(text, 0xd65f03c0) // RET
+	}
+	for len(text)%32 != 0 {
+		text = append(text, 0xcc)
+	}
+	second := len(text)
+	text = append(text, 0x31, 0xc0, 0xc3)
+	for len(text)%512 != 0 {
+		text = append(text, 0xcc)
+	}
+
+	data := make([]byte, 4096)
+	dataOff := textOff + len(text)
+	dataAddr := uint64(textAddr + len(text))
+	u32 := func(at int, v uint64) { le.PutUint32(data[at:], uint32(v)) }
+	u64 := func(at int, v uint64) { le.PutUint64(data[at:], v) }
+
+	if machine == 62 {
+		le.PutUint32(text[first+3:], uint32(dataAddr)-textAddr-uint32(first+7))
+		le.PutUint32(text[first+8:], uint32(second-first-12))
+		le.PutUint32(text[first+14:], uint32(dataAddr)-textAddr-uint32(first+19))
+	}
+	const (
+		header, names, cus, files, pcs, funcs, goFunc, find, types, module = 0, 128, 192, 224, 256, 288, 512, 640, 1024, 2048
+	)
+	u32(header, pclnMagic)
+	data[header+6], data[header+7] = 1, 8
+	u64(header+8, 2)
+	u64(header+pclnHeaderNames, names)
+	copy(data[names:], "\x00main.first\x00main.second\x00")
+	copy(data[files:], "main.go\x00")
+	u32(funcs+0, uint64(first))
+	u32(funcs+4, 24)
+	u32(funcs+8, uint64(second))
+	u32(funcs+12, 24+60)
+	u32(funcs+16, uint64(len(text)))
+	for i, at := range []int{funcs + 24, funcs + 84} {
+		u32(at+funcEntry, []uint64{uint64(first), uint64(second)}[i])
+		u32(at+funcName, []uint64{1, 12}[i])
+		u32(at+funcPCSP, uint64(4*i+1))
+		u32(at+funcNPCData, 0)
+		u32(at+funcCU, 0)
+		data[at+funcNFuncData] = byte(4 - 3*i)
+		u32(at+funcSize, 32)
+	}
+	u32(funcs+24+funcSize+8, none)
+	u32(goFunc+4, 1)
+	findN := findFuncSize(uint64(len(text) - first))
+	// types: a struct type "*T" with an uncommon part.
+	u64(types, 8)
+	u64(types+typePtrBytes, 8)
+	u32(types+typeHash, 0x12345678)
+	data[types+typeTFlag], data[types+typeAlign], data[types+typeField], data[types+typeKind] = 1, 8, 8, 25
+	u64(types+typeGCData, dataAddr+types)
+	u32(types+typeStr, 256)
+	u32(types+80, 256)
+	data[types+84] = 1
+	u32(types+88, 16)
+	u32(types+96, 256)
+	u32(types+104, uint64(first))
+	u32(types+108, uint64(second))
+	copy(data[types+256:], "\x01\x02*T")
+
+	w := func(i int, v uint64) { u64(module+8*i, v) }
+	w(wordPCHeader, dataAddr+header)
+	w(wordFuncNames, dataAddr+names)
+	w(wordCUTab, dataAddr+cus)
+	w(wordCUTab+1, 2)
+	w(wordFileTab, dataAddr+files)
+	w(wordPCTab, dataAddr+pcs)
+	w(wordPclnTable, dataAddr+funcs)
+	w(wordPclnTable+1, goFunc-funcs)
+	w(wordFindFuncTab, dataAddr+find)
+	w(wordMinPC, textAddr+uint64(first))
+	w(wordMaxPC, textAddr+uint64(len(text)))
+	w(wordText, textAddr)
+	w(wordTypes, dataAddr+types)
+	w(wordETypes, dataAddr+module)
+	w(wordGoFunc, dataAddr+goFunc)
+	w(wordAfterGoFunc, dataAddr+find+uint64(findN))
+	w(wordAfterGoFunc+1, dataAddr+header) // textsectmap
+	w(wordAfterGoFunc+4, dataAddr+types+512)
+	w(wordAfterGoFunc+5, 2)
+
+	b := make([]byte, 0x1000)
+	copy(b, "\x7fELF\x02\x01\x01")
+	le.PutUint16(b[18:], machine)
+	b = append(b, text...)
+	b = append(b, data...)
+	t := findFuncTab{at: funcs, entries: []uint32{uint32(first), uint32(second)}, min: int64(first), max: int64(len(text))}
+	copy(b[dataOff+find:], t.make())
+	le.PutUint64(b[40:], uint64(len(b)))
+	le.PutUint16(b[58:], 64)
+	le.PutUint16(b[60:], 3)
+	section := func(kind, flags, addr, off, size uint64) {
+		h := make([]byte, 64)
+		le.PutUint32(h[4:], uint32(kind))
+		for i, v := range []uint64{flags, addr, off, size} {
+			le.PutUint64(h[8+8*i:], v)
+		}
+		b = append(b, h...)
+	}
+	section(1, 2|4, textAddr, textOff, uint64(len(text)))
+	section(1, 2, dataAddr, uint64(dataOff), uint64(len(data)))
+	section(8, 2, dataAddr+uint64(len(data)), uint64(dataOff+len(data)), 4096)
+	return b
+}
+
+// tinyPE wraps tinyELF's sections in a PE file with a relocation table.
+func tinyPE() []byte {
+	le := binary.LittleEndian
+	elf := tinyELF(62, 0)
+	b := make([]byte, 0x1000, 0x4000) // h below stays part of it
+	copy(b, "MZ")
+	le.PutUint32(b[0x3c:], 0x80)
+	h := b[0x80:]
+	copy(h, "PE\x00\x00")
+	le.PutUint16(h[4:], 0x8664)
+	le.PutUint16(h[6:], 3)
+	le.PutUint16(h[20:], 240)
+	le.PutUint16(h[24:], 0x20b)
+	le.PutUint64(h[48:], 0x400000)
+	le.PutUint32(h[24+108:], 16)
+	text, data := elf[0x1000:0x1200], elf[0x1200:0x2200]
+	section := func(i int, addr, off, size, flags uint32) {
+		s := h[24+240+40*i:]
+		le.PutUint32(s[8:], size)
+		le.PutUint32(s[12:], addr)
+		le.PutUint32(s[16:], size)
+		le.PutUint32(s[20:], off)
+		le.PutUint32(s[36:], flags)
+	}
+	section(0, 0x1000, 0x1000, 0x200, 0x20000020)
+	section(1, 0x1200, 0x1200, 0x1000, 0x40)
+	b = append(append(b, text...), data...)
+	m := relocMaker{l: &layout{lo: 0x401000, hi: 0x402300, sections: []rangeOf{{off: 0x1200, fileSize: 0x1000, addr: 0x401200, memSize: 0x1000}}}, size: 1 << 20}
+	m.l.base[baseImage] = 0x400000
+	m.skip, m.skipTo = 0x1200, 0x1200+648
+	m.see(b, 0)
+	table := m.make()
+	section(2, 0x2200, uint32(len(b)), 0x100, 0x42000040)
+	le.PutUint32(h[24+112+8*5:], 0x2200)
+	le.PutUint32(h[24+112+8*5+4:], uint32(len(table)))
+	return append(append(b, table...), make([]byte, 0x100-len(table))...)
+}
+
+type rangeOf = section
+
+// tinyMachO has code, data and rebase opcodes, and a code signature's frame.
+func tinyMachO() []byte {
+	le := binary.LittleEndian
+	elf := tinyELF(183, 0)
+	b := make([]byte, 0x1000)
+	le.PutUint32(b, 0xfeedfacf)
+	le.PutUint32(b[4:], 0x0100000c)
+	le.PutUint32(b[16:], 4)
+	at := 32
+	segment := func(addr, size, off uint64, flags uint32, sections uint32) {
+		le.PutUint32(b[at:], 0x19)
+		le.PutUint32(b[at+4:], 72+80*sections)
+		for i, v := range []uint64{addr, size, off, size} {
+			le.PutUint64(b[at+24+8*i:], v)
+		}
+		le.PutUint32(b[at+64:], sections)
+		if sections == 1 {
+			le.PutUint64(b[at+72+32:], addr)
+			le.PutUint64(b[at+72+40:], size)
+			le.PutUint32(b[at+72+48:], uint32(off))
+			le.PutUint32(b[at+72+64:], flags)
+		}
+		at += int(72 + 80*sections)
+	}
+	segment(0x401000, 0x200, 0x1000, 0x80000400, 1)
+	segment(0x401200, 0x1000, 0x1200, 0, 1)
+	b = append(b, elf[0x1000:0x2200]...)
+	rebase := []byte{0x11}
+	for off := 2048; off < 2400; off += 8 {
+		rebase = append(rebase, 0x21, byte(off)|0x80, byte(off>>7), 0x51)
+	}
+	rebase = append(rebase, 0)
+	segment(0x402400, 0x800, uint64(len(b)), 0, 0)
+	le.PutUint32(b[at:], 0x80000022)
+	le.PutUint32(b[at+4:], 48)
+	le.PutUint32(b[at+8:], uint32(len(b)))
+	le.PutUint32(b[at+12:], uint32(len(rebase)))
+	b = append(b, rebase...)
+	return append(b, make([]byte, 0x800-len(rebase))...)
+}
