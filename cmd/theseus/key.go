@@ -85,7 +85,7 @@ func (k *keyFlags) signer(ctx context.Context, ref string) (verify.Signer, error
 
 // readRef reads what a flag names: a file, "-" for standard input, or env:NAME. It is the one way for secrets to come in.
 func readRef(ref string) ([]byte, error) {
-	const max = 64 << 10
+	max := verify.TypeTrust.MaxSize() // the largest of what comes in this way
 	if name, ok := strings.CutPrefix(ref, "env:"); ok {
 		if v := os.Getenv(name); v != "" {
 			return []byte(v), nil
@@ -105,8 +105,8 @@ func readRef(ref string) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("reading %s: %w", ref, err)
-	case len(b) > max:
-		return nil, fail(exitError, "%s is larger than any key: check the path", ref)
+	case int64(len(b)) > max:
+		return nil, fail(exitError, "%s is larger than any key, note or trust document: check the path", ref)
 	}
 	return b, nil
 }

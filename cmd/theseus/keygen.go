@@ -56,7 +56,7 @@ func keygen(prefix string, protect bool, passphraseRef string) (*keyPair, error)
 	made := &keyPair{PrivateKey: prefix + ".key", PublicKey: prefix + ".pub"}
 	for _, path := range []string{made.PrivateKey, made.PublicKey} {
 		if _, err := os.Lstat(path); err == nil {
-			return nil, alreadyThere(path)
+			return nil, fail(exitError, "%s is already there: %s", path, keyIsThere)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -78,21 +78,21 @@ func keygen(prefix string, protect bool, passphraseRef string) (*keyPair, error)
 		return nil, err
 	}
 	made.ID, made.Key = key.ID(), key.String()
-	if err := writeNew(made.PrivateKey, private, 0o600); err != nil {
+	if err := writeNew(made.PrivateKey, private, 0o600, keyIsThere); err != nil {
 		return nil, err
 	}
-	if err := writeNew(made.PublicKey, public, 0o644); err != nil {
+	if err := writeNew(made.PublicKey, public, 0o644, keyIsThere); err != nil {
 		os.Remove(made.PrivateKey) // half a pair is worse than none: the next keygen would refuse
 		return nil, err
 	}
 	return made, durable.Sync(filepath.Dir(prefix))
 }
 
-// writeNew writes a file that must not exist yet, so that no key is ever overwritten, not even by two at once.
-func writeNew(path string, data string, perm fs.FileMode) error {
+// writeNew writes a file that must not exist yet, so that nothing is ever overwritten, not even by two at once.
+func writeNew(path, data string, perm fs.FileMode, otherwise string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if errors.Is(err, fs.ErrExist) {
-		return alreadyThere(path)
+		return fail(exitError, "%s is already there: %s", path, otherwise)
 	}
 	if err != nil {
 		return err
@@ -107,6 +107,4 @@ func writeNew(path string, data string, perm fs.FileMode) error {
 	return err
 }
 
-func alreadyThere(path string) error {
-	return fail(exitError, "%s is already there, and a key that is overwritten is lost for ever: choose another --out, or move it away", path)
-}
+const keyIsThere = "a key that is overwritten is lost for ever, so choose another --out, or move it away"

@@ -58,7 +58,10 @@ The folder dl is then served by any static web server. "theseus demo" shows what
 		markCommand(),
 		verifyCommand(),
 		inspectCommand(),
+		signCommand(),
+		trustCommand(),
 		serveCommand(),
+		deltaCommand(),
 		demoCommand(),
 	)
 	wrapArgs(c)

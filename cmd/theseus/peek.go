@@ -13,7 +13,7 @@ import (
 type claims struct {
 	Type     verify.Type `json:"-"`
 	App      string      `json:"app"`
-	Channel  string      `json:"channel"`
+	Channel  any         `json:"channel"` // a name, or a role in a trust document
 	Version  any         `json:"version"` // a string in a manifest, a number in a trust document
 	Sequence int64       `json:"sequence"`
 	body     []byte

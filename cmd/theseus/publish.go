@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ type publishOptions struct {
 	artifacts             []string
 	allowDowngrade        bool
 	keep                  int
+	deltas                int
+	deltaMemory           byteSize // 0: 2 GB
 }
 
 func publishCommand() *cobra.Command {
@@ -62,6 +65,9 @@ beta to stable), leave out --artifact; that takes a channel key only.`,
 	f.StringVar(&o.rollout, "rollout", "all", "offer it to these `SHARES` of the installations over time, for example 5%,25%@24h,100%@72h (theseus rollout --help)")
 	addMarks(c, &o.critical, &o.floor)
 	f.BoolVar(&o.allowDowngrade, "allow-downgrade", false, "offer a lower version than the channel does now, and withdraw the higher ones")
+	f.IntVar(&o.deltas, "deltas", 3, "make deltas from this many earlier releases; 0 for none")
+	o.deltaMemory = 2e9
+	f.Var(&o.deltaMemory, "delta-memory", "`SIZE` of memory that making deltas may take; more makes more of them at once")
 	f.IntVar(&o.keep, "keep", 20, "how many plain releases the channel goes on offering; floors, yanks and the like always stay")
 	return c
 }
@@ -75,11 +81,12 @@ type publishReport struct {
 }
 
 type artifactReport struct {
-	Platform string `json:"platform"`
-	Size     int64  `json:"size"`     // bytes of the installed file
-	Download int64  `json:"download"` // bytes that a client fetches
-	Encoding string `json:"encoding"`
-	Path     string `json:"path"`
+	Platform string  `json:"platform"`
+	Size     int64   `json:"size"`     // bytes of the installed file
+	Download int64   `json:"download"` // bytes that a client fetches
+	Encoding string  `json:"encoding"`
+	Path     string  `json:"path"`
+	Deltas   []int64 `json:"deltas,omitempty"` // bytes of each delta from an earlier release
 }
 
 func (r *publishReport) print(w io.Writer) {
@@ -90,7 +97,11 @@ func (r *publishReport) print(w io.Writer) {
 	}
 	table(w, func(w io.Writer) {
 		for _, a := range r.Artifacts {
-			fmt.Fprintf(w, "  %s\t%s\tdownload %s\t(%d %%)\n", a.Platform, bytesText(a.Size), bytesText(a.Download), (100*a.Download+a.Size/2)/a.Size)
+			fmt.Fprintf(w, "  %s\t%s\tdownload %s\t(%d %%)", a.Platform, bytesText(a.Size), bytesText(a.Download), (100*a.Download+a.Size/2)/a.Size)
+			if len(a.Deltas) > 0 {
+				fmt.Fprintf(w, "\tor %s as a delta", rangeText(a.Deltas))
+			}
+			fmt.Fprintln(w)
 		}
 	})
 	if len(r.Withdrawn) > 0 {
@@ -179,6 +190,9 @@ func (o *publishOptions) check() (*semver.Version, []localFile, error) {
 	}
 	if o.keep < 1 {
 		return nil, nil, usage("--keep %d: a channel offers at least 1 release", o.keep)
+	}
+	if o.deltas < 0 {
+		return nil, nil, usage("--deltas %d: give 0 for none", o.deltas)
 	}
 	if o.minimum != "" {
 		minimum, err := release.ParseVersion(o.minimum)
@@ -271,6 +285,9 @@ func (e *editor) release(ctx context.Context, o *publishOptions, version *semver
 	if want.Artifacts, err = e.storeAll(ctx, files); err != nil {
 		return nil, err
 	}
+	if err := e.addDeltas(ctx, want, files, o.deltas, int64(cmp.Or(o.deltaMemory, 2e9))); err != nil {
+		return nil, err
+	}
 	if file, err = release.SignManifest(want, signers...); err != nil {
 		return nil, err
 	}
@@ -359,7 +376,13 @@ func reportArtifacts(m *release.Manifest) []artifactReport {
 				d = other
 			}
 		}
-		out = append(out, artifactReport{a.Platform.String(), a.File.Size, d.Stored.Size, d.Encoding, d.Path()})
+		r := artifactReport{a.Platform.String(), a.File.Size, d.Stored.Size, d.Encoding, d.Path(), nil}
+		for _, other := range a.Downloads {
+			if other.Encoding == release.Delta {
+				r.Deltas = append(r.Deltas, other.Stored.Size)
+			}
+		}
+		out = append(out, r)
 	}
 	return out
 }

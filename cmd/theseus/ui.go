@@ -192,6 +192,37 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.2f GB", float64(n)/1e9)
 }
 
+// rangeText is one size, or the smallest and the largest of several.
+func rangeText(sizes []int64) string {
+	low, high := slices.Min(sizes), slices.Max(sizes)
+	if low == high {
+		return bytesText(low)
+	}
+	return bytesText(low) + " to " + bytesText(high)
+}
+
+// byteSize is the value of a flag: a size as bytesText writes it, 500MB or 2GB.
+type byteSize int64
+
+func (b *byteSize) String() string { return strings.ReplaceAll(bytesText(int64(*b)), " ", "") }
+func (b *byteSize) Type() string   { return "size" }
+
+func (b *byteSize) Set(s string) error {
+	var n float64
+	var unit string
+	if _, err := fmt.Sscanf(s, "%g%s", &n, &unit); err == nil && n > 0 && n < 1e6 {
+		switch strings.ToUpper(unit) {
+		case "MB":
+			*b = byteSize(n * 1e6)
+			return nil
+		case "GB":
+			*b = byteSize(n * 1e9)
+			return nil
+		}
+	}
+	return errors.New("want a size such as 500MB or 2GB")
+}
+
 func dateText(t time.Time) string { return t.UTC().Format("2006-01-02") }
 
 // spanText is a duration as a person says it: the largest unit that fits, never more precise than true.
