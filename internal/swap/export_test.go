@@ -1,4 +1,16 @@
 package swap
 
+import "time"
+
 // MoveAside makes the target behave as on a system that refuses to rename over an executable that runs.
 func (t *Target) MoveAside() { t.movesAside = true }
+
+// Remembers reports whether the next Identify may answer without reading the file.
+func (t *Target) Remembers() bool { return t.known.info != nil }
+
+// Settled sets after which time without a change Identify remembers a file, and returns what sets it back.
+func Settled(d time.Duration) (reset func()) {
+	old := settled
+	settled = d
+	return func() { settled = old }
+}

@@ -42,9 +42,6 @@ func (t *Target) place(need int64) error {
 	if err != nil {
 		return t.explain(t.Dir, "asking about its file system", err)
 	}
-	if fs.readOnly {
-		add(ErrReadOnly, t.Dir, "it is on a file system that is mounted read-only", t.readOnlyFix())
-	}
 	if fs.noExec {
 		add(ErrUnfit, t.Dir, "it is on a file system from which nothing may be executed (noexec)",
 			"install the program elsewhere, or run: sudo mount -o remount,exec "+quote(fs.mount))
@@ -64,7 +61,7 @@ func (t *Target) place(need int64) error {
 			add(ErrPermission, path, "it is protected against change, for root too", fix)
 		}
 	}
-	if err := mayReplace(t.Path, t.Dir); err != nil && !fs.readOnly {
+	if err := mayWrite(t.Dir); err != nil {
 		problems = append(problems, t.explain(t.Dir, "this user may not replace files in it", err))
 	}
 	return errors.Join(problems...)
@@ -72,7 +69,7 @@ func (t *Target) place(need int64) error {
 
 // filesystem is what can be known of one without writing to it.
 type filesystem struct {
-	known, readOnly, noExec, noInodes bool
+	known, noExec, noInodes bool
 
 	free  uint64 // bytes that an ordinary user may still write
 	mount string // some path on it

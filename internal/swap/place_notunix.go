@@ -2,7 +2,7 @@
 
 package swap
 
-func isReadOnly(error) bool             { return false }
-func isFull(error) bool                 { return false }
-func isOtherMount(error) bool           { return false }
-func mayReplace(path, dir string) error { return nil }
+func isReadOnly(error) bool   { return false }
+func isFull(error) bool       { return false }
+func isOtherMount(error) bool { return false }
+func mayWrite(string) error   { return nil }

@@ -8,9 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ST_RDONLY on Linux, MNT_RDONLY elsewhere.
-const mountReadOnly = 0x1
-
 // mountNoExec is ST_NOEXEC on Linux, MNT_NOEXEC elsewhere.
 var mountNoExec = map[bool]uint64{true: 0x8, false: 0x4}[runtime.GOOS == "linux"]
 
@@ -21,7 +18,6 @@ func statfs(dir string) (filesystem, error) {
 	}
 	return filesystem{
 		known:    true,
-		readOnly: uint64(s.Flags)&mountReadOnly != 0,
 		noExec:   uint64(s.Flags)&mountNoExec != 0,
 		noInodes: s.Files > 0 && s.Ffree == 0, // some file systems count none
 		free:     uint64(max(s.Bavail, 0)) * uint64(s.Bsize),

@@ -145,7 +145,7 @@ type identity struct {
 
 // settled is how long a file must have been left alone for its times to prove that it is unchanged: the clock of a file
 // system may tick as rarely as every 2 s.
-const settled = 2 * time.Second
+var settled = 2 * time.Second // a variable for tests
 
 // Identify hashes the file at the path. A second call reads it again only if it may have changed (other inode, size, time
 // of modification or of change).
