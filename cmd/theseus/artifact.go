@@ -205,7 +205,11 @@ func (e *editor) mend(ctx context.Context, f localFile, a release.Artifact, diff
 		if err != nil {
 			return err
 		}
-		if there || d.Encoding == release.Delta {
+		if there {
+			continue
+		}
+		if d.Encoding == release.Delta {
+			warn("a delta (%s) is lost: clients download the whole file instead; restore it from your backup", e.path(d.Path()))
 			continue
 		}
 		if _, err := e.store(ctx, f); err != nil {

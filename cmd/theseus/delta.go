@@ -121,9 +121,11 @@ func diff(ctx context.Context, oldPath, newPath string, w io.Writer) (s delta.St
 func deltaProblem(old, patch string, err error) error {
 	switch {
 	case errors.Is(err, delta.ErrWrongOld):
-		return fail(exitRefused, "%s is not the file that %s was made for: give the file of the release that the patch starts from: %w", old, patch, err)
-	case errors.Is(err, delta.ErrDamaged), errors.Is(err, delta.ErrUnsupported):
-		return fail(exitRefused, "%s: %w", patch, err)
+		return &problem{exitRefused, fmt.Sprintf("%s is not the file that %s was made for: give the file of the release that the patch starts from", old, patch), err}
+	case errors.Is(err, delta.ErrDamaged):
+		return &problem{exitRefused, fmt.Sprintf("%s is a damaged delta: fetch it again", patch), err}
+	case errors.Is(err, delta.ErrUnsupported):
+		return &problem{exitRefused, fmt.Sprintf("%s is no delta, or one of a format that this version does not know", patch), err}
 	}
 	return err
 }
