@@ -2,7 +2,7 @@
 //
 // `go test` prints nothing about a skipped test unless it is asked with -v, so a suite can grow quiet without anybody
 // noticing. Every skip of this repository therefore goes through here: it names what is missing and how to get it, and it
-// is written to the file that the environment variable THESEUS_SKIPS names. The check script lists that file and fails
+// is written to the file that the environment variable TESTENV_SKIPS names. The check script lists that file and fails
 // when it has more lines than the script allows.
 package testenv
 
@@ -78,7 +78,7 @@ func Condition(condition string) (bool, error) {
 // record appends one line. The variable is read only here, so that the cached result of a test that skipped is not used
 // when a new file is to be filled, while all other results stay cached.
 func record(name, missing, remedy string) error {
-	path := os.Getenv("THESEUS_SKIPS")
+	path := os.Getenv("TESTENV_SKIPS")
 	if path == "" {
 		return nil
 	}

@@ -12,7 +12,7 @@ import (
 func run(t *testing.T, body func(testing.TB)) (skipped bool, lines []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "skips")
-	t.Setenv("THESEUS_SKIPS", file)
+	t.Setenv("TESTENV_SKIPS", file)
 	tb := &recorder{TB: t}
 	done := make(chan struct{})
 	go func() { // Skipf ends its goroutine, as the real one does
@@ -70,7 +70,7 @@ func TestNeed(t *testing.T) {
 
 func TestCondition(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "skips")
-	t.Setenv("THESEUS_SKIPS", file)
+	t.Setenv("TESTENV_SKIPS", file)
 	if ok, err := Condition("need:go"); !ok || err != nil {
 		t.Fatalf("need:go is %v, %v", ok, err)
 	}
