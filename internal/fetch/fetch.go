@@ -20,7 +20,7 @@ import (
 // Its methods may be called by several goroutines at once.
 type Client struct {
 	// Sources are the base URLs to try, in this order: https; http of this machine, or of others with AllowHTTP;
-	// file:///ABSOLUTE/FOLDER. No user name, query or fragment. Required.
+	// file:///ABSOLUTE/FOLDER, or in place of the folder a bundle. No user name, query or fragment. Required.
 	Sources []string
 
 	// HTTP is used instead of a client of Theseus's own, with its transport, cookies and timeout. Its timeout, if

@@ -115,12 +115,22 @@ func (c *Client) parse(text string) (*url.URL, error) {
 	return u, nil
 }
 
+// FileURL is the source that a path of this machine names, a folder or a bundle; a relative path begins at the working
+// directory.
+func FileURL(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return (&url.URL{Scheme: "file", Path: "/" + strings.TrimLeft(filepath.ToSlash(abs), "/")}).String(), nil
+}
+
 // proposal is the file URL of what looks like a path.
 func proposal(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		path = filepath.ToSlash(abs)
+	if u, err := FileURL(path); err == nil {
+		return u
 	}
-	return (&url.URL{Scheme: "file", Path: "/" + strings.TrimLeft(path, "/")}).String()
+	return "file:///…"
 }
 
 // localPath is the folder that the path of a file URL names; file:///C:/x is C:\x on Windows.
@@ -153,16 +163,24 @@ func validPath(path string) error {
 	return nil
 }
 
-// folder is a file:// source. It gives no ETags: to read a document is as cheap as to ask whether it changed, and a
-// modification time can lie.
+// folder is a file:// source: the folder of a repository, or a bundle, whatever lies there when it is asked. It gives no
+// ETags: to read a document is as cheap as to ask whether it changed, and a modification time can lie.
 type folder struct {
-	name string
-	dir  string
+	name   string
+	dir    string
+	bundle bundle
 }
 
 func (s *folder) String() string { return s.name }
 
 func (s *folder) get(ctx context.Context, path string, q query) (*reply, error) {
+	info, err := os.Stat(s.dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &explained{"there is no such folder or bundle; check the path, and that its disk is mounted", errors.Join(ErrNotFound, err)}
+	case err == nil && info.Mode().IsRegular():
+		return s.bundle.get(ctx, s.dir, path, q)
+	}
 	f, err := s.open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &explained{"no such file; check that the source is the folder that was published to", errors.Join(ErrNotFound, err)}
@@ -170,7 +188,7 @@ func (s *folder) get(ctx context.Context, path string, q query) (*reply, error) 
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
+	info, err = f.Stat()
 	if err == nil && q.offset > info.Size() {
 		err = &StatusError{Code: http.StatusRequestedRangeNotSatisfiable}
 	}
