@@ -1,0 +1,158 @@
+// Package bundle puts what an update needs into one file, for machines that are on no network.
+//
+// A bundle is a tar archive (POSIX ustar) with part of a repository, under the names that a repository has: the channel,
+// its trust documents, manifests, and files. It is signed by nobody, and need not be: what is in it is checked as if it had
+// come from a server. So a reader only has to survive it, and everything that it does not need is refused: other types
+// than regular files, extended headers, names outside the alphabet of a repository, names that occur twice.
+package bundle
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+)
+
+// MaxFiles is how many files a bundle may have.
+const MaxFiles = 4096
+
+// ErrMalformed: the file is not a bundle, or not a whole one.
+var ErrMalformed = errors.New("not a bundle")
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
+}
+
+// Writer writes a bundle.
+type Writer struct{ tar *tar.Writer }
+
+// NewWriter returns a Writer that writes to w.
+func NewWriter(w io.Writer) *Writer { return &Writer{tar.NewWriter(w)} }
+
+// Add writes a file of exactly size bytes, which r gives.
+func (w *Writer) Add(name string, size int64, r io.Reader) error {
+	if !valid(name) {
+		return fmt.Errorf("%q is not the name of a file in a repository", name)
+	}
+	// No time, no owner: the same content makes the same bundle.
+	err := w.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644, Format: tar.FormatUSTAR})
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(w.tar, io.LimitReader(r, size))
+	if err == nil && n < size {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// Close writes the end. It does not close what the Writer writes to.
+func (w *Writer) Close() error { return w.tar.Close() }
+
+// Reader gives access to the files of a bundle. Its methods may be called by several goroutines at once.
+type Reader struct {
+	file  io.ReaderAt
+	parts map[string]part
+	close func() error
+}
+
+type part struct{ offset, size int64 }
+
+// Open opens a bundle.
+func Open(path string) (*Reader, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	r, err := NewReader(f, info.Size())
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	r.close = f.Close
+	return r, nil
+}
+
+// NewReader reads a bundle of size bytes. Memory is bounded by MaxFiles, whatever it is.
+func NewReader(file io.ReaderAt, size int64) (*Reader, error) {
+	r := &Reader{file: file, parts: map[string]part{}, close: func() error { return nil }}
+	return r, r.index(io.NewSectionReader(file, 0, size))
+}
+
+func (r *Reader) index(all *io.SectionReader) error {
+	folded := map[string]bool{}
+	t := tar.NewReader(all)
+	for {
+		h, err := t.Next()
+		if err == io.EOF && len(r.parts) > 0 {
+			return nil
+		}
+		if err != nil {
+			return malformed("it has no files, or ends early: copy it again")
+		}
+		switch {
+		case len(r.parts) == MaxFiles:
+			return malformed("more than %d files", MaxFiles)
+		case h.Typeflag != tar.TypeReg || h.Format&tar.FormatUSTAR == 0 || len(h.PAXRecords) > 0:
+			return malformed("%q is something else than a plain file", h.Name)
+		case !valid(h.Name):
+			return malformed("%q is not the name of a file in a repository", h.Name)
+		case folded[strings.ToLower(h.Name)]:
+			return malformed("%s is in it twice", h.Name)
+		}
+		offset, err := all.Seek(0, io.SeekCurrent) // the reader takes whole blocks: here the file begins
+		if err != nil {
+			return err
+		}
+		if h.Size > all.Size()-offset {
+			return malformed("%s is cut short: copy it again", h.Name)
+		}
+		folded[strings.ToLower(h.Name)] = true
+		r.parts[h.Name] = part{offset, h.Size}
+	}
+}
+
+// Names returns the names of the files, sorted.
+func (r *Reader) Names() []string {
+	names := make([]string, 0, len(r.parts))
+	for n := range r.parts {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Open returns a file of the bundle; fs.ErrNotExist if it has none of that name.
+func (r *Reader) Open(name string) (*io.SectionReader, error) {
+	p, ok := r.parts[name]
+	if !ok {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return io.NewSectionReader(r.file, p.offset, p.size), nil
+}
+
+// Close closes what Open has opened.
+func (r *Reader) Close() error { return r.close() }
+
+// valid holds the alphabet of a repository: at most two elements of letters, digits, '.', '_' and '-', none of which
+// begins with a dot, so that a bundle can be unpacked anywhere.
+func valid(name string) bool {
+	if len(name) > 100 || strings.Count(name, "/") > 1 {
+		return false
+	}
+	for element := range strings.SplitSeq(name, "/") {
+		if element == "" || element[0] == '.' || strings.Trim(element, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
+			return false
+		}
+	}
+	return true
+}
