@@ -80,17 +80,20 @@ func (m *addressMap) at(addr uint64) uint64 {
 // mapOfOps returns the map that the ops imply. Where several ops copy the same
 // address, the one that begins first holds, and of those the longest.
 func mapOfOps(old, new *layout, ops []op) *addressMap {
-	type span struct{ from, to, shift uint64 }
+	type span struct {
+		from, to, shift uint64
+		i               int
+	}
 	spans := make([]span, 0, len(ops))
-	for _, o := range ops {
+	for i, o := range ops {
 		from, ok := old.address(o.old)
 		to, ok2 := new.address(o.new)
 		if ok && ok2 {
-			spans = append(spans, span{from, from + uint64(o.n), to - from})
+			spans = append(spans, span{from, from + uint64(o.n), to - from, i})
 		}
 	}
-	slices.SortStableFunc(spans, func(a, b span) int {
-		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(b.to, a.to))
+	slices.SortFunc(spans, func(a, b span) int {
+		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(b.to, a.to), cmp.Compare(a.i, b.i))
 	})
 	m := &addressMap{}
 	end := uint64(0)

@@ -60,8 +60,19 @@ func (p *pages) load(no int64, slot int) []byte {
 	return b
 }
 
-// read fills dst from offset off.
+// read fills dst from offset off. What is longer than a few pages goes past
+// the cache.
 func (p *pages) read(dst []byte, off int64) {
+	if int64(len(dst)) >= 2<<p.bits && off+int64(len(dst)) <= p.size && p.err == nil {
+		n, err := p.r.ReadAt(dst, off)
+		if n == len(dst) {
+			return
+		}
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		p.err = err
+	}
 	for len(dst) > 0 {
 		n := copy(dst, p.page(off))
 		dst, off = dst[n:], off+int64(n)

@@ -9,8 +9,15 @@ func (im *image) findPointers() {
 		if s.content != contentData || s.fileSize < 8 {
 			continue
 		}
+		var b []byte // the page from at on
+		var at int64
 		for off := (s.off + 7) &^ 7; off+8 <= s.off+s.fileSize; off += 8 {
-			if !im.holds(f.u64(off)) || im.sites.word(off) != kindNone || im.sites.word(off+4) != kindNone {
+			if len(b) < 8 || off != at {
+				b, at = f.page(off), off
+			}
+			v := le.Uint64(b)
+			b, at = b[8:], at+8
+			if !im.holds(v) || im.sites.word(off) != kindNone || im.sites.word(off+4) != kindNone {
 				continue
 			}
 			if addr := s.addr + uint64(off-s.off); addr >= im.tab.pclnLo && addr < im.tab.pclnHi {

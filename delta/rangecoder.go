@@ -15,49 +15,37 @@ import (
 // passes zero and gets the value. So the two sides cannot drift apart.
 
 // A model is what was learned about one decision: two estimates of the
-// probability of a zero, one quick to adapt and one slow, and how often it was
-// asked, so that young models learn fast. The estimate used is their mean.
+// probability of a zero, one quick to adapt and one slow, as differences from
+// one half in 1/65536, and how often it was asked, so that young models learn
+// fast. The estimate used is their mean. The zero model knows nothing.
 type model struct {
-	quick, slow uint16
+	quick, slow int16
 	seen        uint16
 }
 
 const (
 	quickRate = 4
 	slowRate  = 7
-	half      = 1 << 15
 )
 
-// probability returns the chance of a zero in 1/65536, never 0 nor certain.
+// probability returns the chance of a zero in 1/65536. The rates keep it
+// between 71 and 65464.
 func (m *model) probability() uint32 {
-	if m.seen == 0 {
-		return half
-	}
-	return min(max((uint32(m.quick)+uint32(m.slow))>>1, 24), 1<<16-24)
+	return uint32(int32(m.quick)+int32(m.slow)+1<<16) >> 1
 }
 
 func (m *model) learn(b uint32) {
+	q, s := uint16(quickRate), uint16(slowRate)
 	if m.seen < slowRate {
-		if m.seen == 0 {
-			m.quick, m.slow = half, half
-		}
 		m.seen++
-		q := min(m.seen, quickRate)
-		if b == 0 {
-			m.quick += (1<<16 - 1 - m.quick) >> q
-			m.slow += (1<<16 - 1 - m.slow) >> m.seen
-		} else {
-			m.quick -= m.quick >> q
-			m.slow -= m.slow >> m.seen
-		}
-		return
+		q, s = min(m.seen, quickRate), m.seen
 	}
 	if b == 0 {
-		m.quick += (1<<16 - 1 - m.quick) >> quickRate
-		m.slow += (1<<16 - 1 - m.slow) >> slowRate
+		m.quick += int16((1<<15 - 1 - int32(m.quick)) >> q)
+		m.slow += int16((1<<15 - 1 - int32(m.slow)) >> s)
 	} else {
-		m.quick -= m.quick >> quickRate
-		m.slow -= m.slow >> slowRate
+		m.quick -= int16((int32(m.quick) + 1<<15) >> q)
+		m.slow -= int16((int32(m.slow) + 1<<15) >> s)
 	}
 }
 
@@ -154,7 +142,12 @@ func (c *coder) err() error {
 }
 
 func (c *coder) bit(m *model, b uint32) uint32 {
-	b = c.code1(m.probability(), b)
+	p := m.probability()
+	if c.encoding {
+		c.encode(p, b)
+	} else {
+		b = c.decode(p)
+	}
 	m.learn(b)
 	return b
 }
@@ -163,40 +156,49 @@ func (c *coder) bit(m *model, b uint32) uint32 {
 // counts the more, the more often it was asked.
 func (c *coder) bit2(m, fine *model, b uint32) uint32 {
 	p, q := int32(m.probability()), int32(fine.probability())
-	b = c.code1(uint32(p+(q-p)*int32(fine.seen)/10), b)
+	p += (q - p) * int32(fine.seen) / 10
+	if c.encoding {
+		c.encode(uint32(p), b)
+	} else {
+		b = c.decode(uint32(p))
+	}
 	m.learn(b)
 	fine.learn(b)
 	return b
 }
 
-// code1 codes b, which is zero with probability p/65536.
-func (c *coder) code1(p, b uint32) uint32 {
+// encode writes b, which is zero with probability p/65536.
+func (c *coder) encode(p, b uint32) {
 	bound := (c.rng >> 16) * p
-	if c.encoding {
-		if b == 0 {
-			c.rng = bound
-		} else {
-			c.low += uint64(bound)
-			c.rng -= bound
-		}
-		for c.rng < 1<<24 {
-			c.rng <<= 8
-			c.shift()
-		}
-		return b
-	}
-	if c.code < bound {
+	if b == 0 {
 		c.rng = bound
-		b = 0
 	} else {
-		c.code -= bound
+		c.low += uint64(bound)
 		c.rng -= bound
-		b = 1
 	}
 	for c.rng < 1<<24 {
 		c.rng <<= 8
-		c.code = c.code<<8 | uint32(c.next())
+		c.shift()
 	}
+}
+
+func (c *coder) decode(p uint32) (b uint32) {
+	bound := (c.rng >> 16) * p
+	rng, code := bound, c.code
+	if code >= bound {
+		rng, code = c.rng-bound, code-bound
+		b = 1
+	}
+	for rng < 1<<24 {
+		rng <<= 8
+		if c.pos < len(c.buf) {
+			code = code<<8 | uint32(c.buf[c.pos])
+			c.pos++
+		} else {
+			code = code<<8 | uint32(c.next())
+		}
+	}
+	c.rng, c.code = rng, code
 	return b
 }
 
