@@ -300,20 +300,26 @@ type status struct {
 	Failed map[string]string
 }
 
-func (s *service) status() (st status) {
+func (s *service) status() status {
 	s.t.Helper()
-	resp, err := s.admin.Get("http://localhost/update")
+	st, err := s.askStatus()
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	return st
+}
+
+// askStatus is for times when who answers may be dying.
+func (s *service) askStatus() (st status, err error) {
+	resp, err := s.admin.Get("http://localhost/update")
+	if err != nil {
+		return st, err
+	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		s.t.Fatalf("GET /update: %s", resp.Status)
+		return st, fmt.Errorf("GET /update: %s", resp.Status)
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&st); err != nil {
-		s.t.Fatal(err)
-	}
-	return st
+	return st, json.NewDecoder(resp.Body).Decode(&st)
 }
 
 // update is POST /update.
@@ -350,8 +356,9 @@ func (s *service) post() {
 func (s *service) outcome(version string) (st status) {
 	s.t.Helper()
 	s.await("an outcome for "+version, func() bool {
-		st = s.status()
-		return st.State == "idle" && st.Outcome != nil && st.Outcome.Version == version && st.Outcome.Code != 0
+		var err error
+		st, err = s.askStatus()
+		return err == nil && st.State == "idle" && st.Outcome != nil && st.Outcome.Version == version && st.Outcome.Code != 0
 	})
 	return st
 }
