@@ -7,11 +7,11 @@ import (
 )
 
 var (
-	// ErrBusy: a handover is under way already, or waits for its turn.
-	ErrBusy = errors.New("restart: a handover is under way")
+	// ErrBusy: a handover is under way already, or waits for its turn. Like ErrCalledOff it is a context.Canceled.
+	ErrBusy error = blameless("restart: a handover is under way")
 
-	// ErrNotRunning: Handover was called before Run, or after its end.
-	ErrNotRunning = errors.New("restart: Handover works only while Run does")
+	// ErrNotRunning: Handover was called before Run, or after its end. Like ErrCalledOff it is a context.Canceled.
+	ErrNotRunning error = blameless("restart: Handover works only while Run does")
 
 	// ErrCalledOff: the handover ended for a reason that says nothing against the new version: an announced stop (a
 	// signal to either process, the end of a context), or something about this process or machine (its working
@@ -41,6 +41,12 @@ func (e *HandoverError) Error() string {
 }
 
 func (e *HandoverError) Unwrap() error { return e.Err }
+
+// blameless is an error that says nothing against the version that should have been started.
+type blameless string
+
+func (b blameless) Error() string        { return string(b) }
+func (b blameless) Is(target error) bool { return target == context.Canceled }
 
 // errTold is the cause when a stop was announced.
 var errTold = calledOff(errors.New("told to stop before the new process had proved itself"))

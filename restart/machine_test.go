@@ -219,3 +219,12 @@ func TestMachineNeverWedges(t *testing.T) {
 	}
 	t.Logf("%d steps", tried)
 }
+
+// Whoever undoes an update because of these must not remember the version as bad.
+func TestNoVersionIsToBlame(t *testing.T) {
+	for _, err := range []error{ErrBusy, ErrNotRunning, ErrCalledOff} {
+		if !errors.Is(err, context.Canceled) || !errors.Is(fmt.Errorf("wrapped: %w", err), err) {
+			t.Errorf("%v would be held against the version", err)
+		}
+	}
+}
