@@ -59,7 +59,7 @@ func (u *Updater) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case asked: // the schedule goes on
-		case err == nil, errors.Is(err, ErrNothing), errors.Is(err, ErrBusy):
+		case err == nil, errors.Is(err, ErrNothing), errors.Is(err, ErrBusy), errors.Is(err, ErrPermission):
 			failures = 0
 			next.Reset(u.schedule(u.opts.Interval, false))
 		default:
