@@ -40,7 +40,9 @@ func TestMain(m *testing.M) {
 
 // config is how a server of these tests behaves.
 type config struct {
-	Network, Address string
+	Network, Address string // for clients; and for Listen, unless the next two say otherwise
+	ListenNetwork    string
+	ListenAddress    string
 	Options          restart.Options `json:"-"`
 	PIDFile          string
 	Start            time.Duration
@@ -51,6 +53,7 @@ type config struct {
 	Chdir            string // after New
 	TLS              bool
 	H2C              bool
+	ShutdownDelay    time.Duration
 	OnDrain          time.Duration // a drain function that takes so long
 	Packet           string        // address of a UDP echo server
 }
@@ -76,7 +79,7 @@ func serverMain(text string) {
 	}()
 	misbehave(plan, "start")
 	r := restart.New(restart.Options{
-		PIDFile: c.PIDFile, UpgradeTimeout: c.Start, Probation: c.Probation, Drain: c.Drain, Grace: c.Grace,
+		PIDFile: c.PIDFile, UpgradeTimeout: c.Start, Probation: c.Probation, Drain: c.Drain, Grace: c.Grace, ShutdownDelay: c.ShutdownDelay,
 		Logger: slog.New(slog.DiscardHandler),
 		Event: func(e restart.Event) {
 			say("event %s %s: %s (%v)", e.Name, e.Phase, e.Text, e.Err)
@@ -94,7 +97,10 @@ func serverMain(text string) {
 	if c.Chdir != "" {
 		os.Chdir(c.Chdir)
 	}
-	ln, err := r.Listen(c.Network, c.Address)
+	if c.ListenNetwork == "" {
+		c.ListenNetwork, c.ListenAddress = c.Network, c.Address
+	}
+	ln, err := r.Listen(c.ListenNetwork, c.ListenAddress)
 	if err != nil {
 		say("fatal %v", err)
 		os.Exit(1)
@@ -230,6 +236,10 @@ type service struct {
 	dir  string
 	exe  string
 	cmd  *exec.Cmd
+	env  []string // more of it
+
+	inNamespace bool          // the process ids in its lines are not ours
+	waited      chan struct{} // closed when cmd has ended
 
 	mu    sync.Mutex
 	lines []string
@@ -281,7 +291,7 @@ func (s *service) launch(c config) *service {
 	if s.cmd == nil {
 		s.cmd = exec.Command(s.exe)
 	}
-	s.cmd.Env = append(os.Environ(), serverVar+"="+string(text), "GORACE=atexit_sleep_ms=0")
+	s.cmd.Env = append(append(os.Environ(), serverVar+"="+string(text), "GORACE=atexit_sleep_ms=0"), s.env...)
 	if s.cmd.Dir == "" {
 		s.cmd.Dir = s.dir
 	}
@@ -311,22 +321,25 @@ func (s *service) launch(c config) *service {
 			s.mu.Unlock()
 		}
 	}()
-	waited := make(chan struct{})
-	go func() { s.cmd.Wait(); close(waited) }()
+	s.waited = make(chan struct{})
+	go func() { s.cmd.Wait(); close(s.waited) }()
 	t.Cleanup(func() {
 		s.mu.Lock()
 		for pid := range s.pids {
-			if pid != os.Getpid() && isServer(pid) {
+			if !s.inNamespace && isServer(pid) {
 				syscall.Kill(pid, syscall.SIGKILL)
 			}
 		}
 		s.mu.Unlock()
+		if s.inNamespace {
+			s.cmd.Process.Kill()
+		}
 		select {
 		case <-ended:
 		case <-time.After(5 * time.Second):
 			t.Error("a process of the service is left")
 		}
-		<-waited
+		<-s.waited
 		if t.Failed() {
 			s.mu.Lock()
 			t.Logf("the service said:\n%s", strings.Join(s.lines, "\n"))
@@ -400,6 +413,9 @@ func (s *service) plan(text string) {
 
 func (s *service) signal(pid int, sig syscall.Signal) {
 	s.t.Helper()
+	if pid <= 1 {
+		s.t.Fatalf("kill %d would hit others", pid)
+	}
 	if err := syscall.Kill(pid, sig); err != nil {
 		s.t.Fatalf("kill %d: %v", pid, err)
 	}
@@ -579,6 +595,7 @@ func (m *runtimeStats) read() {
 // answer is what /status says.
 type answer struct {
 	Phase       string
+	Ready       bool
 	PID         int
 	Successor   int
 	Predecessor bool
@@ -603,4 +620,25 @@ func (s *service) status() (a answer) {
 		s.t.Fatalf("asking for the status: %v", err)
 	}
 	return a
+}
+
+// childOf returns the first child of pid.
+func childOf(t *testing.T, pid int) int {
+	t.Helper()
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, name := range stats {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(b), ") ")
+		var state string
+		var parent int
+		if fmt.Sscan(rest, &state, &parent); parent == pid {
+			child, _ := strconv.Atoi(strings.Split(name, "/")[2])
+			return child
+		}
+	}
+	t.Fatalf("process %d has no child", pid)
+	return 0
 }

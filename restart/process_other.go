@@ -10,3 +10,5 @@ var errAddressInUse, errConnRefused = errors.ErrUnsupported, errors.ErrUnsupport
 const sentinel = "TABLEFLIP_HAS_PARENT_7DIU3"
 
 func adoptSentinel() bool { return false }
+
+func closeOnExec(int) {}

@@ -33,3 +33,5 @@ func adoptSentinel() bool {
 	syscall.CloseOnExec(4)
 	return true
 }
+
+func closeOnExec(fd int) { syscall.CloseOnExec(fd) }

@@ -44,6 +44,10 @@ type Restarter struct {
 	cut      context.CancelFunc // ends the drain
 	cutCtx   context.Context
 
+	activated activated
+	notifier  notifier
+	init      *os.File // where the process in service tells its id, if an init of ours is process 1; nil otherwise
+
 	// The predecessor, if there is one.
 	up      *link
 	upHomes homes
@@ -131,6 +135,10 @@ func (r *Restarter) starting() error {
 	if err := absoluteArg0(); err != nil {
 		r.why = calledOff(err)
 	}
+	if err := r.becomeInit(); err != nil {
+		return err
+	}
+	r.notifier = newNotifier()
 	// Before tableflip: a signal that comes while a handover begins must not find the default action.
 	for s := range r.opts.Signals {
 		signal.Notify(r.signals, s)
@@ -153,6 +161,12 @@ func (r *Restarter) starting() error {
 	}
 	if r.why != nil {
 		r.upg = nil
+	}
+	if !inherited {
+		r.activated.take()
+	}
+	if err := r.inheritInit(); err != nil {
+		return err
 	}
 	if r.upg != nil && r.upg.HasParent() {
 		r.state.parent = true
@@ -182,7 +196,9 @@ func (r *Restarter) starting() error {
 }
 
 // Listen returns the listener of the process before this one for the same network and address, or one that a service
-// manager has opened, or opens it. The network is tcp, tcp4, tcp6, unix or unixpacket, as for net.Listen.
+// manager has opened (socket activation, sd_listen_fds(3)), or opens it. The network is tcp, tcp4, tcp6, unix or
+// unixpacket, as for net.Listen, or "fd" for the service manager's socket with the name that address gives. A path of
+// a unix socket on which nobody listens any more is replaced.
 //
 // Nothing is accepted before Run. While another process takes the new connections, and after it has taken over for
 // good, Accept waits and gives no error; it ends with net.ErrClosed after Close. Close in one process leaves the
@@ -191,14 +207,7 @@ func (r *Restarter) Listen(network, address string) (net.Listener, error) {
 	if err := r.start(); err != nil {
 		return nil, err
 	}
-	open := func(network, address string) (net.Listener, error) { return r.open(network, address) }
-	var ln net.Listener
-	var err error
-	if r.upg != nil {
-		ln, err = r.upg.ListenWithCallback(network, address, open)
-	} else {
-		ln, err = open(network, address)
-	}
+	ln, err := r.listen(network, address)
 	if err != nil {
 		return nil, fmt.Errorf("restart: listening on %s %s: %w", network, address, err)
 	}
@@ -218,16 +227,7 @@ func (r *Restarter) ListenPacket(network, address string) (net.PacketConn, error
 	if err := r.start(); err != nil {
 		return nil, err
 	}
-	open := func(network, address string) (net.PacketConn, error) {
-		return r.opts.ListenConfig.ListenPacket(context.Background(), network, address)
-	}
-	var c net.PacketConn
-	var err error
-	if r.upg != nil {
-		c, err = r.upg.ListenPacketWithCallback(network, address, open)
-	} else {
-		c, err = open(network, address)
-	}
+	c, err := r.listenPacket(network, address)
 	if err != nil {
 		return nil, fmt.Errorf("restart: listening on %s %s: %w", network, address, err)
 	}
@@ -352,6 +352,10 @@ func (r *Restarter) Run(ctx context.Context) error {
 		s.serve(func(err error) { r.post(event{kind: evBroken, err: err}) })
 	}
 	r.mu.Unlock()
+	for _, name := range r.activated.left() {
+		r.event(Event{Name: EventDowngrade, Text: "the service manager has passed a socket that nobody uses: " + name})
+	}
+	go r.watchdog(ctx)
 	r.post(event{kind: evRun})
 	select {
 	case err := <-r.result:
@@ -455,6 +459,9 @@ func (r *Restarter) decide(e event) {
 	for _, a := range todo {
 		r.perform(a)
 	}
+	if r.state.phase != before {
+		r.notify(before, r.state.phase)
+	}
 }
 
 func (r *Restarter) perform(a action) {
@@ -501,6 +508,7 @@ func (r *Restarter) perform(a action) {
 		if r.opts.PIDFile != "" && !pidFileIsOurs(r.opts.PIDFile) {
 			r.writePIDFile() // the successor died between that and its last word
 		}
+		r.tellInit()
 		r.statusMu.Lock()
 		r.status.Failed++
 		r.status.Error = a.err.Error()
@@ -564,6 +572,7 @@ func (r *Restarter) each(do func(parkable)) {
 // commit: this process is the one.
 func (r *Restarter) commit() {
 	r.writePIDFile()
+	r.tellInit()
 	if r.upg != nil {
 		// An error means that the predecessor is gone, and then nobody has to be told.
 		if err := r.upg.Ready(); err != nil && !r.state.alone {

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/cloudflare/tableflip"
 )
 
 // startDir is the working directory of the program's start, before main can have changed it: where a relative name of
@@ -73,6 +75,57 @@ func checkSurroundings() error {
 		f.Close()
 	}
 	return nil
+}
+
+// listen returns a listener from the first source that has it: the predecessor, the service manager, the system.
+func (r *Restarter) listen(network, address string) (net.Listener, error) {
+	if r.upg != nil {
+		if ln, err := r.upg.Listener(activatedNetwork+network, address); ln != nil || err != nil {
+			return ln, err
+		}
+	}
+	ln, err := r.activated.listener(network, address)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case ln == nil && r.upg != nil:
+		return r.upg.ListenWithCallback(network, address, r.open)
+	case ln == nil:
+		return r.open(network, address)
+	case r.upg != nil:
+		if shared, ok := ln.(tableflip.Listener); ok {
+			err = r.upg.AddListener(activatedNetwork+network, address, shared)
+		}
+	}
+	return ln, err
+}
+
+// listenPacket is the same for packets.
+func (r *Restarter) listenPacket(network, address string) (net.PacketConn, error) {
+	open := func(network, address string) (net.PacketConn, error) {
+		return r.opts.ListenConfig.ListenPacket(context.Background(), network, address)
+	}
+	if r.upg != nil {
+		if c, err := r.upg.PacketConn(activatedNetwork+network, address); c != nil || err != nil {
+			return c, err
+		}
+	}
+	c, err := r.activated.packetConn(network, address)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case c == nil && r.upg != nil:
+		return r.upg.ListenPacketWithCallback(network, address, open)
+	case c == nil:
+		return open(network, address)
+	case r.upg != nil:
+		if shared, ok := c.(tableflip.PacketConn); ok {
+			err = r.upg.AddPacketConn(activatedNetwork+network, address, shared)
+		}
+	}
+	return c, err
 }
 
 // open opens a listener that was not inherited.
