@@ -44,13 +44,15 @@ func exitCode(err error) int {
 	return ExitOK
 }
 
-const commandUsage = `usage: %[1]s self-update [--check] [--rollback] [--version V] [--explain] [--json]
+const commandUsage = `usage: %[1]s self-update [--check] [--rollback] [--version V] [--from FILE] [--explain] [--json]
 
 Installs the newest release of %[1]s for this machine. A running service takes
 the new version at its next SIGHUP or restart.
 
   --check      only say whether there is an update (exit code 100 if there is)
   --version V  install version V instead of the newest
+  --from FILE  ask no network: take the release from a bundle or from a folder,
+               by the same checks ("theseus bundle" makes a bundle)
   --rollback   go back to the version before this one
   --explain    say of each rule whether it let a release pass
   --json       print one JSON object instead of text
@@ -70,12 +72,13 @@ func (u *Updater) Command(ctx context.Context, args []string) int {
 	if len(args) > 0 && args[0] == "self-update" {
 		args = args[1:]
 	}
-	var version string
+	var version, from string
 	flags := flag.NewFlagSet("self-update", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.BoolVar(&c.check, "check", false, "")
 	flags.BoolVar(&c.rollback, "rollback", false, "")
 	flags.StringVar(&version, "version", "", "")
+	flags.StringVar(&from, "from", "", "")
 	flags.BoolVar(&c.explain, "explain", false, "")
 	flags.BoolVar(&c.json, "json", false, "")
 	err := flags.Parse(args)
@@ -87,8 +90,13 @@ func (u *Updater) Command(ctx context.Context, args []string) int {
 		return c.usage(err.Error())
 	case flags.NArg() > 0:
 		return c.usage(fmt.Sprintf("unexpected argument %q", flags.Arg(0)))
-	case c.rollback && (c.check || version != ""):
-		return c.usage("--rollback goes to the version before this one; it takes neither --check nor --version")
+	case c.rollback && (c.check || version != "" || from != ""):
+		return c.usage("--rollback goes to the version before this one, which is kept here; it takes neither --check nor --version nor --from")
+	}
+	if given(flags, "from") {
+		if err := u.takeFrom(from); err != nil {
+			return c.usage(fmt.Sprintf("--from: %v", err))
+		}
 	}
 	req := request{manual: true}
 	if version != "" {
@@ -98,6 +106,12 @@ func (u *Updater) Command(ctx context.Context, args []string) int {
 	}
 	u.terse = u.opts.Logger == nil // a person reads the result; the log would say it twice
 	return c.run(ctx, req)
+}
+
+// given reports whether a flag was set, to whatever.
+func given(flags *flag.FlagSet, name string) (is bool) {
+	flags.Visit(func(f *flag.Flag) { is = is || f.Name == name })
+	return is
 }
 
 // command is one call of Command.
