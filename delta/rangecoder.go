@@ -284,14 +284,20 @@ func (c *coder) tree(m []model, n int, v uint32) uint32 {
 // below the leading one. Short numbers are modelled whole; of long ones the
 // top three bits, and the low three, which show alignment.
 type number struct {
-	width [128]model
+	width [16]model // bits, 15 for more
+	wide  [64]model // bits less 15
 	low   [6][32]model
 	top   [65][8]model
 	tail  [65][8]model
 }
 
 func (c *coder) number(m *number, v uint64) uint64 {
-	w := int(c.tree(m.width[:], 7, uint32(bits.Len64(v))))
+	w := bits.Len64(v)
+	if n := c.tree(m.width[:], 4, uint32(min(w, 15))); n < 15 {
+		w = int(n)
+	} else {
+		w = 15 + int(c.tree(m.wide[:], 6, uint32(w-15)))
+	}
 	switch {
 	case w <= 1:
 		return uint64(w)
