@@ -678,3 +678,17 @@ func TestUnprivilegedUser(t *testing.T) {
 	}
 	unchanged(t, target, before)
 }
+
+// The state folder is theirs, the folder of the executable is not: found before the download, not at the rename.
+func TestFolderOfAnotherUser(t *testing.T) {
+	testenv.NeedRoot(t)
+	target := install(t)
+	must(t, os.Mkdir(target.Home, 0o755))
+	must(t, os.Chown(target.Home, nobody, nogroup))
+	must(t, os.Chown(target.Path, nobody, nogroup))
+	before := stat(t, target.Path)
+	if code, out := exits(t, as(command("prepare", target), nobody, nogroup)); code != 6 || !strings.Contains(out, target.Dir) {
+		t.Errorf("exit %d, want 6: %s", code, out)
+	}
+	unchanged(t, target, before)
+}

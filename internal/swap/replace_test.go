@@ -481,6 +481,23 @@ func TestSweepSparesWhatIsNotOurs(t *testing.T) {
 	}
 }
 
+// DIR/.app.new is ours only where files are moved aside, and then only what is not on its way back.
+func TestSweepWhereFilesAreMovedAside(t *testing.T) {
+	target := install(t)
+	must(t, target.Prepare(0))
+	passing := filepath.Join(target.Dir, ".app.new")
+	must(t, os.WriteFile(passing, program("2.0.0"), 0o755))
+	must(t, target.Sweep())
+	stat(t, passing)
+	target.MoveAside()
+	must(t, target.Sweep(idOf(program("2.0.0")).SHA256))
+	stat(t, passing)
+	must(t, target.Sweep(idOf(program("1.0.0")).SHA256))
+	if _, err := os.Lstat(passing); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a killed swap left stays: %v", err)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := swap.Open(filepath.Join(dir, "missing")); !errors.Is(err, fs.ErrNotExist) {
