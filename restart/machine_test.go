@@ -29,12 +29,12 @@ func (a action) String() string {
 		switch {
 		case a.err == nil:
 			s += "(nil)"
-		case errors.Is(a.err, context.Canceled):
-			s += "(called off)"
 		case errors.Is(a.err, ErrBusy):
 			s += "(busy)"
 		case errors.Is(a.err, ErrNotRunning):
 			s += "(not running)"
+		case errors.Is(a.err, context.Canceled):
+			s += "(called off)"
 		default:
 			s += "(error)"
 		}

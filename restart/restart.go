@@ -155,7 +155,7 @@ func (r *Restarter) starting() error {
 	case inherited:
 		return fmt.Errorf("restart: taking over from the process before this one: %w", err)
 	case errors.Is(err, tableflip.ErrNotSupported):
-		r.why = fmt.Errorf("%w on this platform: end the program and let its service manager start the new version", errors.ErrUnsupported)
+		r.why = calledOff(fmt.Errorf("%w on this platform: end the program and let its service manager start the new version", errors.ErrUnsupported))
 	default:
 		r.why = calledOff(err)
 	}
