@@ -41,7 +41,7 @@ func (c *coder) layout(l, old *layout, newSize int64) (*layout, error) {
 		zero = 0
 		s.memSize = uint64(shifted(&m.mem, int64(s.memSize-uint64(s.fileSize)), int64(was.memSize-uint64(was.fileSize)), &zero)) + uint64(s.fileSize)
 		s.content = content(c.tree(m.content[:], 2, uint32(s.content)))
-		if s.off < 0 || s.fileSize < 0 || s.off > newSize || s.fileSize > newSize-s.off || s.addr > 1<<48 || s.memSize > 1<<48 {
+		if s.off < 0 || s.fileSize < 0 || s.off > newSize || s.fileSize > newSize-s.off || s.addr > 1<<48 || s.memSize > 1<<48 || s.content >= contents {
 			return nil, damaged("section %d lies outside", i)
 		}
 	}
