@@ -225,7 +225,7 @@ func newMirror(repo string) (*mirror, error) {
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		h.root.Close()
+		h.close()
 		return nil, err
 	}
 	m := &mirror{url: "http://" + l.Addr().String(), honest: h, lies: map[string][]byte{}}
@@ -236,7 +236,7 @@ func newMirror(repo string) (*mirror, error) {
 
 func (m *mirror) close() {
 	m.server.Close()
-	m.honest.root.Close()
+	m.honest.close()
 }
 
 // lie serves bytes in place of what the repository has under a path.

@@ -60,6 +60,7 @@ The folder dl is then served by any static web server. "theseus demo" shows what
 		inspectCommand(),
 		signCommand(),
 		trustCommand(),
+		bundleCommand(),
 		serveCommand(),
 		deltaCommand(),
 		demoCommand(),

@@ -7,15 +7,19 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/Masterminds/semver/v3"
 
+	"github.com/theseus-go/theseus/internal/bundle"
 	"github.com/theseus-go/theseus/internal/durable"
 	"github.com/theseus-go/theseus/internal/fetch"
 	"github.com/theseus-go/theseus/release"
@@ -228,30 +232,74 @@ func (r *repo) keep(f *os.File, d release.Download) error {
 	return durable.Rename(f.Name(), r.path(d.Path()))
 }
 
-// reader is how a verb that only reads sees a repository, folder or URL: through the same code as a client.
-func reader(source string) (*fetch.Client, error) {
-	if source == "" {
-		return nil, usage("no repository: give --repo with a folder or a URL")
+// A source is a repository as a verb sees it that only reads: a folder, a URL or a bundle, through the code of clients.
+type source struct {
+	*fetch.Client
+	channels []string // all of a folder or bundle; of a URL, stable
+	folder   *repo    // nil if it is none
+	close    func() error
+}
+
+func openSource(name string) (*source, error) {
+	if name == "" {
+		return nil, usage("no repository: give --repo with a folder, a URL or a bundle")
 	}
-	if !strings.Contains(source, "://") {
-		if _, err := os.ReadDir(source); err != nil {
-			return nil, fmt.Errorf("reading the repository: %w", err)
-		}
-		abs, err := filepath.Abs(source)
+	s := &source{close: func() error { return nil }}
+	base := name
+	if strings.Contains(name, "://") {
+		s.channels = []string{"stable"}
+	} else if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
+		url, err := s.serveBundle(name)
 		if err != nil {
 			return nil, err
 		}
-		source = (&url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(abs), "/")}).String()
+		base = url
+	} else {
+		abs, err := filepath.Abs(name)
+		if err != nil {
+			return nil, err
+		}
+		s.folder = &repo{dir: name}
+		if s.channels, err = s.folder.channels(); err != nil {
+			return nil, fmt.Errorf("reading the repository: %w", err)
+		}
+		if _, err := os.Stat(name); err != nil {
+			return nil, fmt.Errorf("reading the repository: %w", err)
+		}
+		base = (&url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(abs), "/")}).String()
 	}
-	c := &fetch.Client{Sources: []string{source}, UserAgent: "theseus"}
-	if err := c.Check(); err != nil {
+	s.Client = &fetch.Client{Sources: []string{base}, UserAgent: "theseus"}
+	if err := s.Check(); err != nil {
+		s.close()
 		return nil, usage("%w", err)
 	}
-	return c, nil
+	return s, nil
+}
+
+// serveBundle serves a bundle to ourselves, so that what reads it is the code that reads every other source.
+func (s *source) serveBundle(path string) (url string, err error) {
+	b, err := bundle.Open(path)
+	if err != nil {
+		return "", err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Close()
+		return "", err
+	}
+	for _, n := range b.Names() {
+		if release.ValidChannel(n) == nil {
+			s.channels = append(s.channels, n)
+		}
+	}
+	server := &http.Server{Handler: bundleHandler(b), ReadHeaderTimeout: 10 * time.Second}
+	go server.Serve(l)
+	s.close = func() error { return errors.Join(server.Close(), b.Close()) }
+	return "http://" + l.Addr().String(), nil
 }
 
 // document fetches one document and has accept judge it.
-func document(ctx context.Context, c *fetch.Client, name string, max int64, accept func([]byte) error) error {
-	_, err := c.Document(ctx, name, max, nil, accept)
+func document(ctx context.Context, s *source, name string, max int64, accept func([]byte) error) error {
+	_, err := s.Document(ctx, name, max, nil, accept)
 	return err
 }

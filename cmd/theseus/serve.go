@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/theseus-go/theseus/internal/bundle"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
 )
@@ -38,7 +39,7 @@ The signatures protect what is installed, so plain HTTP on the loopback interfac
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&dir, "repo", "", "`DIR` of the repository")
+	f.StringVar(&dir, "repo", "", "`DIR or bundle` to serve")
 	f.StringVar(&listen, "listen", "127.0.0.1:8080", "`ADDRESS` to listen on; port 0 takes a free one")
 	f.BoolVar(&quiet, "quiet", false, "do not print a line for each request")
 	f.BoolVar(&asJSON, "json", false, `print {"url":"…"} once it listens`)
@@ -49,14 +50,11 @@ func serve(ctx context.Context, dir, listen string, quiet, asJSON bool) error {
 	if dir == "" {
 		return usage("no repository: give --repo DIR")
 	}
-	if _, err := os.ReadDir(dir); err != nil {
+	handler, err := handlerOf(dir)
+	if err != nil {
 		return fmt.Errorf("reading the repository: %w", err)
 	}
-	handler, err := newRepoHandler(dir)
-	if err != nil {
-		return err
-	}
-	defer handler.root.Close()
+	defer handler.close()
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("%w: choose another --listen, or stop what listens there", err)
@@ -88,12 +86,61 @@ func serve(ctx context.Context, dir, listen string, quiet, asJSON bool) error {
 	return nil
 }
 
-// repoHandler serves one repository. Its root keeps it from following links out of the folder.
-type repoHandler struct{ root *os.Root }
+// repoHandler serves one repository.
+type repoHandler struct {
+	open  func(name string) (io.ReadSeekCloser, error) // fs.ErrNotExist also for what is no file
+	close func() error
+}
 
+// handlerOf serves a folder or a bundle.
+func handlerOf(path string) (*repoHandler, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		b, err := bundle.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		return bundleHandler(b), nil
+	}
+	return newRepoHandler(path)
+}
+
+// newRepoHandler serves a folder. The root keeps it from following links out of the folder.
 func newRepoHandler(dir string) (*repoHandler, error) {
 	root, err := os.OpenRoot(dir)
-	return &repoHandler{root}, err
+	if err != nil {
+		return nil, err
+	}
+	open := func(name string) (io.ReadSeekCloser, error) {
+		f, err := root.Open(filepath.FromSlash(name))
+		if err != nil {
+			return nil, err
+		}
+		info, err := f.Stat()
+		if err == nil && !info.Mode().IsRegular() {
+			err = &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+		}
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		return f, nil
+	}
+	return &repoHandler{open, root.Close}, nil
+}
+
+// bundleHandler serves a bundle.
+func bundleHandler(b *bundle.Reader) *repoHandler {
+	open := func(name string) (io.ReadSeekCloser, error) {
+		f, err := b.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		return struct {
+			io.ReadSeeker
+			io.Closer
+		}{f, io.NopCloser(nil)}, nil
+	}
+	return &repoHandler{open, b.Close}
 }
 
 func (h *repoHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -109,7 +156,7 @@ func (h *repoHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	f, err := h.root.Open(filepath.FromSlash(name))
+	f, err := h.open(name)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			warn("%s: %v", name, err)
@@ -118,17 +165,12 @@ func (h *repoHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		http.NotFound(w, r)
-		return
-	}
 	if immutable {
 		hash, _, _ := strings.Cut(strings.TrimPrefix(name, "files/"), ".")
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.Header().Set("ETag", strconv.Quote(hash))
-		http.ServeContent(w, r, "", info.ModTime(), f)
+		http.ServeContent(w, r, "", time.Time{}, f)
 		return
 	}
 	// A document is small: read it whole, so that ETag and body are of one state of the file.

@@ -43,7 +43,7 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { h.root.Close() })
+	t.Cleanup(func() { h.close() })
 	ask := func(method, path string, header ...string) *http.Response {
 		r := httptest.NewRequest(method, "http://localhost/"+path, nil)
 		for i := 0; i < len(header); i += 2 {

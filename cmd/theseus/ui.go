@@ -24,6 +24,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/theseus-go/theseus/internal/bundle"
 	"github.com/theseus-go/theseus/internal/fetch"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
@@ -115,7 +116,7 @@ var refusals = []error{
 	verify.ErrMalformed, verify.ErrTooLarge, verify.ErrAlgorithm, verify.ErrSignature, verify.ErrThreshold, verify.ErrType, verify.ErrApp, verify.ErrVersion,
 	release.ErrMalformed, release.ErrApp, release.ErrChannel, release.ErrVersion, release.ErrID, release.ErrAmbiguous,
 	release.ErrExpired, release.ErrFuture,
-	fetch.ErrHash, fetch.ErrSize, fetch.ErrTooLarge,
+	fetch.ErrHash, fetch.ErrSize, fetch.ErrTooLarge, bundle.ErrMalformed,
 }
 
 func busy(dir string) error {

@@ -22,6 +22,7 @@ import (
 type verifyOptions struct {
 	repo, key, app string
 	channels       []string
+	as             []string
 	within         string
 	json           bool
 }
@@ -35,10 +36,25 @@ func verifyCommand() *cobra.Command {
 on, each channel, each manifest that a channel names, and each file that a manifest names, which is downloaded, unpacked
 and hashed. Of a folder everything in it is checked; of a URL the channels that are named.
 
-Exit code: 0 all is well, 4 something does not hold, 5 the source does not answer.`,
+With --as it is a client of that platform and version instead, and takes one update after the other until there is no
+other: so a publisher finds out who is stuck before they do. --as all asks for every platform of every release on offer.
+
+Exit code: 0 all is well, 3 a client of --as is stuck, 4 something does not hold, 5 the source does not answer.`,
 		Example: `  theseus verify --repo dl --key theseus.pub
-  theseus verify --repo https://dl.example.com/hello --key theseus.pub --channel stable --expires-within 14d`,
+  theseus verify --repo https://dl.example.com/hello --key theseus.pub --channel stable --expires-within 14d
+  theseus verify --repo dl --key theseus.pub --as linux/amd64@1.0.0
+  theseus verify --repo hello.bundle --key theseus.pub`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if len(o.as) > 0 {
+				r, err := replayRepo(c.Context(), &o)
+				if err != nil {
+					return err
+				}
+				if err := result(o.json, r, r.print); err != nil || r.OK {
+					return err
+				}
+				return errSilent(exitNothing)
+			}
 			r, err := verifyRepo(c.Context(), &o)
 			if err != nil {
 				return err
@@ -50,10 +66,11 @@ Exit code: 0 all is well, 4 something does not hold, 5 the source does not answe
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.repo, "repo", "", "`DIR or URL` of the repository")
+	f.StringVar(&o.repo, "repo", "", "`DIR, URL or bundle` to check")
 	f.StringVar(&o.key, "key", "", "`FILE` with what the program is built with: a public key or a trust document")
 	f.StringVar(&o.app, "app", "", "`NAME` of the program (default: what the first channel says)")
 	f.StringArrayVar(&o.channels, "channel", nil, "`NAME` of a channel (default: all of a folder, stable of a URL)")
+	f.StringArrayVar(&o.as, "as", nil, "say where a client of this `OS/ARCH[/VARIANT]@VERSION` would get to, or all")
 	f.StringVar(&o.within, "expires-within", "", "also fail if something expires within this `TIME`, for example 14d: for monitoring")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	return c
@@ -126,18 +143,68 @@ func (r *verifyReport) exit() error {
 // A verifier walks through a repository and writes down what it finds.
 type verifier struct {
 	*verifyReport
-	src    *fetch.Client
+	src    *source
 	trust  *verify.Trust
 	clock  release.Clock
 	within time.Duration
 	seen   map[string]bool // files checked already: channels share releases, releases share files
+
+	channels []string
+	walked   []*verify.Trust // the trust documents that follow from the given key
 }
 
 func verifyRepo(ctx context.Context, o *verifyOptions) (*verifyReport, error) {
+	v, err := newVerifier(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer v.src.close()
+	for _, name := range v.channels {
+		if err := v.channel(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	if v.src.folder != nil && len(o.channels) == 0 {
+		if err := v.rest(ctx, v.src.folder); err != nil {
+			return nil, err
+		}
+	}
+	v.OK = v.exit() == nil
+	return v.verifyReport, nil
+}
+
+// replayRepo is verify --as.
+func replayRepo(ctx context.Context, o *verifyOptions) (*replayReport, error) {
+	v, err := newVerifier(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer v.src.close()
+	for _, c := range v.Checks {
+		if c.err != nil {
+			return nil, c.err
+		}
+	}
+	if len(v.channels) > 1 {
+		return nil, usage("there are the channels %s: say with --channel which one the client follows", strings.Join(v.channels, ", "))
+	}
+	c, err := v.open(ctx, v.channels[0])
+	if err == nil {
+		err = c.Fresh(v.clock)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v.replay(ctx, c, o.as)
+}
+
+// newVerifier opens the source and walks through its trust documents.
+func newVerifier(ctx context.Context, o *verifyOptions) (*verifier, error) {
 	v := &verifier{
 		verifyReport: &verifyReport{Repo: o.repo, App: o.app},
 		clock:        release.Clock{Wall: time.Now().UTC()},
 		seen:         map[string]bool{},
+		channels:     o.channels,
 	}
 	var err error
 	if o.within != "" {
@@ -153,40 +220,26 @@ func verifyRepo(ctx context.Context, o *verifyOptions) (*verifyReport, error) {
 	if v.trust, err = readTrust(o.key); err != nil {
 		return nil, err
 	}
-	if v.src, err = reader(o.repo); err != nil {
+	if v.src, err = openSource(o.repo); err != nil {
 		return nil, err
 	}
-	folder := !strings.Contains(o.repo, "://")
-	channels := o.channels
-	if len(channels) == 0 {
-		channels = []string{"stable"}
-		if folder {
-			if channels, err = (&repo{dir: o.repo}).channels(); err != nil {
-				return nil, err
-			}
-			if len(channels) == 0 {
-				return nil, fail(exitError, "%s has no channel: give the folder that was published into", o.repo)
-			}
-		}
+	if len(v.channels) == 0 {
+		v.channels = v.src.channels
 	}
-	if err := v.settleApp(ctx, channels[0]); err != nil {
+	if len(v.channels) == 0 {
+		err = fail(exitError, "%s has no channel: give what was published into", o.repo)
+	}
+	if err == nil {
+		err = v.settleApp(ctx, v.channels[0])
+	}
+	if err == nil {
+		err = v.walkTrust(ctx)
+	}
+	if err != nil {
+		v.src.close()
 		return nil, err
 	}
-	if err := v.walkTrust(ctx); err != nil {
-		return nil, err
-	}
-	for _, name := range channels {
-		if err := v.channel(ctx, name); err != nil {
-			return nil, err
-		}
-	}
-	if folder && len(o.channels) == 0 {
-		if err := v.rest(ctx, &repo{dir: o.repo}); err != nil {
-			return nil, err
-		}
-	}
-	v.OK = v.exit() == nil
-	return v.verifyReport, nil
+	return v, nil
 }
 
 // settleApp finds out which app this should be: from the flag, from the trust document, or else by the first channel's own
@@ -228,7 +281,7 @@ func (v *verifier) walkTrust(ctx context.Context) error {
 			v.add(name, "", err)
 			return ctx.Err()
 		}
-		v.trust = next
+		v.trust, v.walked = next, append(v.walked, next)
 		v.add(name, fmt.Sprintf("follows from what came before; expires %s", dateText(next.Expires)), v.soon(next.Expires))
 	}
 	return nil
@@ -242,12 +295,16 @@ func (v *verifier) soon(expires time.Time) error {
 	return nil
 }
 
-func (v *verifier) channel(ctx context.Context, name string) error {
-	var c *release.Channel
-	err := document(ctx, v.src, name, verify.TypeChannel.MaxSize(), func(b []byte) (err error) {
+func (v *verifier) open(ctx context.Context, name string) (c *release.Channel, err error) {
+	err = document(ctx, v.src, name, verify.TypeChannel.MaxSize(), func(b []byte) (err error) {
 		c, err = release.OpenChannel(b, v.trust.Channel, v.App, name)
 		return err
 	})
+	return c, err
+}
+
+func (v *verifier) channel(ctx context.Context, name string) error {
+	c, err := v.open(ctx, name)
 	if err != nil {
 		v.add(name, "", err)
 		return ctx.Err()
