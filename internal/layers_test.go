@@ -78,9 +78,13 @@ var layers = []layer{
 	},
 	{
 		pkg:     "internal/fetch",
-		ours:    []string{"internal/durable", "verify"},
+		ours:    []string{"internal/bundle", "internal/durable", "verify"},
 		outside: []string{"github.com/klauspost/compress"},
-		why:     "gets bytes under caps, and unpacks them under the same caps",
+		why:     "gets bytes under caps, from a bundle too, and unpacks them under the same caps",
+	},
+	{
+		pkg: "internal/managed", pure: true,
+		why: "who else keeps this file current? Paths and files of an fs.FS that it is given: it runs nothing that is found on PATH",
 	},
 	{
 		pkg:  "internal/*",

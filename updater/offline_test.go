@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/internal/bundle"
 	"github.com/theseus-go/theseus/internal/testrelease"
 	"github.com/theseus-go/theseus/release"
 )
@@ -21,7 +21,7 @@ func bundled(t *testing.T, repo *testrelease.Repo) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	w := fetch.NewBundleWriter(f)
+	w := bundle.NewWriter(f)
 	for _, name := range repo.Files() {
 		b := repo.Get(name)
 		if err := w.Add(name, int64(len(b)), strings.NewReader(string(b))); err != nil {

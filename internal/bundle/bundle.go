@@ -62,6 +62,8 @@ type Reader struct {
 
 type part struct{ offset, size int64 }
 
+const block = 512 // of a tar archive
+
 // Open opens a bundle.
 func Open(path string) (*Reader, error) {
 	f, err := os.Open(path)
@@ -91,34 +93,44 @@ func NewReader(file io.ReaderAt, size int64) (*Reader, error) {
 func (r *Reader) index(all *io.SectionReader) error {
 	folded := map[string]bool{}
 	t := tar.NewReader(all)
+	end := int64(0) // of the last file and what fills its block
 	for {
 		h, err := t.Next()
-		if err == io.EOF && len(r.parts) > 0 {
+		offset, _ := all.Seek(0, io.SeekCurrent) // cannot fail. The reader takes whole blocks: here the file begins
+		switch {
+		case err == io.EOF && offset != end+2*block, errors.Is(err, io.ErrUnexpectedEOF):
+			return malformed("it is cut short: copy it again") // also between two files: only two empty blocks are an end
+		case err == io.EOF && offset != all.Size():
+			return malformed("it goes on behind its end: copy it again")
+		case err == io.EOF && len(r.parts) == 0:
+			return malformed("it has no files: make it again")
+		case err == io.EOF:
 			return nil
-		}
-		if err != nil {
-			return malformed("it has no files, or ends early: copy it again")
+		case err != nil:
+			return malformed("it is no tar archive, or a damaged one: copy it again")
 		}
 		switch {
 		case len(r.parts) == MaxFiles:
 			return malformed("more than %d files", MaxFiles)
-		case h.Typeflag != tar.TypeReg || h.Format&tar.FormatUSTAR == 0 || len(h.PAXRecords) > 0:
+		case h.Typeflag != tar.TypeReg || h.Format != tar.FormatUSTAR || h.Size < 0:
 			return malformed("%q is something else than a plain file", h.Name)
 		case !valid(h.Name):
 			return malformed("%q is not the name of a file in a repository", h.Name)
 		case folded[strings.ToLower(h.Name)]:
 			return malformed("%s is in it twice", h.Name)
 		}
-		offset, err := all.Seek(0, io.SeekCurrent) // the reader takes whole blocks: here the file begins
-		if err != nil {
-			return err
-		}
 		if h.Size > all.Size()-offset {
 			return malformed("%s is cut short: copy it again", h.Name)
 		}
 		folded[strings.ToLower(h.Name)] = true
 		r.parts[h.Name] = part{offset, h.Size}
+		end = offset + (h.Size+block-1)/block*block
 	}
+}
+
+// Over returns a reader of another handle of the same file, without reading its headers again.
+func (r *Reader) Over(file io.ReaderAt) *Reader {
+	return &Reader{file: file, parts: r.parts, close: func() error { return nil }}
 }
 
 // Names returns the names of the files, sorted.

@@ -153,33 +153,3 @@ func TestP19HostileArchives(t *testing.T) {
 		}
 	}
 }
-
-func FuzzOpen(f *testing.F) {
-	f.Add(made(f, "stable", "trust/1"))
-	f.Add(archive(f, &tar.Header{Name: "stable", PAXRecords: map[string]string{"X.y": "z"}}))
-	f.Add(archive(f, &tar.Header{Name: "stable", Format: tar.FormatGNU}))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := read(b)
-		if err != nil {
-			return
-		}
-		var out bytes.Buffer
-		w := bundle.NewWriter(&out)
-		for _, n := range r.Names() {
-			p, err := r.Open(n)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := w.Add(n, p.Size(), p); err != nil {
-				t.Fatalf("what was read cannot be written: %v", err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		again, err := read(out.Bytes())
-		if err != nil || !slices.Equal(again.Names(), r.Names()) {
-			t.Fatalf("what was written cannot be read: %v", err)
-		}
-	})
-}

@@ -168,7 +168,7 @@ func validPath(path string) error {
 type folder struct {
 	name   string
 	dir    string
-	bundle bundle
+	packed packed
 }
 
 func (s *folder) String() string { return s.name }
@@ -179,7 +179,7 @@ func (s *folder) get(ctx context.Context, path string, q query) (*reply, error) 
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, &explained{"there is no such folder or bundle; check the path, and that its disk is mounted", errors.Join(ErrNotFound, err)}
 	case err == nil && info.Mode().IsRegular():
-		return s.bundle.get(ctx, s.dir, path, q)
+		return s.packed.get(ctx, s.dir, path, q)
 	}
 	f, err := s.open(path)
 	if errors.Is(err, fs.ErrNotExist) {
