@@ -27,6 +27,9 @@ func findSuccessor(l *link) int {
 	return 0
 }
 
+// isChild guards against a process that names another one's id.
+func isChild(pid int) bool { return pid > 1 && parentOf(pid) == os.Getpid() }
+
 func parentOf(pid int) int {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {

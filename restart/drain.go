@@ -29,7 +29,10 @@ func (r *Restarter) drain(ctx context.Context, limit time.Duration, out *link, h
 		mu  sync.Mutex
 		cut []string
 	)
-	for _, s := range r.servers {
+	r.mu.Lock()
+	servers, finishers := r.servers, r.finishers
+	r.mu.Unlock()
+	for _, s := range servers {
 		wg.Go(func() {
 			var to sink
 			if out != nil && homes[s.key] && canPass() {
@@ -62,7 +65,7 @@ func (r *Restarter) drain(ctx context.Context, limit time.Duration, out *link, h
 	mu.Lock()
 	async("workers", func() error { r.workers.wait(); return nil })
 	async("the functions of OnFailure", func() error { r.undoing.Wait(); return nil })
-	for i, f := range r.finishers {
+	for i, f := range finishers {
 		async(fmt.Sprintf("%s (drain function %d)", f.name, i+1), func() error { return f.finish(ctx) })
 	}
 	mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 var (
@@ -53,3 +54,14 @@ var errTold = calledOff(errors.New("told to stop before the new process had prov
 
 // calledOff is err as a reason for which no version is to blame.
 func calledOff(err error) error { return fmt.Errorf("%w: %w", ErrCalledOff, err) }
+
+// blame is tableflip's error of an upgrade, which has no types, as a cause. A process that ended by one of the signals
+// that people and terminals send was told to, before it could catch them.
+func blame(err error) error {
+	for _, s := range []string{"hangup", "interrupt", "terminated"} {
+		if strings.HasSuffix(err.Error(), "signal: "+s) {
+			return calledOff(err)
+		}
+	}
+	return err
+}

@@ -41,9 +41,9 @@ var deaths = []struct {
 	{"serving 50ms ill", false}, // gives everything back, so nothing is lost
 }
 
-// TestSoakDeathOfASuccessor is row F31: whatever the successor dies of, and whenever, the old process serves on under
+// TestSoakF31DeathOfASuccessor is row F31: whatever the successor dies of, and whenever, the old process serves on under
 // its process id, nobody is refused, connections that it held never notice, the update is undone, and a good one works.
-func TestSoakDeathOfASuccessor(t *testing.T) {
+func TestSoakF31DeathOfASuccessor(t *testing.T) {
 	for _, d := range deaths {
 		t.Run(strings.ReplaceAll(d.plan, " ", "_"), func(t *testing.T) {
 			t.Parallel()
@@ -134,8 +134,8 @@ func zombie(pid int) bool {
 	return err != nil || strings.Contains(string(b), ") Z ")
 }
 
-// TestSoakSignals is row F34: who may end or change what while a successor is on probation.
-func TestSoakSignals(t *testing.T) {
+// TestSoakF34Signals is row F34: who may end or change what while a successor is on probation.
+func TestSoakF34Signals(t *testing.T) {
 	const inProbation, starting, draining = "probation: starting -> probation", "serving -> handing over", "standing by -> draining"
 	for _, c := range []struct {
 		name  string
@@ -258,8 +258,8 @@ func thirdServes(s *service, old, next int) {
 	s.checkPIDFile(pid)
 }
 
-// TestSoakStorm: a thousand HUPs, and the service is alive, its PID file true, nobody else is left.
-func TestSoakStorm(t *testing.T) {
+// TestSoakF31Storm: a thousand HUPs, and the service is alive, its PID file true, nobody else is left.
+func TestSoakF31Storm(t *testing.T) {
 	t.Parallel()
 	for range rounds(1, 50) {
 		t.Run("", func(t *testing.T) {

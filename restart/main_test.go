@@ -55,6 +55,7 @@ type config struct {
 	H2C              bool
 	ShutdownDelay    time.Duration
 	OnDrain          time.Duration // a drain function that takes so long
+	Hooks            bool          // signals of the test's choice
 	Packet           string        // address of a UDP echo server
 }
 
@@ -78,7 +79,18 @@ func serverMain(text string) {
 		return strings.Fields(string(b))
 	}()
 	misbehave(plan, "start")
+	var signals restart.Signals
+	if c.Hooks {
+		hook := func(name string, do restart.Action) restart.Signal {
+			return restart.Signal{Do: do, Before: func() { say("before %s", name) }, After: func() { say("after %s", name) }}
+		}
+		signals = restart.DefaultSignals()
+		signals[syscall.SIGUSR1] = hook("USR1", restart.Nothing)
+		signals[syscall.SIGTSTP] = hook("TSTP", restart.HandOver)
+		signals[syscall.SIGHUP] = hook("HUP", restart.Nothing)
+	}
 	r := restart.New(restart.Options{
+		Signals: signals,
 		PIDFile: c.PIDFile, UpgradeTimeout: c.Start, Probation: c.Probation, Drain: c.Drain, Grace: c.Grace, ShutdownDelay: c.ShutdownDelay,
 		Logger: slog.New(slog.DiscardHandler),
 		Event: func(e restart.Event) {
@@ -221,7 +233,8 @@ func misbehave(plan []string, when string) {
 	case "kill":
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	case "hang":
-		select {}
+		say("hanging")
+		time.Sleep(time.Hour)
 	case "freeze":
 		syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 	case "ill":
@@ -625,6 +638,14 @@ func (s *service) status() (a answer) {
 // childOf returns the first child of pid.
 func childOf(t *testing.T, pid int) int {
 	t.Helper()
+	child := findChild(pid)
+	if child == 0 {
+		t.Fatalf("process %d has no child", pid)
+	}
+	return child
+}
+
+func findChild(pid int) int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range stats {
 		b, err := os.ReadFile(name)
@@ -639,6 +660,5 @@ func childOf(t *testing.T, pid int) int {
 			return child
 		}
 	}
-	t.Fatalf("process %d has no child", pid)
 	return 0
 }

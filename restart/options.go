@@ -22,7 +22,7 @@ type Options struct {
 	// soon as it serves. The process that is replaced decides; what the new one was built with does not matter.
 	Probation time.Duration
 
-	// Health says whether this process works, during its own probation. It is called once a second with three
+	// Health says whether this process works, during its own probation. It is called once a second with two
 	// seconds to answer; an error, or no answer, ends the probation and the old process takes service back. It runs
 	// in the new process only. Nil: a process that lives is well.
 	Health func(ctx context.Context) error
@@ -51,8 +51,8 @@ type Options struct {
 	// Logger gets one line per change of phase and per fault. Nil: slog.Default().
 	Logger *slog.Logger
 
-	// Event is told of every change of phase and of every fault, in order. It runs on the goroutine that decides:
-	// it has to return at once, and must not call Handover. Nil: nobody.
+	// Event is told of every change of phase and of every fault, one at a time. It has to return at once, because the
+	// goroutine that decides waits for it, and must not call Handover. Nil: nobody.
 	Event func(Event)
 }
 
@@ -63,6 +63,7 @@ const (
 
 	stopGrace     = time.Second     // Grace of a process that stops
 	healthEvery   = time.Second     // between two calls of Health
+	healthAnswer  = 2 * time.Second // for Health to answer; below healthSilence
 	healthSilence = 3 * time.Second // without a report: ill
 	goodbye       = 5 * time.Second // a process that was told to go has this long until it is killed
 	giveBackLimit = 3 * time.Second // for a process in probation to return its connections; below goodbye

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"syscall"
@@ -61,6 +62,7 @@ type Restarter struct {
 	timers  map[eventKind]*time.Timer
 	trial   context.CancelFunc
 
+	eventMu  sync.Mutex // one event at a time
 	statusMu sync.Mutex
 	status   Status
 }
@@ -138,6 +140,9 @@ func (r *Restarter) starting() error {
 	if err := r.becomeInit(); err != nil {
 		return err
 	}
+	if r.opts.PIDFile != "" && !filepath.IsAbs(r.opts.PIDFile) && startDir != "" {
+		r.opts.PIDFile = filepath.Join(startDir, r.opts.PIDFile) // main may change its directory
+	}
 	r.notifier = newNotifier()
 	// Before tableflip: a signal that comes while a handover begins must not find the default action.
 	for s := range r.opts.Signals {
@@ -145,7 +150,7 @@ func (r *Restarter) starting() error {
 	}
 	inherited := adoptSentinel()
 	upg, err := tableflip.New(tableflip.Options{
-		UpgradeTimeout: r.opts.UpgradeTimeout + r.opts.Probation + goodbye,
+		UpgradeTimeout: r.opts.UpgradeTimeout + r.opts.Probation + 2*goodbye, // the machine is stricter
 		ListenConfig:   r.opts.ListenConfig,
 	})
 	os.Unsetenv(sentinel) // it would make other children of ours believe that they are successors
@@ -215,7 +220,7 @@ func (r *Restarter) Listen(network, address string) (net.Listener, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gates = append(r.gates, g)
-	if r.running {
+	if r.accepting() {
 		g.resume()
 	}
 	return g, nil
@@ -240,10 +245,16 @@ func (r *Restarter) ListenPacket(network, address string) (net.PacketConn, error
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gates = append(r.gates, g)
-	if r.running {
+	if r.accepting() {
 		g.resume()
 	}
 	return g, nil
+}
+
+// accepting says whether a listener that is opened now should accept.
+func (r *Restarter) accepting() bool {
+	p := r.Phase()
+	return p.Ready() && p != StandingBy
 }
 
 // Serve makes Run serve srv on ln. With certificates in srv.TLSConfig it serves TLS. From here on srv belongs to the
@@ -633,6 +644,7 @@ func (r *Restarter) upgrade() {
 		}
 		// What it has said and sent on the link comes first.
 		if err != nil {
+			err = blame(err)
 			down.finish()
 			<-heard
 			down.Close()
@@ -660,8 +672,11 @@ func (r *Restarter) hearSuccessor(attempt int, kind byte, text string) {
 	e := event{}
 	switch kind {
 	case msgHello:
-		e.kind = evHello
-		e.pid, _ = strconv.Atoi(text)
+		pid, err := strconv.Atoi(text)
+		if err != nil || !isChild(pid) { // it may have to be killed
+			return
+		}
+		e.kind, e.pid = evHello, pid
 	case msgServing:
 		e.kind = evServing
 	case msgWell:
@@ -766,12 +781,8 @@ func (r *Restarter) undo(cause error) {
 	}()
 }
 
-// end lets Run return.
+// end lets Run return. Signals are still caught, without effect: the default action would spoil the exit status.
 func (r *Restarter) end(err error) {
-	if len(r.opts.Signals) > 0 {
-		// They are still caught and have no effect: the default action would spoil the exit status.
-		r.disarm(evTimeKill)
-	}
 	if r.state.stop && r.upg != nil {
 		// Nobody takes over: the paths of unix sockets go. After a handover tableflip has let go of them already.
 		r.upg.Stop()
@@ -804,6 +815,8 @@ func (r *Restarter) publish() {
 }
 
 func (r *Restarter) event(e Event) {
+	r.eventMu.Lock()
+	defer r.eventMu.Unlock()
 	e.Time, e.Phase = time.Now(), r.Phase()
 	log := r.opts.Logger.Info
 	if e.Err != nil || e.Name == EventCut || e.Name == EventDowngrade {

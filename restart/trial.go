@@ -46,7 +46,7 @@ func (r *Restarter) healthy(ctx context.Context) error {
 	if r.opts.Health == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, healthSilence)
+	ctx, cancel := context.WithTimeout(ctx, healthAnswer)
 	defer cancel()
 	answer := make(chan error, 1)
 	go func() { answer <- r.opts.Health(ctx) }()
@@ -54,6 +54,6 @@ func (r *Restarter) healthy(ctx context.Context) error {
 	case err := <-answer:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("the health check did not answer within %v", healthSilence)
+		return fmt.Errorf("the health check did not answer within %v", healthAnswer)
 	}
 }
