@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+var underRace bool
+
 func child(do, path string) error {
 	t, err := swap.Open(path)
 	if err != nil {
@@ -66,7 +68,7 @@ func child(do, path string) error {
 
 func command(do string, t *swap.Target) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], t.Path)
-	cmd.Env = append(os.Environ(), "THESEUS_SWAP="+do)
+	cmd.Env = append(os.Environ(), "THESEUS_SWAP="+do, "GORACE=atexit_sleep_ms=0")
 	cmd.Dir = t.Dir
 	return cmd
 }

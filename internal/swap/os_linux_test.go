@@ -577,9 +577,9 @@ func TestF22SomebodyKeepsItOpen(t *testing.T) {
 
 	f, err = os.OpenFile(sealed.Name(), os.O_RDWR, 0)
 	must(t, err)
-	other, err = os.OpenFile(f.Name(), os.O_WRONLY, 0)
+	stays, err := os.OpenFile(f.Name(), os.O_WRONLY, 0)
 	must(t, err)
-	defer other.Close()
+	defer stays.Close()
 	_, err = target.Seal(f)
 	refused(t, err, swap.ErrChanged, "fuser")
 	if _, err := f.Seek(0, io.SeekStart); !errors.Is(err, os.ErrClosed) {
