@@ -53,19 +53,11 @@ func (r *Restarter) becomeInit() error {
 	return nil
 }
 
-// initLoop returns the exit status.
+// initLoop returns the exit status. It looks into the pipe when something happens for which it matters who is in
+// service, and then without waiting, so that a signal never goes to a process that has been replaced.
 func initLoop(main int, pipe *os.File, caught <-chan os.Signal) int {
-	proved := make(chan int)
-	go func() { // process ids, four bytes each, until no generation is left
-		defer close(proved)
-		var b [4]byte
-		for {
-			if n, err := pipe.Read(b[:]); n != len(b) || err != nil {
-				return
-			}
-			proved <- int(b[0])<<24 | int(b[1])<<16 | int(b[2])<<8 | int(b[3])
-		}
-	}()
+	fd := int(pipe.Fd())
+	syscall.SetNonblock(fd, true)
 	type end struct {
 		pid    int
 		status syscall.WaitStatus
@@ -77,41 +69,46 @@ func initLoop(main int, pipe *os.File, caught <-chan os.Signal) int {
 			pid, err := syscall.Wait4(-1, &st, 0, nil)
 			switch {
 			case err == syscall.EINTR:
-			case err != nil: // no child is left, for now
-				time.Sleep(10 * time.Millisecond)
+			case err != nil: // ECHILD: the last generation was reaped by the one before it
+				ends <- end{}
+				time.Sleep(100 * time.Millisecond)
 			default:
 				ends <- end{pid, st}
 			}
 		}
 	}()
-	status, dead, alone := 0, false, false
-	var lost <-chan time.Time
+	status := 1 // of a process in service that its parent has reaped, and not we
 	for {
-		if dead && alone {
-			return status
-		}
+		var s os.Signal
+		var e end
 		select {
-		case <-lost: // it ended while its parent lived, which was told the status, and not we
-			return 1
-		case s := <-caught:
-			if n, ok := s.(syscall.Signal); ok && !dead {
-				syscall.Kill(main, n)
-			}
-		case pid, ok := <-proved:
-			if !ok {
-				proved, alone, lost = nil, true, time.After(time.Second)
-				break
-			}
-			main, dead = pid, false
-		case e := <-ends:
-			if e.pid != main {
-				break
-			}
-			// Unless another generation proves itself: the end of the pipe decides.
-			dead, status = true, e.status.ExitStatus()
+		case s = <-caught:
+		case e = <-ends:
+		}
+		if e.pid == main && e.pid != 0 {
+			status = e.status.ExitStatus()
 			if e.status.Signaled() {
 				status = 128 + int(e.status.Signal())
 			}
+		}
+		for left := true; left; { // process ids, four bytes each, written whole
+			var b [4]byte
+			n, err := syscall.Read(fd, b[:])
+			switch {
+			case err == syscall.EINTR:
+			case n == len(b):
+				pid := int(b[0])<<24 | int(b[1])<<16 | int(b[2])<<8 | int(b[3])
+				if pid != main {
+					main, status = pid, 1
+				}
+			case n == 0 && err == nil: // no generation is left
+				return status
+			default:
+				left = false
+			}
+		}
+		if n, ok := s.(syscall.Signal); ok {
+			syscall.Kill(main, n)
 		}
 	}
 }

@@ -337,20 +337,27 @@ func (s *service) launch(c config) *service {
 	s.waited = make(chan struct{})
 	go func() { s.cmd.Wait(); close(s.waited) }()
 	t.Cleanup(func() {
-		s.mu.Lock()
-		for pid := range s.pids {
-			if !s.inNamespace && isServer(pid) {
-				syscall.Kill(pid, syscall.SIGKILL)
-			}
-		}
-		s.mu.Unlock()
 		if s.inNamespace {
 			s.cmd.Process.Kill()
 		}
-		select {
-		case <-ended:
-		case <-time.After(5 * time.Second):
-			t.Error("a process of the service is left")
+		limit := time.After(10 * time.Second)
+		for left := true; left; { // a successor that is just starting makes itself known by its first line
+			s.mu.Lock()
+			for pid := range s.pids {
+				if !s.inNamespace && isServer(pid) {
+					syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+			more := s.more
+			s.mu.Unlock()
+			select {
+			case <-more:
+			case <-ended:
+				left = false
+			case <-limit:
+				t.Error("a process of the service is left")
+				left = false
+			}
 		}
 		<-s.waited
 		if t.Failed() {
@@ -366,7 +373,7 @@ func (s *service) launch(c config) *service {
 // isServer guards against a process id that belongs to somebody else by now.
 func isServer(pid int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-	return err != nil || bytes.Contains(b, []byte(serverVar))
+	return err == nil && bytes.Contains(b, []byte(serverVar))
 }
 
 func (s *service) pid() int { return s.cmd.Process.Pid }
