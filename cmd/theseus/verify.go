@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -149,6 +148,9 @@ type verifier struct {
 	within time.Duration
 	seen   map[string]bool // files checked already: channels share releases, releases share files
 
+	whole    map[verify.Digest]release.Artifact // whole files by what they hold
+	promises []promise                          // deltas to apply when all whole files are known
+
 	channels []string
 	walked   []*verify.Trust // the trust documents that follow from the given key
 }
@@ -168,6 +170,9 @@ func verifyRepo(ctx context.Context, o *verifyOptions) (*verifyReport, error) {
 		if err := v.rest(ctx, v.src.folder); err != nil {
 			return nil, err
 		}
+	}
+	if err := v.applyDeltas(ctx); err != nil {
+		return nil, err
 	}
 	v.OK = v.exit() == nil
 	return v.verifyReport, nil
@@ -204,6 +209,7 @@ func newVerifier(ctx context.Context, o *verifyOptions) (*verifier, error) {
 		verifyReport: &verifyReport{Repo: o.repo, App: o.app},
 		clock:        release.Clock{Wall: time.Now().UTC()},
 		seen:         map[string]bool{},
+		whole:        map[verify.Digest]release.Artifact{},
 		channels:     o.channels,
 	}
 	var err error
@@ -343,6 +349,7 @@ func (v *verifier) manifest(ctx context.Context, e release.Entry) error {
 	}
 	v.add(name, fmt.Sprintf("%s, %s", dateText(m.Date), plural(len(m.Artifacts), "platform")), nil)
 	for _, a := range m.Artifacts {
+		v.whole[a.File.SHA256] = a
 		for _, d := range a.Downloads {
 			if v.seen[d.Path()] {
 				continue
@@ -351,6 +358,10 @@ func (v *verifier) manifest(ctx context.Context, e release.Entry) error {
 			detail := fmt.Sprintf("%s %s, %s", m.Version, a.Platform, bytesText(d.Stored.Size))
 			if d.Encoding != "" {
 				detail += " (" + d.Encoding + ", " + bytesText(a.File.Size) + " unpacked)"
+			}
+			if d.From != nil {
+				v.promises = append(v.promises, promise{d, a.File, detail})
+				continue
 			}
 			err := v.file(ctx, a, d)
 			if ctx.Err() != nil {
@@ -373,17 +384,13 @@ func missing(err error) error {
 
 // file downloads what a client would, and unpacks it to see that the signed file comes out.
 func (v *verifier) file(ctx context.Context, a release.Artifact, d release.Download) error {
-	f, err := os.CreateTemp("", "theseus-verify-")
+	f, err := v.stored(ctx, d)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	if _, err := v.src.File(ctx, d.Path(), d.Stored, f, nil); err != nil {
-		return err
-	}
+	defer discard(f)
 	if d.Encoding != release.Zstd {
-		return nil // the stored bytes are the file (a manifest cannot say otherwise), or lead to it from a file that is not here
+		return nil // the stored bytes are the file: a manifest cannot say otherwise
 	}
 	z, err := zstd.NewReader(f, zstd.WithDecoderMaxWindow(window), zstd.WithDecoderConcurrency(1))
 	if err != nil {
