@@ -308,10 +308,11 @@ func (u *Updater) manifest(ctx context.Context, v *view, e release.Entry) (*rele
 	if m != nil {
 		return m, nil
 	}
-	_, err := u.fetch.Document(ctx, release.ManifestPath(e.Version), verify.TypeManifest.MaxSize(), nil, func(b []byte) (err error) {
+	res, err := u.fetch.Document(ctx, release.ManifestPath(e.Version), verify.TypeManifest.MaxSize(), nil, func(b []byte) (err error) {
 		m, err = release.OpenManifest(b, v.trust.Release, u.opts.App, e)
 		return err
 	})
+	u.set(func(s *Status) { s.Sources = append(s.Sources, res.Failed...) })
 	if err != nil {
 		return nil, err
 	}
