@@ -37,7 +37,7 @@ var deaths = []struct {
 	{"serving 0s exit2", true},
 	{"serving 0s kill", true},
 	{"serving 50ms panic", true},
-	{"serving 250ms exit0", true},
+	{"serving 700ms exit0", true},
 	{"serving 50ms ill", false}, // gives everything back, so nothing is lost
 }
 
@@ -47,7 +47,7 @@ func TestSoakF31DeathOfASuccessor(t *testing.T) {
 	for _, d := range deaths {
 		t.Run(strings.ReplaceAll(d.plan, " ", "_"), func(t *testing.T) {
 			t.Parallel()
-			c := config{Probation: 300 * time.Millisecond}
+			c := config{Probation: time.Second}
 			if strings.Contains(d.plan, "hang") {
 				c.Start = 2 * time.Second // what a good one needs on a busy machine
 			}
