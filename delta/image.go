@@ -132,7 +132,7 @@ type image struct {
 	pe    peDirectories
 	macho machoLinkEdit
 
-	budget int // sites that may still be looked at; see mark
+	budget int // what may still be looked at, in words; see mark
 }
 
 // parse reads an executable. One that it does not know has no sections, and so
@@ -198,12 +198,18 @@ func (l *layout) place(off int64) place {
 	return placeWord0 + place(off&3)
 }
 
-// addSection records one section if it lies within the file.
+// addSection records one section if it lies within the file and shares no byte
+// of it with one before.
 func (im *image) addSection(s section) {
 	const top = 1 << 48
 	if len(im.sections) >= maxSections || s.off < 0 || s.fileSize < 0 || s.off > im.file.size || s.fileSize > im.file.size-s.off ||
 		s.addr >= top || s.memSize >= top || s.memSize < uint64(s.fileSize) || s.memSize == 0 {
 		return
+	}
+	for _, o := range im.sections {
+		if s.off < o.off+o.fileSize && o.off < s.off+s.fileSize {
+			return
+		}
 	}
 	im.sections = append(im.sections, s)
 }

@@ -38,12 +38,14 @@ const (
 	pclnHeaderFuncs  = 8
 	pclnHeaderNames  = 32
 	maxTableElements = 1 << 26
+	maxHeaders       = 16 // that may turn out to be none
 )
 
 // findTables finds the pclntab by its magic number (internal/abi, symtab.go:
 // Go 1.20 and later) and runtime.moduledata by the pointers with which it begins.
 func (im *image) findTables() {
 	f := im.file
+	tries := maxHeaders
 	for i := range im.sections {
 		s := &im.sections[i]
 		if s.content != contentData || s.fileSize == 0 {
@@ -54,6 +56,9 @@ func (im *image) findTables() {
 				continue
 			}
 			if im.findModuleData(s.addr+uint64(off-s.off), off) {
+				return
+			}
+			if tries--; tries == 0 {
 				return
 			}
 		}

@@ -39,6 +39,9 @@ func (im *image) findPclntab() {
 	starts, trees := newBitset(int(goFuncN)), newBitset(int(goFuncN))
 
 	for i := range t.funcs {
+		if im.budget <= 0 {
+			break
+		}
 		entry := t.funcTab + 8*i
 		im.mark(entry, offset32(baseText))
 		im.mark(entry+4, offset32(baseFuncTab))
@@ -118,7 +121,7 @@ func (im *image) functions() []function {
 		addr, end := uint64(f.u32(entry)), uint64(f.u32(entry+8))
 		name := ""
 		if fn := int64(f.u32(entry + 4)); fn <= t.funcTabN-funcSize {
-			name = f.cstring(names+int64(f.u32(t.funcTab+fn+funcName)), 1<<12)
+			name = f.cstring(names+int64(f.u32(t.funcTab+fn+funcName)), maxNameLength)
 		}
 		out = append(out, function{im.base[baseText] + addr, im.base[baseText] + end, name})
 	}

@@ -56,7 +56,7 @@ func (im *image) eachType(f func(off int64)) {
 		return
 	}
 	end := start + int64(min(hi-lo, uint64(im.file.size-start)))
-	for off := start; off+maxDescriptorSize <= end; off += 8 {
+	for off := start; off+maxDescriptorSize <= end && im.budget > 0; off += 8 {
 		if im.isType(off, start, end) {
 			f(off)
 		}
@@ -96,6 +96,7 @@ func (im *image) isName(off, end int64) bool {
 	if n <= 0 || length == 0 || length > maxNameLength || off+int64(length)+6 > end {
 		return false
 	}
+	im.budget -= int(length) / 16
 	for i := range int64(length) {
 		if c := im.file.u8(off + 1 + int64(n) + i); c < 0x20 || c == 0x7f {
 			return false
@@ -114,7 +115,7 @@ func (im *image) markType(off int64) {
 	if k == kindInterface {
 		if at, ok := im.offset(f.u64(off + interfaceMethods)); ok {
 			if n := f.u64(off + interfaceMethods + 8); n < maxMethods {
-				for end := at + int64(n)*imethodSize; at < end; at += 4 {
+				for end := at + int64(n)*imethodSize; at < end && im.budget > 0; at += 4 {
 					im.mark(at, offset32(baseTypes))
 				}
 			}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// A build is one version of a program, and what to put into its variables.
+type build struct{ version, ldflags string }
+
+// A pair is two builds of a program for one target.
+type pair struct {
+	program, module, pkg string
+	target               string // os/arch
+	toolchain            string // of the old build, if not the local one
+	old, new             build
+	most                 int64 // bytes that the patch may have
+	small                bool
+}
+
+func (p pair) name() string {
+	s := p.program + " " + p.old.version + " → " + p.new.version + ", " + p.target
+	if p.toolchain != "" {
+		s += ", " + p.toolchain + " → local"
+	}
+	if p.old.version == p.new.version && p.old.ldflags != p.new.ldflags {
+		s += ", version string only"
+	}
+	return s
+}
+
+func age(version string) build { return build{version, "-X main.Version=v" + version} }
+func fzf(version string) build { return build{version, "-X main.version=" + version} }
+func restic(version string) build {
+	return build{version, "-X main.version=" + version}
+}
+func plain(version string) build { return build{version: version} }
+
+const (
+	ageModule    = "filippo.io/age"
+	fzfModule    = "github.com/junegunn/fzf"
+	caddyModule  = "github.com/caddyserver/caddy/v2"
+	resticModule = "github.com/restic/restic"
+	rcloneModule = "github.com/rclone/rclone"
+)
+
+var pairs = []pair{
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", old: age("1.2.0"), new: age("1.2.1"), most: 6400, small: true},
+	{program: "fzf", module: fzfModule, pkg: ".", target: "linux/amd64", old: fzf("0.56.0"), new: fzf("0.56.3"), most: 16500, small: true},
+	{program: "caddy", module: caddyModule, pkg: "./cmd/caddy", target: "linux/amd64", old: plain("2.8.3"), new: plain("2.8.4"), most: 5300},
+	{program: "caddy", module: caddyModule, pkg: "./cmd/caddy", target: "linux/amd64", old: plain("2.9.1"), new: plain("2.10.0"), most: 740000},
+	{program: "rclone", module: rcloneModule, pkg: ".", target: "linux/amd64", old: plain("1.68.1"), new: plain("1.68.2")},
+	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "linux/amd64", old: restic("0.16.4"), new: restic("0.16.5"), most: 600000},
+	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "linux/amd64", old: restic("0.16.5"), new: restic("0.17.3")},
+	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "linux/arm64", old: restic("0.16.4"), new: restic("0.16.5"), most: 560000},
+	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "darwin/arm64", old: restic("0.16.4"), new: restic("0.16.5"), most: 600000},
+	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "darwin/amd64", old: restic("0.16.4"), new: restic("0.16.5")},
+	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "windows/amd64", old: restic("0.16.4"), new: restic("0.16.5")},
+	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "linux/amd64", old: restic("0.17.3"), new: build{"0.17.3", "-X main.version=0.17.10-rc.1"}, most: 950},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.26.0", old: age("1.2.1"), new: age("1.2.1"), small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.25.5", old: age("1.2.1"), new: age("1.2.1"), small: true},
+}
+
+// build builds one side of the pair, or finds it built, and returns its path.
+func (p pair) build(dir string, b build, toolchain string) (string, error) {
+	if toolchain == "" {
+		toolchain = "local"
+	}
+	goos, goarch, _ := strings.Cut(p.target, "/")
+	label := strings.NewReplacer("-X main.", "", "=", "-", " ", "").Replace(b.ldflags)
+	out, err := filepath.Abs(filepath.Join(dir, strings.Join([]string{p.program, b.version, label, goos, goarch, toolchain}, "_")))
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(out); err == nil {
+		return out, nil
+	}
+	source, err := sources(dir, p.module, b.version)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintln(os.Stderr, "building", filepath.Base(out))
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w "+b.ldflags, "-o", out, p.pkg)
+	cmd.Dir = source
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+goos, "GOARCH="+goarch, "GOTOOLCHAIN="+toolchain, "GOWORK=off", "GOFLAGS=")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building %s: %w\n%s", p.name(), err, text)
+	}
+	return out, nil
+}
+
+// sources returns a writable copy of a module's sources.
+func sources(dir, module, version string) (string, error) {
+	copied := filepath.Join(dir, "src", filepath.Base(filepath.Dir(module))+"-"+filepath.Base(module)+"-"+version)
+	if _, err := os.Stat(copied); err == nil {
+		return copied, nil
+	}
+	cmd := exec.Command("go", "mod", "download", "-json", module+"@v"+version)
+	cmd.Dir = os.TempDir()
+	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+	text, err := cmd.Output()
+	var got struct{ Dir, Error string }
+	if jsonErr := json.Unmarshal(text, &got); jsonErr == nil && got.Error != "" {
+		err = errors.New(got.Error)
+	}
+	if err != nil {
+		return "", fmt.Errorf("downloading %s %s: %w", module, version, err)
+	}
+	if err := os.CopyFS(copied+".part", os.DirFS(got.Dir)); err != nil {
+		return "", err
+	}
+	// The module cache is read-only; the copy needs not be.
+	err = filepath.WalkDir(copied+".part", func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			err = os.Chmod(path, 0o644)
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return copied, os.Rename(copied+".part", copied)
+}
