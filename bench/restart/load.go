@@ -124,16 +124,22 @@ func (l *load) ask(c net.Conn, r *bufio.Reader, request string) (closes bool, er
 	}
 	if pid, perr := strconv.Atoi(strings.TrimSpace(string(body))); err == nil && perr == nil {
 		l.mu.Lock()
-		if !l.seen[pid] {
-			l.seen[pid] = true
-			select {
-			case l.changed <- pid:
-			default:
-			}
-		}
+		l.answered(pid)
 		l.mu.Unlock()
 	}
 	return res.Close, err
+}
+
+// answered notes a process that answers for the first time.
+func (l *load) answered(pid int) {
+	if pid == 0 || l.seen[pid] {
+		return
+	}
+	l.seen[pid] = true
+	select {
+	case l.changed <- pid:
+	default:
+	}
 }
 
 func reason(err error) string {
@@ -182,7 +188,7 @@ func measure(p peer) (result, error) {
 			network = "tcp"
 		}
 		c, err := net.Dial(network, to)
-		if err == nil && p.tls {
+		if err == nil && p.tls && !p.http2 {
 			c = tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
 		}
 		return c, err
@@ -199,11 +205,15 @@ func measure(p peer) (result, error) {
 	if !up {
 		return result{}, fmt.Errorf("it never answered on %s", addr)
 	}
-	for range *clients {
-		l.wg.Go(func() { l.client(true) })
-	}
-	for range max(1, *clients/4) {
-		l.wg.Go(func() { l.client(false) })
+	if p.http2 {
+		l.http2Clients(*clients, p.tls)
+	} else {
+		for range *clients {
+			l.wg.Go(func() { l.client(true) })
+		}
+		for range max(1, *clients/4) {
+			l.wg.Go(func() { l.client(false) })
+		}
 	}
 	serving := 0
 	select {

@@ -109,6 +109,7 @@ type peer struct {
 	mustHold bool // it is ours: no failure
 	passes   bool // and its clients never reconnect
 	tls      bool
+	http2    bool // streams whose bodies are sent once, on a few connections, instead of kept and new connections
 }
 
 func here() string { return "" }
@@ -135,6 +136,9 @@ func peers() []peer {
 	list := []peer{
 		{name: "theseus", start: ownServer("theseus"), missing: here, mustHold: true, passes: true},
 		{name: "theseus-tls", start: ownServer("theseus-tls"), missing: here, mustHold: true, tls: true},
+		{name: "theseus-h2", start: ownServer("theseus-tls"), missing: here, mustHold: true, tls: true, http2: true},
+		{name: "theseus-h2c", start: ownServer("theseus"), missing: here, mustHold: true, http2: true},
+		{name: "tableflip-h2c", start: ownServer("tableflip"), missing: here, http2: true},
 		{name: "tableflip", start: ownServer("tableflip"), missing: here}, // as in its README, with http.Server.Shutdown
 		{name: "stop-start", start: ownServer("stop-start"), missing: here},
 		{name: "reuseport", start: ownServer("reuseport"), missing: notUnix(here)}, // overlap of two processes

@@ -43,6 +43,14 @@ func handler() http.Handler {
 	})
 }
 
+func protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
+}
+
 func serve(kind string) {
 	network, address := os.Getenv(networkVar), os.Getenv(addressVar)
 	var err error
@@ -72,7 +80,7 @@ func serveTheseus(network, address string, secure bool) error {
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: handler()}
+	srv := &http.Server{Handler: handler(), Protocols: protocols()}
 	if secure {
 		if srv.TLSConfig, err = certificate(); err != nil {
 			return err
@@ -102,7 +110,7 @@ func serveTableflip(network, address string) error {
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: handler()}
+	srv := &http.Server{Handler: handler(), Protocols: protocols()}
 	go srv.Serve(ln)
 	if err := upg.Ready(); err != nil {
 		return err
