@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,14 +41,15 @@ type pair struct {
 	file     localFile
 }
 
-// addDeltas makes the deltas from the last n releases to the artifacts of m and adds those that are worth it.
-func (e *editor) addDeltas(ctx context.Context, m *release.Manifest, files []localFile, n int, memory int64) error {
-	pairs, err := e.pairs(m, files, n)
+// addDeltas makes the deltas from the last releases to the artifacts of m and adds those that are worth it.
+func (e *editor) addDeltas(ctx context.Context, m *release.Manifest, files []localFile, o *publishOptions) error {
+	pairs, err := e.pairs(m, files, o.deltas)
 	if err != nil || len(pairs) == 0 {
 		return err
 	}
-	p := newProgress("making deltas", len(pairs))
+	p := newProgress("making deltas", len(pairs), o.quiet)
 	defer p.stop()
+	memory := int64(cmp.Or(o.deltaMemory, 2e9))
 	var mu sync.Mutex
 	room := semaphore.NewWeighted(memory)
 	g, ctx := errgroup.WithContext(ctx)

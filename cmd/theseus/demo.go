@@ -63,6 +63,7 @@ type demoReport struct {
 	Refused    []refusedAttack `json:"refused"`
 	HandoverMS []float64       `json:"handover_ms"` // for each handover, from the last answer of the old process to the first of the new, on new connections
 
+	Delta    demoDelta      `json:"delta"`
 	Lost     int            `json:"in_dying_successor"` // requests inside 1.3.0 when it crashed: that program's loss
 	BackMS   float64        `json:"back_ms"`            // from that crash to the next answer of the old process
 	Problems []string       `json:"problems,omitempty"` // what was not as it should be
@@ -73,6 +74,13 @@ type demoReport struct {
 type refusedAttack struct {
 	Attack string `json:"attack"`
 	Error  string `json:"error"`
+}
+
+// demoDelta is what the two deltas of the story came to.
+type demoDelta struct {
+	Bytes    int64 `json:"bytes"`      // of the delta to 1.2.0
+	Instead  int64 `json:"instead_of"` // of the full download
+	FellBack bool  `json:"fell_back"`  // a damaged delta was replaced by the full download
 }
 
 // A demo is one performance.
@@ -169,7 +177,8 @@ func (d *demo) byInterval() error {
 }
 
 func (d *demo) byHTTP() error {
-	if err := d.publish("1.2.0", "0%"); err != nil {
+	delta, err := d.publishDelta("1.2.0")
+	if err != nil {
 		return err
 	}
 	d.tell.fact("1.2.0 is published, but rolled out to 0 %% of the installations: by itself the server leaves it alone")
@@ -183,7 +192,34 @@ func (d *demo) byHTTP() error {
 		return err
 	}
 	d.report.Triggers["http"] = true
+	if delta != nil {
+		d.expect(d.mirror.asked(delta.delta) && !d.mirror.asked(delta.whole), "1.2.0 was not installed from its delta")
+		d.report.Delta.Bytes, d.report.Delta.Instead = delta.size, delta.instead
+		d.tell.good("it came as a delta of %s in place of %s: of the program only the version had changed", bytesText(delta.size), bytesText(delta.instead))
+	}
 	return nil
+}
+
+// A deltaRelease is a release that has a delta from the one before it.
+type deltaRelease struct {
+	delta, whole  string // paths in the repository
+	size, instead int64  // bytes of each
+}
+
+// publishDelta publishes a version with a delta, to nobody but those who ask.
+func (d *demo) publishDelta(version string) (*deltaRelease, error) {
+	d.deltas = 1
+	defer func() { d.deltas = 0 }()
+	r, err := d.publishAs(version, version, "0%")
+	if err != nil {
+		return nil, err
+	}
+	a := r.Artifacts[0]
+	d.expect(len(a.Deltas) == 1, "no delta to %s was worth it", version)
+	if len(a.Deltas) != 1 {
+		return nil, nil
+	}
+	return &deltaRelease{delta: a.Deltas[0].Path, whole: a.Path, size: a.Deltas[0].Size, instead: a.Download}, nil
 }
 
 // arrival waits until clients are served by a version that has passed its probation.
@@ -283,6 +319,9 @@ func (d *demo) finale() error {
 	d.expect(out.code == 0 && version == "1.4.0", "after the attacks: exit code %d, and the copy is version %s: %s", out.code, version, out.text)
 	d.tell.good("the copy takes %s, as signed: none of the attacks did lasting harm", version)
 
+	if err := d.damagedDelta(); err != nil {
+		return err
+	}
 	if err := d.load.atLeast(d.ctx, 5000); err != nil {
 		return err
 	}
@@ -293,6 +332,33 @@ func (d *demo) finale() error {
 		d.tell.good("the server ended in order when it was told to (SIGTERM)")
 	}
 	d.account()
+	return nil
+}
+
+// damagedDelta updates the copy to a release whose delta is damaged on the way.
+func (d *demo) damagedDelta() error {
+	delta, err := d.publishDelta("1.5.0")
+	if err != nil || delta == nil {
+		return err
+	}
+	b, err := os.ReadFile(filepath.Join(d.repo, filepath.FromSlash(delta.delta)))
+	if err != nil {
+		return err
+	}
+	b[len(b)/2] ^= 1
+	d.mirror.lie(delta.delta, b)
+	d.tell.fact("1.5.0 has a delta too, of %s, but it is damaged on the way", bytesText(delta.size))
+	out, err := d.copy.run(d.ctx, "--self-update")
+	if err != nil {
+		return err
+	}
+	version, err := d.copy.version(d.ctx)
+	if err != nil {
+		return err
+	}
+	d.report.Delta.FellBack = version == "1.5.0" && d.mirror.asked(delta.delta) && d.mirror.asked(delta.whole)
+	d.expect(out.code == 0 && d.report.Delta.FellBack, "a damaged delta: exit code %d, and the copy is version %s: %s", out.code, version, out.text)
+	d.tell.good("the copy noticed, took the whole file by itself, and is %s", version)
 	return nil
 }
 
@@ -346,6 +412,7 @@ func (r *demoReport) print(w io.Writer) {
 		fmt.Fprintf(w, "inside the release that crashed\t%d, counted apart\n", r.Lost)
 		fmt.Fprintf(w, "handovers\t%s\n", strings.Join(handovers, ", "))
 		fmt.Fprintf(w, "back after the crash\t%.1f ms\n", r.BackMS)
+		fmt.Fprintf(w, "delta to 1.2.0\t%s in place of %s\n", bytesText(r.Delta.Bytes), bytesText(r.Delta.Instead))
 		for i, a := range r.Refused {
 			label := ""
 			if i == 0 {

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,6 +32,7 @@ type stage struct {
 	public string // public key file
 	repo   string
 	mirror *mirror
+	deltas int      // how many releases back the next publication makes deltas from
 	copy   *stopped // an installation that nobody runs
 	builds map[string]*build
 	ctx    context.Context
@@ -41,7 +43,7 @@ const demoApp = "hello"
 
 // programs are the versions that are built, and the build tags of each.
 var programs = []struct{ version, tags string }{
-	{"1.0.0", ""}, {"1.1.0", ""}, {"1.2.0", ""}, {"1.3.0", "faults"}, {"1.4.0", ""},
+	{"1.0.0", ""}, {"1.1.0", ""}, {"1.2.0", ""}, {"1.3.0", "faults"}, {"1.4.0", ""}, {"1.5.0", ""},
 }
 
 func newStage(ctx context.Context, tell *narrator) (s *stage, err error) {
@@ -175,6 +177,10 @@ func (s *stage) install(version, path string) error {
 	if err != nil {
 		return err
 	}
+	// No fork while the file is open for writing: the child of one (a build) would have it open too for a moment, and the
+	// kernel starts no program that is open for writing.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	return os.WriteFile(path, data, 0o755)
 }
 
@@ -191,7 +197,7 @@ func (s *stage) publishAs(version, program, rollout string) (*publishReport, err
 		return nil, err
 	}
 	return publish(s.ctx, &publishOptions{
-		editFlags: s.edit(), app: demoApp, version: version, channel: "stable", keep: 20, rollout: rollout,
+		editFlags: s.edit(), app: demoApp, version: version, channel: "stable", keep: 20, rollout: rollout, deltas: s.deltas, quiet: true,
 		artifacts: []string{runtime.GOOS + "/" + runtime.GOARCH + "=" + file},
 	})
 }
@@ -216,6 +222,7 @@ type mirror struct {
 
 	mu   sync.Mutex
 	lies map[string][]byte // by path
+	sent map[string]bool   // the files that were asked for
 }
 
 func newMirror(repo string) (*mirror, error) {
@@ -228,7 +235,7 @@ func newMirror(repo string) (*mirror, error) {
 		h.close()
 		return nil, err
 	}
-	m := &mirror{url: "http://" + l.Addr().String(), honest: h, lies: map[string][]byte{}}
+	m := &mirror{url: "http://" + l.Addr().String(), honest: h, lies: map[string][]byte{}, sent: map[string]bool{}}
 	m.server = &http.Server{Handler: m, ReadHeaderTimeout: 10 * time.Second}
 	go m.server.Serve(l)
 	return m, nil
@@ -252,9 +259,18 @@ func (m *mirror) restore() {
 	clear(m.lies)
 }
 
-func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// asked reports whether a file was asked for.
+func (m *mirror) asked(path string) bool {
 	m.mu.Lock()
-	b, lying := m.lies[strings.TrimPrefix(r.URL.Path, "/")]
+	defer m.mu.Unlock()
+	return m.sent[path]
+}
+
+func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	m.mu.Lock()
+	b, lying := m.lies[path]
+	m.sent[path] = true
 	m.mu.Unlock()
 	if lying {
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))

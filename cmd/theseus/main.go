@@ -15,6 +15,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// version is set by a release build: -ldflags "-X main.version=1.2.3".
+var version = "0.0.0-dev"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := root().ExecuteContext(ctx)
@@ -37,6 +40,7 @@ This is the publisher's tool. A first release takes three commands:
   theseus verify --repo dl --key theseus.pub
 
 The folder dl is then served by any static web server. "theseus demo" shows what the clients do with it.`,
+		Version:           version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Args:              cobra.NoArgs,
@@ -46,7 +50,6 @@ The folder dl is then served by any static web server. "theseus demo" shows what
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%v: see '%s --help'", err, c.CommandPath())
 	})
-	c.SetHelpCommand(&cobra.Command{Use: "no-help", Hidden: true})
 	c.AddCommand(
 		keygenCommand(),
 		publishCommand(),
@@ -66,6 +69,7 @@ The folder dl is then served by any static web server. "theseus demo" shows what
 		demoCommand(),
 	)
 	wrapArgs(c)
+	c.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	return c
 }
 

@@ -11,14 +11,15 @@ import (
 type progress struct {
 	what  string
 	total int
+	quiet bool
 
 	mu    sync.Mutex
 	count int
 	drawn bool
 }
 
-func newProgress(what string, total int) *progress {
-	p := &progress{what: what, total: total}
+func newProgress(what string, total int, quiet bool) *progress {
+	p := &progress{what: what, total: total, quiet: quiet}
 	p.draw("")
 	return p
 }
@@ -32,6 +33,9 @@ func (p *progress) done(step string) {
 }
 
 func (p *progress) draw(step string) {
+	if p.quiet {
+		return
+	}
 	if fancy(os.Stderr) {
 		fmt.Fprintf(os.Stderr, "\r\x1b[K%s %d/%d %s", p.what, p.count, p.total, step)
 		p.drawn = true

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +29,7 @@ type publishOptions struct {
 	keep                  int
 	deltas                int
 	deltaMemory           byteSize // 0: 2 GB
+	quiet                 bool     // say nothing of how it goes on
 }
 
 func publishCommand() *cobra.Command {
@@ -81,12 +81,19 @@ type publishReport struct {
 }
 
 type artifactReport struct {
-	Platform string  `json:"platform"`
-	Size     int64   `json:"size"`     // bytes of the installed file
-	Download int64   `json:"download"` // bytes that a client fetches
-	Encoding string  `json:"encoding"`
-	Path     string  `json:"path"`
-	Deltas   []int64 `json:"deltas,omitempty"` // bytes of each delta from an earlier release
+	Platform string          `json:"platform"`
+	Size     int64           `json:"size"`     // bytes of the installed file
+	Download int64           `json:"download"` // bytes that a client fetches
+	Encoding string          `json:"encoding"`
+	Path     string          `json:"path"`
+	Deltas   []deltaDownload `json:"deltas,omitempty"` // from earlier releases
+}
+
+// deltaDownload is a delta that a client with the right old file can fetch instead.
+type deltaDownload struct {
+	From string `json:"from"` // SHA-256 of the old file
+	Size int64  `json:"size"`
+	Path string `json:"path"`
 }
 
 func (r *publishReport) print(w io.Writer) {
@@ -285,7 +292,7 @@ func (e *editor) release(ctx context.Context, o *publishOptions, version *semver
 	if want.Artifacts, err = e.storeAll(ctx, files); err != nil {
 		return nil, err
 	}
-	if err := e.addDeltas(ctx, want, files, o.deltas, int64(cmp.Or(o.deltaMemory, 2e9))); err != nil {
+	if err := e.addDeltas(ctx, want, files, o); err != nil {
 		return nil, err
 	}
 	if file, err = release.SignManifest(want, signers...); err != nil {
@@ -379,7 +386,7 @@ func reportArtifacts(m *release.Manifest) []artifactReport {
 		r := artifactReport{a.Platform.String(), a.File.Size, d.Stored.Size, d.Encoding, d.Path(), nil}
 		for _, other := range a.Downloads {
 			if other.Encoding == release.Delta {
-				r.Deltas = append(r.Deltas, other.Stored.Size)
+				r.Deltas = append(r.Deltas, deltaDownload{other.From.String(), other.Stored.Size, other.Path()})
 			}
 		}
 		out = append(out, r)

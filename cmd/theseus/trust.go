@@ -39,6 +39,7 @@ and who still has to sign, publish puts it into the repository. doc/operations.m
 type trustInitOptions struct {
 	from, app, out, expires string
 	roles                   [3]string // trust, release, channel: THRESHOLD:FILE,…
+	json                    bool
 }
 
 func trustInitCommand() *cobra.Command {
@@ -57,8 +58,10 @@ which you will hold the next ceremony for certain.`,
 			if err != nil {
 				return err
 			}
-			fmt.Printf("%s is the draft of trust document %d of %s. Edit it if you like, have it signed (theseus sign %s --key FILE),\nand see what it changes and who still has to sign: theseus trust check %s %s\n", o.out, d.Version, d.App, o.out, o.from, o.out)
-			return nil
+			return result(o.json, map[string]any{"draft": o.out, "app": d.App, "trust": d.Version, "expires": d.Expires}, func(w io.Writer) {
+				fmt.Fprintf(w, "%s is the draft of trust document %d of %s. Edit it if you like, and have it signed: theseus sign %s --key FILE\n", o.out, d.Version, d.App, o.out)
+				fmt.Fprintf(w, "What it changes, and who still has to sign: theseus trust check %s %s\n", o.from, o.out)
+			})
 		},
 	}
 	f := c.Flags()
@@ -69,6 +72,7 @@ which you will hold the next ceremony for certain.`,
 	f.StringVar(&o.roles[0], "trust", "", "who signs the next trust document: `N:FILE,FILE…`, a threshold and public keys")
 	f.StringVar(&o.roles[1], "release", "", "who signs releases: `N:FILE,FILE…`")
 	f.StringVar(&o.roles[2], "channel", "", "who signs channels: `N:FILE,FILE…`")
+	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	return c
 }
 

@@ -194,8 +194,11 @@ func bytesText(n int64) string {
 }
 
 // rangeText is one size, or the smallest and the largest of several.
-func rangeText(sizes []int64) string {
-	low, high := slices.Min(sizes), slices.Max(sizes)
+func rangeText(deltas []deltaDownload) string {
+	low, high := deltas[0].Size, deltas[0].Size
+	for _, d := range deltas {
+		low, high = min(low, d.Size), max(high, d.Size)
+	}
 	if low == high {
 		return bytesText(low)
 	}
