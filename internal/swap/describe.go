@@ -29,3 +29,6 @@ func (t *Target) Likeness() (Likeness, error) {
 	}
 	return l, nil
 }
+
+// Quote makes a path safe to paste into a shell of this system.
+func Quote(path string) string { return quote(path) }
