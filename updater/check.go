@@ -31,6 +31,9 @@ type Result struct {
 	Notes string
 	// Critical: the version at the path should not be run any longer.
 	Critical bool
+	// Managed says who else keeps the file current, and by which command, "" if
+	// nobody does: then Update and Rollback refuse with ErrNothing.
+	Managed string
 }
 
 // Check asks the source whether there is something to install. It changes
@@ -49,10 +52,14 @@ type request struct {
 func (u *Updater) look(ctx context.Context, req request) (Result, error) {
 	v, err := u.check(ctx, req)
 	u.set(func(s *Status) { s.State = Idle })
-	if v == nil {
-		return Result{}, err
+	var r Result
+	if v != nil {
+		r = v.result()
 	}
-	return v.result(), err
+	if m := u.manager(); m != nil {
+		r.Managed = m.String()
+	}
+	return r, err
 }
 
 // view is what one check saw.

@@ -44,7 +44,8 @@ func exitCode(err error) int {
 	return ExitOK
 }
 
-const commandUsage = `usage: %[1]s self-update [--check] [--rollback] [--version V] [--from FILE] [--explain] [--json]
+const commandUsage = `usage: %[1]s self-update [--check | --dry-run | --doctor | --rollback]
+         [--version V] [--from FILE] [--explain] [--json]
 
 Installs the newest release of %[1]s for this machine. A running service takes
 the new version at its next SIGHUP or restart.
@@ -53,6 +54,9 @@ the new version at its next SIGHUP or restart.
   --version V  install version V instead of the newest
   --from FILE  ask no network: take the release from a bundle or from a folder,
                by the same checks ("theseus bundle" makes a bundle)
+  --dry-run    say what an update would do: what is downloaded, written, kept
+  --doctor     look for whatever keeps an update from working here, and say how
+               to repair it
   --rollback   go back to the version before this one
   --explain    say of each rule whether it let a release pass
   --json       print one JSON object instead of text
@@ -60,7 +64,9 @@ the new version at its next SIGHUP or restart.
 Exit codes: 0 current or updated, 1 error, 2 usage, 3 nothing that this machine
 may install, 4 refused by verification, 5 source unreachable, 6 no permission,
 7 another update is running, 8 the release failed and is not installed,
-100 --check found an update.
+100 --check found an update. --dry-run ends with the code that the update would
+end with, as far as can be foreseen; --doctor with 0 if it finds no problem,
+else with the code of an update that meets the first one.
 `
 
 // Command is the command line: args are those after the program's own flags,
@@ -79,6 +85,8 @@ func (u *Updater) Command(ctx context.Context, args []string) int {
 	flags.BoolVar(&c.rollback, "rollback", false, "")
 	flags.StringVar(&version, "version", "", "")
 	flags.StringVar(&from, "from", "", "")
+	flags.BoolVar(&c.dryRun, "dry-run", false, "")
+	flags.BoolVar(&c.doctor, "doctor", false, "")
 	flags.BoolVar(&c.explain, "explain", false, "")
 	flags.BoolVar(&c.json, "json", false, "")
 	err := flags.Parse(args)
@@ -90,6 +98,10 @@ func (u *Updater) Command(ctx context.Context, args []string) int {
 		return c.usage(err.Error())
 	case flags.NArg() > 0:
 		return c.usage(fmt.Sprintf("unexpected argument %q", flags.Arg(0)))
+	case count(c.check, c.rollback, c.dryRun, c.doctor) > 1:
+		return c.usage("--check, --dry-run, --doctor and --rollback are different things to do; choose one")
+	case c.doctor && (version != "" || c.explain):
+		return c.usage("--doctor looks at the installation, not at one release; it takes neither --version nor --explain")
 	case c.rollback && (c.check || version != "" || from != ""):
 		return c.usage("--rollback goes to the version before this one, which is kept here; it takes neither --check nor --version nor --from")
 	}
@@ -108,6 +120,16 @@ func (u *Updater) Command(ctx context.Context, args []string) int {
 	return c.run(ctx, req)
 }
 
+// count says how many of the flags are set.
+func count(flags ...bool) (n int) {
+	for _, set := range flags {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
 // given reports whether a flag was set, to whatever.
 func given(flags *flag.FlagSet, name string) (is bool) {
 	flags.Visit(func(f *flag.Flag) { is = is || f.Name == name })
@@ -116,8 +138,8 @@ func given(flags *flag.FlagSet, name string) (is bool) {
 
 // command is one call of Command.
 type command struct {
-	u                              *Updater
-	check, rollback, explain, json bool
+	u                                              *Updater
+	check, rollback, dryRun, doctor, explain, json bool
 }
 
 // commandResult is what --json prints. Code is also the exit code.
@@ -128,6 +150,7 @@ type commandResult struct {
 	Installed string         `json:"installed,omitzero"`
 	Notes     string         `json:"notes,omitzero"`
 	Code      int            `json:"code"`
+	Managed   string         `json:"managed,omitzero"`
 	Error     string         `json:"error,omitzero"`
 	Explain   []release.Rule `json:"explain,omitzero"`
 }
@@ -140,6 +163,18 @@ func (c *command) usage(why string) int {
 
 func (c *command) run(ctx context.Context, req request) int {
 	u := c.u
+	switch {
+	case c.doctor:
+		d := u.examine(ctx)
+		if c.json {
+			c.encode(d)
+		} else {
+			d.print(u.stdout)
+		}
+		return d.Code
+	case c.dryRun:
+		return c.plan(u.rehearsal(ctx, req))
+	}
 	var r Result
 	var err error
 	if leave, ok := u.enter(ctx); !ok {
@@ -162,16 +197,14 @@ func (c *command) run(ctx context.Context, req request) int {
 		code = ExitFound
 	}
 	if c.json {
-		out := commandResult{App: u.opts.App, Running: u.running.String(), Offered: r.Offered, Installed: r.Installed, Notes: r.Notes, Code: code}
+		out := commandResult{App: u.opts.App, Running: u.running.String(), Offered: r.Offered, Installed: r.Installed, Notes: r.Notes, Managed: r.Managed, Code: code}
 		if err != nil {
 			out.Error = err.Error()
 		}
 		if c.explain {
 			out.Explain = u.Status().Explain
 		}
-		enc := json.NewEncoder(u.stdout)
-		enc.SetEscapeHTML(false)
-		_ = enc.Encode(out)
+		c.encode(out)
 		return code
 	}
 	if c.explain {
@@ -185,6 +218,33 @@ func (c *command) run(ctx context.Context, req request) int {
 	return code
 }
 
+// encode prints one JSON object.
+func (c *command) encode(v any) {
+	enc := json.NewEncoder(c.u.stdout)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v)
+}
+
+// plan prints what an update would do, and what would stop it.
+func (c *command) plan(p plan, err error) int {
+	p.Code = exitCode(err)
+	if err != nil {
+		p.Error = err.Error()
+	}
+	if c.json {
+		c.encode(p)
+		return p.Code
+	}
+	if c.explain {
+		c.printRules(c.u.Status().Explain)
+	}
+	p.print(c.u.stdout)
+	if err != nil {
+		fmt.Fprintf(c.u.stderr, "%s: %s\n", c.u.opts.App, strings.TrimPrefix(err.Error(), "updater: "))
+	}
+	return p.Code
+}
+
 func (c *command) print(r Result) {
 	app, out := c.u.opts.App, c.u.stdout
 	switch {
@@ -196,13 +256,15 @@ func (c *command) print(r Result) {
 		fmt.Fprintf(out, "%s %s is available (installed: %s).\n", app, r.Offered, r.Replaced)
 	default:
 		fmt.Fprintf(out, "%s %s is current.\n", app, r.Replaced)
-		return
 	}
 	if notes := strings.TrimSpace(r.Notes); notes != "" && !c.rollback {
 		fmt.Fprintf(out, "\n%s\n", notes)
 	}
 	if r.Installed != "" {
 		fmt.Fprintf(out, "A running service takes it at its next SIGHUP or restart.\n")
+	}
+	if r.Managed != "" {
+		fmt.Fprintf(out, "This installation does not update itself: %s\n", r.Managed)
 	}
 }
 

@@ -48,6 +48,7 @@ const (
 	MirrorFailed   Kind = "mirror failed"   // a source failed, another served
 	ProbeUndecided Kind = "probe undecided" // the probe of a release could not decide
 	DeltaFailed    Kind = "delta failed"    // a delta could not be used, the whole file is downloaded
+	Managed        Kind = "managed"         // somebody else keeps the file current
 	UpdateFailed   Kind = "update failed"   // anything else that ended an update
 	TrustChanged   Kind = "trust changed"   // a new trust document was accepted
 )

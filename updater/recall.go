@@ -161,6 +161,9 @@ func (u *Updater) remember(m memory) {
 		u.memory.floor = m.floor
 	}
 	u.mu.Unlock()
+	if u.manager() != nil {
+		return // its folder is a package's
+	}
 	lock, done, err := u.acquire()
 	if err != nil {
 		return // kept in memory; who may not write is told when it matters

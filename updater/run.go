@@ -19,6 +19,9 @@ import (
 // Run is the process in service: with package restart, give it to
 // (*Restarter).Go, so that it does not run in two processes at once. While it
 // runs, it also does what POST /update asks for.
+//
+// Where a package manager or a container image keeps the file current, Run only
+// checks, and says of each newer version once that it is there.
 func (u *Updater) Run(ctx context.Context) error {
 	restart, err := u.begun(ctx)
 	if err != nil || restart {
@@ -98,6 +101,9 @@ func (u *Updater) poll(ctx context.Context) (Result, error) {
 		return Result{}, ErrBusy
 	}
 	defer leave()
+	if u.manager() != nil {
+		return u.watch(ctx)
+	}
 	return u.update(ctx, request{})
 }
 
@@ -109,6 +115,10 @@ func (u *Updater) begun(ctx context.Context) (restarted bool, err error) {
 		return false, nil // an update runs: it settles
 	}
 	defer leave()
+	if err := u.foreign(); err != nil {
+		u.begin(Managed, "checking for updates, installing none", err)
+		return false, nil
+	}
 	u.set(func(s *Status) { s.State = Settling }) // POST /update is answered 409 meanwhile, and says why
 	defer u.set(func(s *Status) { s.State = Idle })
 	back, err := u.countStart()

@@ -20,6 +20,9 @@ type Status struct {
 	Running   string `json:"running"`
 	Installed string `json:"installed,omitzero"`
 	Offered   string `json:"offered,omitzero"`
+	// Managed is who else keeps the file current and by which command, once that
+	// was looked at; "" if nobody does.
+	Managed string `json:"managed,omitzero"`
 	// Proved: the installed file has run healthily.
 	Proved bool `json:"proved"`
 	// State is the step being done, or idle.
@@ -89,6 +92,7 @@ func (u *Updater) public(explain bool) Status {
 		o.Error = redact(o.Error)
 		s.Outcome = &o
 	}
+	s.Managed = redact(s.Managed)
 	for version, why := range s.Failed {
 		s.Failed[version] = redact(why)
 	}

@@ -22,6 +22,9 @@ const lockWait = 10 * time.Second
 //
 // Undo is idempotent and needs no new disk block.
 func (u *Updater) Undo(ctx context.Context, cause error) error {
+	if u.manager() != nil {
+		return nil // nothing was installed from here
+	}
 	ctx, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
 	lock, release, err := u.await(ctx)

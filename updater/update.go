@@ -11,9 +11,6 @@ import (
 	"github.com/theseus-go/theseus/release"
 )
 
-// keptVersions is how many proved earlier versions stay for a rollback.
-const keptVersions = 1
-
 // Update installs what the channel offers this machine, or version if it is
 // not "", and has it restarted. It returns when the new version has proved
 // itself (Result.Restarted: this process should end), when it is installed and
@@ -71,6 +68,9 @@ func (u *Updater) install(ctx context.Context, req request) (r Result, err error
 
 // begins takes the lock for an update, where an update can work at all.
 func (u *Updater) begins() (lock *state.Lock, release func(), err error) {
+	if err := u.foreign(); err != nil {
+		return nil, nil, err
+	}
 	if err := u.target.Prepare(0); err != nil {
 		return nil, nil, err
 	}
@@ -215,7 +215,7 @@ func (u *Updater) swap(lock *state.Lock, v *view, sealed *os.File) error {
 	}
 	st, err := u.change(lock, func(st *state.State) {
 		st.Swapped(j)
-		st.Trim(keptVersions)
+		st.Trim(u.opts.Keep)
 		delete(st.Failed, j.To.Version) // it was named, so it gets another chance
 	})
 	if err != nil {
@@ -250,7 +250,7 @@ func (u *Updater) restart(ctx context.Context, lock *state.Lock, r Result) (Resu
 // and that this process does not run.
 func (u *Updater) behind() bool {
 	st, err := u.load()
-	if err != nil || st.Installed == nil {
+	if err != nil || st.Installed == nil || u.manager() != nil {
 		return false
 	}
 	info, err := os.Stat(u.target.Path)

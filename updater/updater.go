@@ -20,6 +20,7 @@ import (
 	"github.com/Masterminds/semver/v3"
 
 	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/internal/managed"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/swap"
 	"github.com/theseus-go/theseus/release"
@@ -71,6 +72,14 @@ type Options struct {
 	Probe func(ctx context.Context, file, version string) error
 	// Executable is the program's file. Default: the running one.
 	Executable string
+	// Unmanaged: keep the file current also where a package manager or a
+	// container image seems to (see doc/managed.md). It does not override what
+	// somebody said: the link-time switch, the marker file, THESEUS_MANAGED.
+	Unmanaged bool
+	// Keep is how many proved earlier versions stay on disk for Rollback; each
+	// is as large as the program. Default: 1. At least one is needed to undo a
+	// release that fails.
+	Keep int
 
 	// AdminToken opens Handler to peers other than unix sockets and loopback,
 	// for requests with the header "Authorization: Bearer TOKEN". At least 32
@@ -106,9 +115,10 @@ type Updater struct {
 	*installation
 	opts    Options
 	running *semver.Version
-	root    *verify.Trust // what the program was built with
-	invoked string        // the path as the program was started, links not followed
-	own     os.FileInfo   // the target when the program started: what runs
+	root    *verify.Trust           // what the program was built with
+	invoked string                  // the path as the program was started, links not followed
+	own     os.FileInfo             // the target when the program started: what runs
+	manager func() *managed.Manager // who else keeps the file current; found out once
 	fetch   *fetch.Client
 
 	// For tests and for Command.
@@ -144,6 +154,7 @@ func New(opts Options) (*Updater, error) {
 	u.merge = func(st *state.State) { _, _ = u.know(st) } // an error leaves st as it was read
 	u.show = u.shown
 	u.busy <- struct{}{}
+	u.manager = sync.OnceValue(u.findManager)
 	if err := u.configure(); err != nil {
 		return nil, fmt.Errorf("updater: %w", err)
 	}
@@ -187,6 +198,10 @@ func (u *Updater) configure() error {
 	o.Interval = cmp.Or(o.Interval, time.Hour)
 	if o.Interval < time.Second {
 		return fmt.Errorf("Options.Interval is %v; at least 1s is needed", o.Interval)
+	}
+	o.Keep = cmp.Or(o.Keep, 1)
+	if o.Keep < 1 {
+		return fmt.Errorf("Options.Keep is %d; at least 1 is needed, to undo a release that fails", o.Keep)
 	}
 	if o.Built.IsZero() {
 		o.Built = buildDate()

@@ -100,8 +100,15 @@ func pacman(p Place) (pkg, because string) {
 	}, p.Path)
 }
 
+// notOfPackages are the folders that no package may put a file into (Filesystem Hierarchy Standard 3.0, 3.8, 3.14, 3.18, 4.9;
+// Debian Policy 9.1.2). Programs that people put there need no look into thousands of lists.
+var notOfPackages = []string{"home/", "root/", "tmp/", "usr/local/"}
+
 // listed looks for a line in the file lists that a database keeps, one for each package.
 func listed(p Place, folder string, list func(entry string) (file, pkg string), lines ...string) (pkg, because string) {
+	if slices.ContainsFunc(notOfPackages, func(top string) bool { return strings.HasPrefix(p.Path, top) }) {
+		return "", ""
+	}
 	entries, err := fs.ReadDir(p.Root, folder)
 	if err != nil {
 		return "", ""

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package updater
+
+// instances are not looked for: there is no file that lists them.
+func (i *installation) instances() []instance { return nil }
+
+func (in *instance) mayWrite(string) bool { return true }
