@@ -39,7 +39,12 @@ func TestScript(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Condition:           testenv.Condition,
+		Condition: func(c string) (bool, error) {
+			if c == "long" {
+				return os.Getenv("THESEUS_LONG") != "", nil
+			}
+			return testenv.Condition(c)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":     exits,
 			"edit":      edit,
