@@ -36,7 +36,6 @@ type counts struct{ Requests, Failed, Reconnects int64 }
 // load is the clients of one server.
 type load struct {
 	dial    func() (net.Conn, error)
-	pids    bool
 	stop    chan struct{}
 	wg      sync.WaitGroup
 	during  atomic.Bool // a handover is under way
@@ -237,7 +236,7 @@ func measure(p peer) (result, error) {
 		case <-time.After(30 * time.Second):
 			return res, errors.New("no new process has answered for 30 s")
 		}
-		if p.mustHold { // it has a predecessor until the probation has passed and the drain is done
+		if srv.exits { // the next handover has to wait for that
 			for range 20000 {
 				if syscall.Kill(before, 0) != nil {
 					break

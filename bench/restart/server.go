@@ -170,7 +170,7 @@ type process struct {
 	cmd      *exec.Cmd
 	handOver func(serving int) error // serving: the process id that answered last
 	stop     func(serving int)
-	pids     bool // answers name the process
+	exits    bool // the process that answered exits when it was replaced
 }
 
 func ownServer(kind string) func(dir, addr string) (*process, error) {
@@ -185,7 +185,7 @@ func ownServer(kind string) func(dir, addr string) (*process, error) {
 		if err != nil {
 			return nil, err
 		}
-		p := &process{cmd: cmd, pids: true}
+		p := &process{cmd: cmd, exits: true}
 		go cmd.Wait()
 		p.handOver = func(serving int) error { return syscall.Kill(serving, syscall.SIGHUP) }
 		p.stop = func(serving int) { syscall.Kill(serving, syscall.SIGKILL) }
@@ -231,7 +231,7 @@ func externalServer(command string) func(dir, addr string) (*process, error) {
 			return nil, err
 		}
 		go cmd.Wait()
-		return &process{cmd: cmd, pids: true,
+		return &process{cmd: cmd,
 			handOver: func(serving int) error { return syscall.Kill(serving, syscall.SIGHUP) },
 			stop:     func(serving int) { syscall.Kill(serving, syscall.SIGKILL) },
 		}, nil
@@ -254,7 +254,7 @@ server { listen %[2]s; location / { return 200 $pid; } } }`, dir, addr)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	return &process{cmd: cmd, pids: true,
+	return &process{cmd: cmd,
 		handOver: func(int) error { return cmd.Process.Signal(syscall.SIGHUP) },
 		stop:     func(int) { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait() },
 	}, nil
@@ -280,7 +280,7 @@ frontend f
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	return &process{cmd: cmd, pids: true,
+	return &process{cmd: cmd,
 		handOver: func(int) error { return cmd.Process.Signal(syscall.SIGUSR2) },
 		stop:     func(int) { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait() },
 	}, nil
