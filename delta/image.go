@@ -213,12 +213,3 @@ func (im *image) addSection(s section) {
 	}
 	im.sections = append(im.sections, s)
 }
-
-// pointer reads the 8-byte pointer at an address, zero if there is none.
-func (im *image) pointer(addr uint64) uint64 {
-	off, ok := im.offset(addr)
-	if !ok {
-		return 0
-	}
-	return im.file.u64(off)
-}

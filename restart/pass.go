@@ -40,7 +40,6 @@ type sink func(syscall.Conn) error
 type tracker struct {
 	mu      sync.Mutex
 	conns   map[net.Conn]*track
-	expired bool                 // the grace is over: idle connections are closed
 	sink    atomic.Pointer[sink] // set: connections leave through it when they are idle
 	home    *home                // for connections that come from another process, or back
 	moved   atomic.Int64

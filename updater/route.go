@@ -29,8 +29,6 @@ func (r route) bytes() (n int64) {
 	return n
 }
 
-func (r route) delta() bool { return r[0].From != nil }
-
 // space is what the route needs on disk at its widest, in bytes: the stored
 // bytes of a leg, the file that it makes, and the one that it starts from if
 // that is not the installed one.

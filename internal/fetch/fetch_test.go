@@ -212,7 +212,7 @@ func TestDocument(t *testing.T) {
 				if Unreachable(err) == refused {
 					t.Errorf("Unreachable is %v for %v", !refused, err)
 				}
-				if refused && strings.Index(err.Error(), c.Sources[0]) >= 0 && test.sources[0] == nil && strings.Index(err.Error(), c.Sources[0]) < strings.Index(err.Error(), c.Sources[1]) {
+				if refused && strings.Contains(err.Error(), c.Sources[0]) && test.sources[0] == nil && strings.Index(err.Error(), c.Sources[0]) < strings.Index(err.Error(), c.Sources[1]) {
 					t.Errorf("the refusal does not come first: %v", err)
 				}
 				return

@@ -347,7 +347,7 @@ func TestErrorTexts(t *testing.T) {
 		says   string
 	}{
 		"refused":                {closed(t), "nothing listens there (127.0.0.1:"},
-		"refused after redirect": {serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, closed(t)+secret, 302) }), "nothing listens"},
+		"refused after redirect": {serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, closed(t)+secret, http.StatusFound) }), "nothing listens"},
 		"unknown host":           {"https://no-such-host.invalid", `"no-such-host.invalid"`},
 		"control characters":     {raw(t, "HTTP/1.1 200 OK\r\n\x1b[31mX\r\n\r\n"), "MIME"},
 		"no HTTP":                {raw(t, "\x1b]0;hello\x07\r\n\r\n"), "HTTP"},
