@@ -169,10 +169,10 @@ func New(opts Options) (*Updater, error) {
 func (u *Updater) configure() error {
 	o := &u.opts
 	for _, required := range []struct{ name, value string }{
-		{"App", o.App}, {"Version", o.Version}, {"Key", o.Key}, {"Source", o.Source},
+		{"Options.App", o.App}, {"Options.Version", o.Version}, {"Options.Key", o.Key}, {"Options.Source", o.Source},
 	} {
 		if required.value == "" {
-			return fmt.Errorf("Options.%s is empty; it is required", required.name)
+			return fmt.Errorf("%s is empty; it is required", required.name)
 		}
 	}
 	if err := release.ValidApp(o.App); err != nil {
