@@ -61,6 +61,7 @@ The folder dl is then served by any static web server. "theseus demo" shows what
 		markCommand(),
 		verifyCommand(),
 		inspectCommand(),
+		recoverCommand(),
 		signCommand(),
 		trustCommand(),
 		bundleCommand(),
