@@ -21,8 +21,8 @@ func (im *image) findPointers() {
 				continue
 			}
 			if addr := s.addr + uint64(off-s.off); addr >= im.tab.pclnLo && addr < im.tab.pclnHi {
-				off += int64(im.tab.pclnHi-addr) - 8
-				off &^= 7
+				// On behind it; rounded up, so that off always grows.
+				off += int64(min(im.tab.pclnHi-addr, uint64(s.fileSize))+7)&^7 - 8
 				continue
 			}
 			im.mark(off, kindPointer)
