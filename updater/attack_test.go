@@ -210,7 +210,7 @@ var attacks = []attack{
 				m.Artifacts[0].Downloads = []release.Download{repo.Store(release.Zstd, bomb)}
 			}))
 		},
-		want: []error{fetch.ErrSize}, advanced: true, artifact: true, partial: true,
+		want: []error{ErrRefused, fetch.ErrSize}, advanced: true, artifact: true, partial: true,
 	},
 	{
 		name: "N06 the server is in trouble",
