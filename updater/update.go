@@ -78,18 +78,29 @@ func (u *Updater) begins() (lock *state.Lock, release func(), err error) {
 }
 
 // lookOnly is what is left to a process that may not install: it says whether
-// there is something to install, and only then that it cannot.
+// there is something to install, and only then that it cannot. What another
+// user has installed it leaves to that user to have run: it could not undo it.
 func (u *Updater) lookOnly(ctx context.Context, req request, why error) (Result, error) {
 	why = fail(Planning, "", why)
 	if !errors.Is(why, ErrPermission) {
 		return Result{}, why
 	}
 	v, err := u.check(ctx, req)
-	if err != nil || v.offer == nil {
+	if err != nil {
 		return Result{}, err
 	}
-	u.begin(CannotWrite, "there is an update that this process may not install", why)
-	return v.result(), why
+	r := v.result()
+	switch {
+	case v.offer != nil:
+		u.begin(CannotWrite, "there is an update that this process may not install", why)
+		return r, why
+	case u.opts.Restart != nil && u.behind():
+		why = fail(Restarting, r.Replaced, fmt.Errorf("another user installed it, and this process, which could not undo it, goes on with %s: send it SIGHUP or restart it: %w",
+			u.running, ErrPermission))
+		u.begin(CannotWrite, "a version is installed that this process does not run yet", why)
+		return r, why
+	}
+	return r, nil
 }
 
 // ended puts the outcome into the status and ends what was shown as going on.
