@@ -75,7 +75,11 @@ func run() error {
 		}
 		res, err := measure(p)
 		if err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+			if p.mustHold {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			fmt.Fprintf(table, "%s\tnot measured: %v\n", p.name, err)
+			continue
 		}
 		if *asJSON {
 			if err := json.NewEncoder(os.Stdout).Encode(res); err != nil {
