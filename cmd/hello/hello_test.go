@@ -90,6 +90,7 @@ type installation struct {
 	path string
 	side string // for keys, sockets and PID files
 	env  []string
+	uid  uint32 // whom services run as; 0 is whoever runs the test
 }
 
 // install puts a build of hello into a folder of its own. Folders are short, for unix sockets' sake.
@@ -205,6 +206,12 @@ func (i *installation) start(args ...string) *service {
 	defer log.Close()
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	group(s.cmd)
+	if i.uid != 0 {
+		s.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: i.uid, Gid: i.uid}
+		if err := os.Chown(i.side, int(i.uid), int(i.uid)); err != nil {
+			i.t.Fatal(err)
+		}
+	}
 	if err := s.cmd.Start(); err != nil {
 		i.t.Fatal(err)
 	}
