@@ -56,7 +56,8 @@ func Apply(ctx context.Context, old io.ReaderAt, patch io.Reader, new io.Writer,
 func checkOld(ctx context.Context, old io.ReaderAt, want File) error {
 	sum := sha256.New()
 	buf := make([]byte, chunk)
-	for off := int64(0); ; {
+	off := int64(0)
+	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -75,7 +76,7 @@ func checkOld(ctx context.Context, old io.ReaderAt, want File) error {
 	}
 	var got File
 	sum.Sum(got.SHA256[:0])
-	if got.SHA256 != want.SHA256 {
+	if off != want.Size || got.SHA256 != want.SHA256 {
 		return ErrWrongOld
 	}
 	return nil

@@ -132,6 +132,7 @@ func TestHostilePatchP20(t *testing.T) {
 		{"P20 wrong base", old[:3999], patch, Limits{}, ErrWrongOld},
 		{"P20 changed base", append(bytes.Clone(old[:3999]), old[3999]+1), patch, Limits{}, ErrWrongOld},
 		{"P20 longer base", append(bytes.Clone(old), 0), patch, Limits{}, ErrWrongOld},
+		{"P20 lies about the base's size", old, change(sizes, 0xa1), Limits{}, ErrWrongOld},
 		{"P20 output above the limit", old, patch, Limits{MaxSize: 3499}, ErrTooLarge},
 		{"P20 header promises 4 GiB", old, change(sizes+36, 255, 255, 255, 255), Limits{}, ErrTooLarge},
 		{"P20 output larger than promised", old, change(sizes+36, 0x00), Limits{}, ErrDamaged},
@@ -169,6 +170,68 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// P20: copies from outside of the old file or to outside of the new one.
+func TestCopiesOutsideP20(t *testing.T) {
+	for _, row := range []struct {
+		name             string
+		o                op
+		oldSize, newSize int64
+	}{
+		{"P20 begins behind the old file", op{1000, 0, 1}, 1000, 1000},
+		{"P20 ends behind the old file", op{990, 0, 20}, 1000, 1000},
+		{"P20 begins behind the new file", op{0, 1001, 1}, 1000, 1000},
+		{"P20 ends behind the new file", op{0, 995, 6}, 1000, 1000},
+	} {
+		e := newEncoder()
+		if _, err := e.ops([]op{row.o}, 1<<20, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		body := e.finish()
+		if got, err := newDecoder(bytes.NewReader(body)).ops(nil, row.oldSize, row.newSize); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: copies %v, error %v", row.name, got, err)
+		}
+		// And the same copy where it fits.
+		if got, err := newDecoder(bytes.NewReader(body)).ops(nil, 2000, 2000); err != nil || len(got) != 1 || got[0] != row.o {
+			t.Errorf("%s: copies %v, error %v", row.name, got, err)
+		}
+	}
+	e := newEncoder()
+	many := make([]op, maxOps(1<<20))
+	for i := range many {
+		many[i] = op{0, int64(i), 1}
+	}
+	if _, err := e.ops(many, 1, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newDecoder(bytes.NewReader(e.finish())).ops(nil, 1, 1<<19); !errors.Is(err, ErrDamaged) {
+		t.Errorf("P20 more copies than a file of that size may have: %v", err)
+	}
+}
+
+// P20: a correction of what is not copied.
+func TestCorrectionOutsideOfCopiesP20(t *testing.T) {
+	old := noise(7, 100)
+	h := Header{Old: File{100, sha256.Sum256(old)}, New: File{Size: 30}}
+	e := newEncoder()
+	if _, err := e.recipe(h, nil, &recipe{ops: []op{{0, 10, 20}}}); err != nil {
+		t.Fatal(err)
+	}
+	var m residueCoder
+	e.place(&m, 5) // within the novel bytes before the copy
+	z := &novelCoder{}
+	for range 10 {
+		if _, _, err := e.token(z, 0, token{}, 'x'); err != nil {
+			t.Fatal(err)
+		}
+		z.put('x')
+	}
+	patch := append(h.append(nil), e.finish()...)
+
+	if _, err := Apply(t.Context(), bytes.NewReader(old), bytes.NewReader(patch), io.Discard, Limits{}); !errors.Is(err, ErrDamaged) {
+		t.Errorf("error is %v", err)
+	}
+}
+
 // P20, every byte: no change of a patch may make Apply return nil for another
 // file, write more than promised, or panic.
 func TestEveryByteOfAPatchP20(t *testing.T) {
@@ -178,9 +241,9 @@ func TestEveryByteOfAPatchP20(t *testing.T) {
 	if h, _ := ReadHeader(bytes.NewReader(patch)); h.Predictor != Go {
 		t.Fatal("the miniature is not seen as an executable")
 	}
-	step := max(len(patch)/400, 1)
+	step := max(len(patch)/150, 1)
 	for at := 0; at < len(patch); at++ {
-		if at > headerSize && at%step != 0 {
+		if at%step != 0 && (at > headerSize || at > 20 && at%4 != 0) {
 			continue
 		}
 		p := bytes.Clone(patch)
