@@ -24,6 +24,9 @@ import (
 type attack struct {
 	name string // id and name in doc/threats.md
 	do   func(t *testing.T, repo *testrelease.Repo)
+	// on is do for an attack on a client that has lived through more.
+	on   func(t *testing.T, i *installation, repo *testrelease.Repo)
+	heal func(t *testing.T, repo *testrelease.Repo) // what the publisher does about it, before 1.3.0
 	code int
 	want string // in the error
 	// accepts: the attack is below the channel document, which is good and is remembered.
@@ -78,9 +81,6 @@ func another(t *testing.T, repo *testrelease.Repo, change func(*testrelease.Repo
 	repo.Put("stable", evil.Get(evil.Name))
 }
 
-// served is for attacks that need a client which has seen more: TestAttacks does them itself.
-func served(*testing.T, *testrelease.Repo) {}
-
 var attacks = []attack{
 	{name: "A01 arbitrary install: a key of nobody's signs everything", code: 4, silent: true, want: "sign",
 		do: func(t *testing.T, repo *testrelease.Repo) {
@@ -106,7 +106,12 @@ var attacks = []attack{
 			repo.Hook(theFile(repo), testrelease.Bytes(script("6.6.6")))
 		}},
 	{name: "A03 rollback: an old genuine channel document", code: 4, silent: true, want: "sequence",
-		do: served},
+		on: func(t *testing.T, i *installation, repo *testrelease.Repo) {
+			old := repo.Get("stable")
+			repo.Resign(nil)
+			seen(t, i, repo)
+			repo.Put("stable", old)
+		}},
 	{name: "A04 rollback by relabel: an old release with a new name", code: 4, accepts: true, silent: true, want: "99.0.0",
 		do: func(t *testing.T, repo *testrelease.Repo) {
 			old := repo.Publish("0.9.0", script("0.9.0"), testrelease.Unlisted())
@@ -117,7 +122,10 @@ var attacks = []attack{
 			})
 		}},
 	{name: "A05 equivocation: one sequence number, two documents", code: 4, silent: true, want: "sequence",
-		do: served},
+		on: func(t *testing.T, i *installation, repo *testrelease.Repo) {
+			seen(t, i, repo)
+			repo.Resign(func(c *release.Channel) { c.Sequence--; c.Expires = c.Expires.Add(time.Hour) })
+		}},
 	{name: "A06 freeze: a document past its date", code: 4, silent: true, want: "expired",
 		do: func(t *testing.T, repo *testrelease.Repo) {
 			repo.Resign(func(c *release.Channel) {
@@ -195,7 +203,7 @@ var attacks = []attack{
 func TestAttacks(t *testing.T) {
 	t.Parallel()
 	hello := build(t, "1.0.0")
-	for _, a := range attacks {
+	for _, a := range slices.Concat(attacks, trustAttacks, transportAttacks) {
 		t.Run(a.name, func(t *testing.T) {
 			t.Parallel()
 			i := install(t, hello)
@@ -205,17 +213,12 @@ func TestAttacks(t *testing.T) {
 			if r := i.selfUpdate(repo, "--check"); r.code != 0 {
 				t.Fatalf("before the attack: %v", r)
 			}
-			first := repo.Get("stable")
 			repo.Publish("1.1.0", script("1.1.0")) // sequence 2
-			switch a.name[:3] {
-			case "A03":
-				seen(t, i, repo)
-				repo.Put("stable", first)
-			case "A05":
-				seen(t, i, repo)
-				repo.Resign(func(c *release.Channel) { c.Sequence--; c.Expires = c.Expires.Add(time.Hour) })
+			if a.on != nil {
+				a.on(t, i, repo)
+			} else {
+				a.do(t, repo)
 			}
-			a.do(t, repo)
 			repo.Forget()
 			before := i.look()
 
@@ -239,6 +242,9 @@ func TestAttacks(t *testing.T) {
 			}
 
 			// It is not worse off: what is good is installed.
+			if a.heal != nil {
+				a.heal(t, repo)
+			}
 			heal(t, repo)
 			if r := i.selfUpdate(repo); r.code != 0 {
 				t.Errorf("after the attack: %v", r)

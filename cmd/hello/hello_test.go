@@ -115,7 +115,10 @@ func install(t *testing.T, build string) *installation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(i.path, b, 0o755); err != nil {
+	syscall.ForkLock.RLock() // a child forked meanwhile would hold the file open for writing, and nobody could run it
+	err = os.WriteFile(i.path, b, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	return i
