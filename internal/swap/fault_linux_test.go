@@ -140,7 +140,9 @@ func broken(sit situation, on system) testfault.Program {
 	}
 }
 
-// short sweeps are for every run of the tests; THESEUS_FAULTS=all breaks every call, reading ones too.
+// Short sweeps are for every run of the tests. The whole of it breaks every call, reading ones too, with every error:
+//
+//	THESEUS_FAULTS=all go test -timeout 60m -run 'TestF' ./internal/swap
 func calls() []string {
 	if os.Getenv("THESEUS_FAULTS") == "all" {
 		return testfault.Everything
