@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -113,13 +115,15 @@ func TestN02N04TLS(t *testing.T) {
 	}
 	var redirect atomic.Bool
 	var plain atomic.Int32
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if redirect.Load() {
 			http.Redirect(w, r, repo.URL()+r.URL.Path, http.StatusFound)
 			return
 		}
 		repo.ServeHTTP(w, r)
 	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that turn away are what is wanted
+	server.StartTLS()
 	t.Cleanup(server.Close)
 	ca := filepath.Join(i.side, "ca")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o644); err != nil {
