@@ -35,11 +35,10 @@ type counts struct{ Requests, Failed, Reconnects int64 }
 
 // load is the clients of one server.
 type load struct {
-	dial    func() (net.Conn, error)
-	stop    chan struct{}
-	wg      sync.WaitGroup
-	during  atomic.Bool // a handover is under way
-	serving atomic.Int64
+	dial   func() (net.Conn, error)
+	stop   chan struct{}
+	wg     sync.WaitGroup
+	during atomic.Bool // a handover is under way
 
 	mu               sync.Mutex
 	kept, fresh      counts
