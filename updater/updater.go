@@ -117,7 +117,7 @@ type Updater struct {
 	running *semver.Version
 	root    *verify.Trust           // what the program was built with
 	invoked string                  // the path as the program was started, links not followed
-	own     os.FileInfo             // the target when the program started: what runs
+	own     os.FileInfo             // the file that this process runs
 	manager func() *managed.Manager // who else keeps the file current; found out once
 	fetch   *fetch.Client
 
@@ -230,7 +230,13 @@ func (u *Updater) locate() error {
 	if u.target, err = swap.Open(executable); err != nil {
 		return fmt.Errorf("finding this program's file: %w", err)
 	}
-	if u.own, err = os.Stat(u.target.Path); err != nil {
+	// What runs is not what is at the path by now, if another process has
+	// updated it since this one was started.
+	runs := u.target.Path
+	if u.opts.Executable == "" && runtime.GOOS == "linux" {
+		runs = "/proc/self/exe" // of the file itself, whatever its name is now
+	}
+	if u.own, err = os.Stat(runs); err != nil {
 		return fmt.Errorf("finding this program's file: %w", err)
 	}
 	// The name it was started by may be a link that a deployment flips.
