@@ -126,6 +126,9 @@ func TestBundleIsReplaced(t *testing.T) {
 		if err := os.WriteFile(next, bundleOf(t, "files/first", strings.Repeat("-", i), "stable", text), 0o644); err != nil {
 			t.Fatal(err)
 		}
+		if err := os.Chtimes(next, time.Time{}, time.Unix(1795251600, 0)); err != nil { // of one size and one date, all of them
+			t.Fatal(err)
+		}
 		if err := os.Rename(next, path); err != nil {
 			t.Fatal(err)
 		}
