@@ -55,6 +55,7 @@ Without --version it has the files of the newest release and of every floor belo
 	f.StringArrayVar(&o.versions, "version", nil, "`VERSION` whose files it has (repeat it for more)")
 	f.StringArrayVar(&o.platforms, "platform", nil, "`OS/ARCH[/VARIANT]` that it is for (default: all)")
 	f.StringVar(&o.out, "out", "", "`FILE` to write")
+	addHTTP(c, &o.allowHTTP)
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	return c
 }

@@ -240,7 +240,7 @@ type source struct {
 	close    func() error
 }
 
-func openSource(name string) (*source, error) {
+func openSource(name string, allowHTTP bool) (*source, error) {
 	if name == "" {
 		return nil, usage("no repository: give --repo with a folder, a URL or a bundle")
 	}
@@ -268,9 +268,12 @@ func openSource(name string) (*source, error) {
 		}
 		base = (&url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(abs), "/")}).String()
 	}
-	s.Client = &fetch.Client{Sources: []string{base}, UserAgent: "theseus"}
+	s.Client = &fetch.Client{Sources: []string{base}, AllowHTTP: allowHTTP, UserAgent: "theseus"}
 	if err := s.Check(); err != nil {
 		s.close()
+		if errors.Is(err, fetch.ErrInsecure) {
+			err = fmt.Errorf("%w (--allow-http, if you mean it)", err)
+		}
 		return nil, usage("%w", err)
 	}
 	return s, nil

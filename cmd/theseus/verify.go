@@ -23,6 +23,7 @@ type verifyOptions struct {
 	channels       []string
 	as             []string
 	within         string
+	allowHTTP      bool
 	json           bool
 }
 
@@ -71,8 +72,14 @@ Exit code: 0 all is well, 3 a client of --as is stuck, 4 something does not hold
 	f.StringArrayVar(&o.channels, "channel", nil, "`NAME` of a channel (default: all of a folder, stable of a URL)")
 	f.StringArrayVar(&o.as, "as", nil, "say where a client of this `OS/ARCH[/VARIANT]@VERSION` would get to, or all")
 	f.StringVar(&o.within, "expires-within", "", "also fail if something expires within this `TIME`, for example 14d: for monitoring")
+	addHTTP(c, &o.allowHTTP)
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	return c
+}
+
+// addHTTP adds the flag of every verb that reads a repository which may be on another machine.
+func addHTTP(c *cobra.Command, allow *bool) {
+	c.Flags().BoolVar(allow, "allow-http", false, "plain http to other machines too: what is signed is still checked, who listens can see and withhold it")
 }
 
 type verifyReport struct {
@@ -226,7 +233,7 @@ func newVerifier(ctx context.Context, o *verifyOptions) (*verifier, error) {
 	if v.trust, err = readTrust(o.key); err != nil {
 		return nil, err
 	}
-	if v.src, err = openSource(o.repo); err != nil {
+	if v.src, err = openSource(o.repo, o.allowHTTP); err != nil {
 		return nil, err
 	}
 	if len(v.channels) == 0 {
