@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"math/bits"
 	"slices"
-	"sort"
 )
 
 // An addressMap says where what was at an old address is now: a list of
@@ -301,13 +300,4 @@ func findRuns(m *addressMap, votes []vote, hi uint64) []run {
 	}
 	slices.Reverse(runs)
 	return runs
-}
-
-// names of addresses by binary search, for masking.
-func functionAt(fns []function, addr uint64) *function {
-	i := sort.Search(len(fns), func(i int) bool { return fns[i].addr > addr }) - 1
-	if i < 0 || addr >= fns[i].end {
-		return nil
-	}
-	return &fns[i]
 }

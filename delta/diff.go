@@ -10,8 +10,9 @@ import (
 
 // Options says how Diff works. The zero value is what publishing wants.
 type Options struct {
-	// Predictors are tried in turn and the smallest patch is kept.
-	// Nil means all that can be better: Go for executables, and Plain.
+	// Predictors are tried in turn and the smallest patch is kept; one that does
+	// not fit the files is passed over. Nil means Go, then Plain. For executables
+	// by the Go linker Go alone gives the same patch in half the time.
 	Predictors []Predictor
 }
 
@@ -38,8 +39,8 @@ type Stats struct {
 
 // Diff writes a patch that makes new out of old. It is deterministic.
 //
-// It needs about 12 times the size of old in memory, or 16 times for
-// executables, and holds one processor for some seconds for every 20 MB.
+// It needs about 16 times the size of old in memory (see DiffMemory) and some
+// seconds of one processor for every 20 MB and predictor. Calls may run at the same time.
 func Diff(ctx context.Context, old, new []byte, patch io.Writer, o Options) (Stats, error) {
 	for _, b := range [][]byte{old, new} {
 		if len(b) > maxFile {
@@ -73,6 +74,12 @@ func Diff(ctx context.Context, old, new []byte, patch io.Writer, o Options) (Sta
 		return Stats{}, fmt.Errorf("writing the delta: %w", err)
 	}
 	return stats, nil
+}
+
+// DiffMemory estimates how many bytes of memory Diff needs at its peak, for
+// whoever runs several at once within a bound.
+func DiffMemory(old, new int64) int64 {
+	return 12*old + 4*new + 16<<20
 }
 
 // diff makes the patch for one predictor, nil if that does not fit the files.
@@ -223,6 +230,12 @@ func (im *image) cuts() []int64 {
 func verified(im *image, file []byte) []generated {
 	var out []generated
 	for _, g := range im.generated() {
+		if g.kind == madeRelocations {
+			var few bool
+			if g.except, few = im.exceptions(g); !few {
+				continue
+			}
+		}
 		m, err := g.maker(&im.layout, int64(len(file)))
 		if err != nil {
 			continue

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"hash/fnv"
 	"slices"
+	"sort"
 )
 
 // mask returns the file with every reference replaced by a hash of what it
@@ -95,4 +96,13 @@ func maskReference(dst, src []byte, k kind, h uint32) {
 		}
 		le.PutUint32(dst, h)
 	}
+}
+
+// functionAt returns the function that holds an address; fns are sorted.
+func functionAt(fns []function, addr uint64) *function {
+	i := sort.Search(len(fns), func(i int) bool { return fns[i].addr > addr }) - 1
+	if i < 0 || addr >= fns[i].end {
+		return nil
+	}
+	return &fns[i]
 }

@@ -10,8 +10,7 @@ const (
 	kindBranch  // arm64 B, BL: 26 bits, in words, relative to itself
 	kindPage    // arm64 ADRP and the instruction after it that adds the low 12 bits
 
-	kindOffset   // 4 bytes: offset from a base, one kind for each base
-	kindOffsetHi = kindOffset + kind(bases) - 1
+	kindOffset // 4 bytes: offset from a base, one kind for each base, up to 15
 
 	// 4 bytes relative to the end of an amd64 instruction, which has 0, 1, 2
 	// or 4 more bytes after them.

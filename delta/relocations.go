@@ -92,8 +92,7 @@ func (m *relocMaker) finish() {
 	le.PutUint32(m.out[m.block+4:], uint32(len(m.out)-m.block))
 }
 
-// relocations returns the table's range, with the words that it lists although
-// they do not look like pointers, or does not although they do.
+// relocations returns the table's range.
 func (im *image) relocations() (generated, bool) {
 	f, d := im.file, im.pe.relocations
 	if d.n == 0 {
@@ -104,9 +103,14 @@ func (im *image) relocations() (generated, bool) {
 		return generated{}, false
 	}
 	g := generated{kind: madeRelocations, off: d.off, n: d.n, p: [4]int64{lo &^ 7, (lo + int64(im.tab.pclnHi-im.tab.pclnLo) + 7) &^ 7}}
-	if g.p[1] < lo || g.p[1] > f.size {
-		return generated{}, false
-	}
+	return g, g.p[1] >= lo && g.p[1] <= f.size
+}
+
+// exceptions returns the words that the table lists although they do not look
+// like pointers, or does not although they do; false if they are too many.
+func (im *image) exceptions(g generated) ([]int64, bool) {
+	f, d := im.file, im.pe.relocations
+	var except []int64
 	listed := make(map[int64]bool)
 	for at := d.off; at+8 <= d.off+d.n; {
 		page, size := uint64(f.u32(at)), int64(f.u32(at+4))
@@ -129,13 +133,13 @@ func (im *image) relocations() (generated, bool) {
 				continue
 			}
 			if im.holds(f.u64(off)) != listed[off] {
-				if g.except = append(g.except, off); len(g.except) > maxExceptions {
-					return generated{}, false
+				if except = append(except, off); len(except) > maxExceptions {
+					return nil, false
 				}
 			}
 		}
 	}
-	return g, true
+	return except, true
 }
 
 func (m *relocMaker) make() []byte {
