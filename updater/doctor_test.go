@@ -39,6 +39,11 @@ func TestDoctor(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, want: "1 other names", fix: "-samefile"},
+		{name: "a note before a problem", opts: func(o *Options) { o.Source = "http://127.0.0.1:1" }, spoil: func(t *testing.T, _ *testrelease.Repo, c *client) {
+			if err := os.Link(c.path, filepath.Join(filepath.Dir(c.path), "hello2")); err != nil {
+				t.Fatal(err)
+			}
+		}, code: ExitUnreachable, want: "nothing listens"},
 		{name: "lock", spoil: func(t *testing.T, _ *testrelease.Repo, c *client) {
 			lock, err := state.TryLock(c.target.Home)
 			if err != nil {
