@@ -149,7 +149,8 @@ func (s *stage) build(source string) {
 				defer close(b.done)
 				c := exec.CommandContext(s.ctx, "go", "build", "-C", source, "-buildvcs=false", "-tags", p.tags,
 					"-ldflags", "-s -w -X main.version="+p.version, "-o", b.path, "./cmd/hello")
-				c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // it removes its own temporary files
+				c.Env = append(os.Environ(), "GOTMPDIR="+s.dir) // what an interrupted build leaves goes with the folder
+				c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 				c.WaitDelay = 10 * time.Second
 				if out, err := c.CombinedOutput(); err != nil {
 					b.err = fail(exitError, "building hello %s: %w: %s", p.version, err, bytes.TrimSpace(out))
