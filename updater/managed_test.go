@@ -103,8 +103,7 @@ func TestManagedIsChecked(t *testing.T) {
 func TestManagedRunOnlyChecks(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	offered := make(chan Event, 16)
-	var c *client
-	c = marked(t, repo, func(o *Options) {
+	c := marked(t, repo, func(o *Options) {
 		o.Interval = time.Second
 		o.Restart = func(context.Context) error { t.Error("restarted"); return nil }
 		o.OnEvent = func(e Event) {
