@@ -187,7 +187,7 @@ func (c *command) run(ctx context.Context, req request) int {
 		case c.check:
 			r, err = u.look(claimed(ctx), req)
 		default:
-			r, err = u.install(claimed(ctx), req)
+			r, err = u.update(claimed(ctx), req, false)
 		}
 		show.stop()
 		leave()

@@ -44,6 +44,8 @@ const (
 	Expired        Kind = "expired"         // the channel document is past its date
 	ClockBehind    Kind = "clock behind"    // the wall clock stands before signed dates
 	StateCorrupt   Kind = "state corrupt"   // what was remembered is unreadable
+	StateMissing   Kind = "state missing"   // nothing is remembered, as at a first installation
+	TrustCorrupt   Kind = "trust corrupt"   // the remembered trust document is unreadable
 	CannotWrite    Kind = "cannot write"    // this process may not update its own file
 	MirrorFailed   Kind = "mirror failed"   // a source failed, another served
 	ProbeUndecided Kind = "probe undecided" // the probe of a release could not decide
@@ -56,7 +58,7 @@ const (
 // level is how loudly a kind is logged; what is not listed is an information.
 var level = map[Kind]slog.Level{
 	Undone: slog.LevelWarn, Refused: slog.LevelWarn, RollbackSeen: slog.LevelWarn, Expired: slog.LevelWarn,
-	ClockBehind: slog.LevelWarn, StateCorrupt: slog.LevelWarn, CannotWrite: slog.LevelWarn,
+	ClockBehind: slog.LevelWarn, StateCorrupt: slog.LevelWarn, TrustCorrupt: slog.LevelWarn, CannotWrite: slog.LevelWarn,
 	Unreachable: slog.LevelWarn, UpdateFailed: slog.LevelError, ProbeUndecided: slog.LevelWarn, DeltaFailed: slog.LevelWarn,
 }
 
@@ -83,7 +85,7 @@ func (r *reporter) emit(e Event) {
 		log = log.With("err", e.Err)
 	}
 	switch {
-	case r.terse && e.Kind != StateCorrupt && e.Kind != ClockBehind:
+	case r.terse && e.Kind != StateCorrupt && e.Kind != TrustCorrupt && e.Kind != ClockBehind:
 	case e.Ended:
 		log.Info(e.Text)
 	default:

@@ -88,10 +88,12 @@ func (i *installation) load() (*state.State, error) {
 	switch {
 	case errors.Is(err, state.ErrCorrupt):
 		i.begin(StateCorrupt, "what was remembered cannot be read; going on from what the program was built with", err)
-	case err != nil && !errors.Is(err, state.ErrNone):
+	case errors.Is(err, state.ErrNone):
+		i.begin(StateMissing, "nothing is remembered: a first installation, or the state folder was removed; going on from what the program was built with", nil)
+	case err != nil:
 		return nil, err
 	default:
-		i.end(StateCorrupt)
+		i.end(StateCorrupt, StateMissing)
 	}
 	return st, nil
 }

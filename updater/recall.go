@@ -51,7 +51,7 @@ func (u *Updater) join(st *state.State, m memory) (*recalled, error) {
 		known, err := verify.ParseTrust(st.Trust.File)
 		switch {
 		case err != nil || known.App != u.opts.App:
-			u.begin(StateCorrupt, "the remembered trust document cannot be read; going on from what the program was built with", err)
+			u.begin(TrustCorrupt, "the remembered trust document cannot be read; going on from what the program was built with", err)
 			st.Trust = nil
 		case known.Version > u.root.Version:
 			r.trust = known

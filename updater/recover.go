@@ -36,6 +36,9 @@ func Recover(ctx context.Context, path string, log *slog.Logger) (r Recovery, er
 	i := &installation{reporter: &reporter{
 		app: path, log: cmp.Or(log, slog.New(slog.DiscardHandler)), now: time.Now, conditions: map[Kind]string{},
 		on: func(e Event) {
+			if e.Kind == StateMissing {
+				return // nothing was done
+			}
 			text := string(e.Kind) + ": " + e.Text
 			if e.Version != "" {
 				text = string(e.Kind) + " " + e.Version + ": " + e.Text

@@ -104,7 +104,7 @@ func (u *Updater) poll(ctx context.Context) (Result, error) {
 	if u.manager() != nil {
 		return u.watch(ctx)
 	}
-	return u.update(ctx, request{})
+	return u.update(ctx, request{}, true)
 }
 
 // begun does what the beginning of service asks for. restart: the file at the

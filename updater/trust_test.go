@@ -677,6 +677,9 @@ func TestF24StateDeletedWhileRunning(t *testing.T) {
 	if _, err := c.update(); !errors.Is(err, release.ErrRollback) {
 		t.Errorf("error is %v", err)
 	}
+	if ev := c.events.of(StateMissing); len(ev) != 3 || ev[0].Ended || !ev[1].Ended || ev[2].Ended {
+		t.Errorf("a first installation, then state, then none again: %v", ev) // the third is the removal
+	}
 	c.holds("1.0.0")
 	repo.Resign(nil)
 	c.mustUpdate("1.1.0")

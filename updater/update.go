@@ -34,11 +34,12 @@ func (u *Updater) Update(ctx context.Context, version string) (Result, error) {
 		return Result{}, fail(Checking, "", ErrBusy)
 	}
 	defer leave()
-	return u.update(ctx, req)
+	return u.update(ctx, req, true)
 }
 
-// update installs and restarts. The caller holds the claim.
-func (u *Updater) update(ctx context.Context, req request) (r Result, err error) {
+// update installs and, unless it is the command line that asks, restarts. The
+// caller holds the claim.
+func (u *Updater) update(ctx context.Context, req request, restart bool) (r Result, err error) {
 	defer func() { u.ended(r, err) }()
 	lock, release, err := u.begins()
 	if err != nil {
@@ -46,24 +47,10 @@ func (u *Updater) update(ctx context.Context, req request) (r Result, err error)
 	}
 	defer release()
 	r, err = u.installLocked(ctx, lock, req)
-	if err != nil {
+	if err != nil || !restart || u.opts.Restart == nil || r.Installed == "" && !u.behind() {
 		return r, err
 	}
-	if u.opts.Restart == nil || r.Installed == "" && !u.behind() {
-		return r, nil
-	}
 	return u.restart(ctx, lock, r)
-}
-
-// install is update without the restart, for the command line.
-func (u *Updater) install(ctx context.Context, req request) (r Result, err error) {
-	defer func() { u.ended(r, err) }()
-	lock, release, err := u.begins()
-	if err != nil {
-		return u.lookOnly(ctx, req, err)
-	}
-	defer release()
-	return u.installLocked(ctx, lock, req)
 }
 
 // begins takes the lock for an update, where an update can work at all.
