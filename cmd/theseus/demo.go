@@ -30,6 +30,10 @@ It needs Go and a checkout of Theseus (or Theseus in the module cache), and take
 		RunE: func(c *cobra.Command, _ []string) error {
 			r, err := runDemo(c.Context())
 			if err != nil {
+				if asJSON { // a script gets its line whatever happens
+					r.OK, r.Problems = false, append(r.Problems, oneLine(err.Error()))
+					err = errors.Join(err, result(true, r, nil))
+				}
 				return err
 			}
 			table := os.Stdout
@@ -96,21 +100,23 @@ type demo struct {
 // patience is how long anything may take that should take seconds: the machine may be busy with other things.
 const patience = 45 * time.Second
 
+// runDemo returns what it found out, also when it could not go on.
 func runDemo(ctx context.Context) (r *demoReport, err error) {
+	r = &demoReport{Triggers: map[string]bool{}, Versions: []string{}, Undone: []string{}, Refused: []refusedAttack{}, HandoverMS: []float64{}}
 	if !canHandOver {
-		return nil, fail(exitError, "the demo hands a server's sockets from process to process, which %s cannot: run it on Linux, macOS or a BSD", runtime.GOOS)
+		return r, fail(exitError, "the demo hands a server's sockets from process to process, which %s cannot: run it on Linux, macOS or a BSD", runtime.GOOS)
 	}
 	began := time.Now()
-	d := &demo{ctx: ctx, tell: newNarrator(os.Stderr), report: &demoReport{Triggers: map[string]bool{}, Versions: []string{}, Undone: []string{}, HandoverMS: []float64{}}}
+	d := &demo{ctx: ctx, tell: newNarrator(os.Stderr), report: r}
 	defer d.tell.close()
 	d.tell.title("A server replaces itself under load, and refuses what it should not run.")
 
 	if d.stage, err = newStage(ctx, d.tell); err != nil {
-		return nil, d.interrupted(err)
+		return r, d.interrupted(err)
 	}
 	defer func() { err = errors.Join(err, d.stage.close()) }()
 	if d.service, err = startService(d.stage); err != nil {
-		return nil, err
+		return r, err
 	}
 	// Whatever happens from here on, Ctrl-C included: no process of ours outlives the demo.
 	defer d.service.kill()
@@ -122,10 +128,10 @@ func runDemo(ctx context.Context) (r *demoReport, err error) {
 		if ctx.Err() == nil {
 			d.service.printLog(os.Stderr)
 		}
-		return nil, d.interrupted(err)
+		return r, d.interrupted(err)
 	}
-	d.report.Seconds = time.Since(began).Round(100 * time.Millisecond).Seconds()
-	return d.report, nil
+	r.Seconds = time.Since(began).Round(100 * time.Millisecond).Seconds()
+	return r, nil
 }
 
 // interrupted says what a person wants to know after Ctrl-C.

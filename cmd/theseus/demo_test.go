@@ -84,8 +84,10 @@ func TestDemoWithoutGo(t *testing.T) {
 	c.Env = []string{"PATH=/nowhere", "HOME=" + t.TempDir()}
 	out, err := c.CombinedOutput()
 	exit, ok := errors.AsType[*exec.ExitError](err)
-	want := "theseus: the demo builds a small server and needs Go for it: install Go (https://go.dev/dl) and run this again\n"
-	if !ok || exit.ExitCode() != exitError || !strings.HasSuffix(string(out), want) {
+	want := "the demo builds a small server and needs Go for it: install Go (https://go.dev/dl) and run this again"
+	if !ok || exit.ExitCode() != exitError || !strings.Contains(string(out), "\ntheseus: "+want+"\n") ||
+		!strings.Contains(string(out), `{"ok":false,"requests":0,"failed":0,"versions":[],"triggers":{},"undone":[],"refused":[],"handover_ms":[],`) ||
+		!strings.Contains(string(out), `"problems":["`+want) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
