@@ -27,8 +27,6 @@ import (
 const (
 	// deltaWorth is the share of the full download, in percent, above which a delta is not worth a client's work.
 	deltaWorth = 60
-	// deltaMemory is how many bytes making a delta takes for each byte of the old file (see delta.Diff).
-	deltaMemory = 16
 	// deltaLimit is the largest file of which deltas are made.
 	deltaLimit = 512 << 20
 )
@@ -56,7 +54,7 @@ func (e *editor) addDeltas(ctx context.Context, m *release.Manifest, files []loc
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, pr := range pairs {
 		g.Go(func() error {
-			weight := min(memory, deltaMemory*max(pr.old.File.Size, pr.artifact.File.Size))
+			weight := min(memory, delta.DiffMemory(pr.old.File.Size, pr.artifact.File.Size))
 			if err := room.Acquire(ctx, weight); err != nil {
 				return err
 			}
