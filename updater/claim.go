@@ -1,6 +1,9 @@
 package updater
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // One update at a time in this process. The token is claimed before work
 // starts, so that POST /update can answer 409 without a race; a call that runs
@@ -17,6 +20,24 @@ func (u *Updater) claim() bool {
 	case <-u.busy:
 		return true
 	default:
+		return false
+	}
+}
+
+// claimSoon is claim for a person's request: what is between two updates, or
+// settles what an earlier process left, takes moments and is waited for, so
+// that nobody is told of an update that runs by a status that says idle.
+func (u *Updater) claimSoon() bool {
+	if u.claim() {
+		return true
+	}
+	if s := u.Status().State; s != Idle && s != Settling {
+		return false
+	}
+	select {
+	case <-u.busy:
+		return true
+	case <-time.After(2 * time.Second):
 		return false
 	}
 }

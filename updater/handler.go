@@ -214,7 +214,7 @@ func (u *Updater) post(w http.ResponseWriter, r *http.Request, do job) {
 // request: the update outlives it, and so does a handover that the request's
 // own server drains for.
 func (u *Updater) start(version string, do job) bool {
-	if !u.claim() {
+	if !u.claimSoon() {
 		return false
 	}
 	u.set(func(s *Status) { s.State = Checking })

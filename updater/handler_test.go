@@ -325,3 +325,27 @@ func TestH11NoPathsInAnswers(t *testing.T) {
 		t.Error("a key is in the answer")
 	}
 }
+
+// What settles an earlier update holds the claim for moments; a request that
+// comes in them is not told that an update runs.
+func TestPostWaitsForSettling(t *testing.T) {
+	repo := published(t, "1.0.0", "1.1.0")
+	c := install(t, repo, "1.0.0")
+	leave, ok := c.enter(t.Context())
+	if !ok {
+		t.Fatal("somebody holds the claim")
+	}
+	c.set(func(s *Status) { s.State = Settling })
+	asked := make(chan int)
+	go func() { asked <- call(c.Handler(), "POST", "/update", "{}").Code }()
+	select {
+	case code := <-asked:
+		t.Fatalf("answered %d while an earlier update was being settled", code)
+	case <-time.After(20 * time.Millisecond):
+	}
+	leave()
+	if code := <-asked; code != http.StatusAccepted {
+		t.Errorf("answered %d", code)
+	}
+	wait(t, c.Handler())
+}
