@@ -359,13 +359,13 @@ func (s *service) post() {
 	})
 }
 
-// outcome waits for the end of an update that failed, and returns how.
-func (s *service) outcome(version string) (st status) {
+// failed waits until the status says that a version has failed, and returns it.
+func (s *service) failed(version string) (st status) {
 	s.t.Helper()
-	s.await("an outcome for "+version, func() bool {
+	s.await("the status says that "+version+" has failed", func() bool {
 		var err error
 		st, err = s.askStatus()
-		return err == nil && st.State == "idle" && st.Outcome != nil && st.Outcome.Version == version && st.Outcome.Code != 0
+		return err == nil && st.State == "idle" && st.Outcome != nil && st.Failed[version] != ""
 	})
 	return st
 }
