@@ -1,6 +1,7 @@
 package updater
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"testing"
@@ -275,4 +276,53 @@ func heal(t *testing.T, repo *testrelease.Repo) {
 	repo.ReleaseKeys, repo.ChannelKeys = honest.ReleaseKeys, honest.ChannelKeys
 	repo.Channel.Entries = nil
 	repo.Publish("1.3.0", program("1.3.0"))
+}
+
+// A manifest that was fetched before is judged anew by the entry that names it
+// now: the channel key alone must not make an old release a new one.
+func TestA04RelabelOfACachedManifest(t *testing.T) {
+	repo := published(t, "1.0.0", "1.1.0")
+	c := install(t, repo, "1.0.0", func(o *Options) {
+		o.Probe = func(context.Context, string, string) error { return nil }
+	})
+	if r, err := c.Check(t.Context()); err != nil || r.Offered != "1.1.0" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	repo.Put("releases/99.0.0.manifest", repo.Get("releases/1.1.0.manifest"))
+	repo.Resign(func(ch *release.Channel) {
+		e := *ch.Entry(semver.MustParse("1.1.0"))
+		e.Version = semver.MustParse("99.0.0")
+		ch.Entries = append(ch.Entries, e)
+	})
+	if r, err := c.update(); !errors.Is(err, release.ErrVersion) || r.Installed != "" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	c.holds("1.0.0")
+}
+
+// A source that says for ever that nothing is new does not keep the mirrors
+// from being asked once its document no longer holds.
+func TestN10MirrorAfterAStale304(t *testing.T) {
+	repo := published(t, "1.0.0", "1.1.0")
+	c := install(t, repo, "1.0.0")
+	if _, err := c.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	later := time.Now().AddDate(0, 6, 0)
+	repo.Now = later
+	repo.Publish("1.2.0", program("1.2.0"))
+	dir := t.TempDir()
+	repo.WriteTo(dir)
+	repo.Hook("stable", func(w http.ResponseWriter, r *http.Request, honest http.Handler) {
+		if r.Header.Get("If-None-Match") != "" {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	c = again(t, repo, c.path, "1.0.0", func(o *Options) { o.Mirrors = []string{"file://" + dir} })
+	c.now = func() time.Time { return later }
+	if r, err := c.Check(t.Context()); err != nil || r.Offered != "1.2.0" {
+		t.Errorf("%+v, %v", r, err)
+	}
 }

@@ -244,11 +244,19 @@ func (u *Updater) fetchChannel(ctx context.Context, v *view, seen *recalled) err
 		return err
 	}
 	if res.NotModified {
-		if err := accept([]byte(known.File)); err != nil {
+		err := accept([]byte(known.File))
+		if err == nil {
+			u.served(*known)
+			return nil
+		}
+		// "Nothing new" of a document that no longer holds: whoever says so lags or lies. All sources are asked for
+		// the whole document.
+		again, other := u.fetch.Document(ctx, u.opts.Channel, verify.TypeChannel.MaxSize(), nil, accept)
+		u.set(func(s *Status) { s.Sources = append(s.Sources, again.Failed...) })
+		if other != nil {
 			return err
 		}
-		u.served(*known)
-		return nil
+		res = again
 	}
 	s := v.channel.Seen()
 	now := &state.Channel{
@@ -310,13 +318,18 @@ func (u *Updater) trustDue(v *view) bool {
 // manifest gets one release manifest, by the hash that the channel names.
 func (u *Updater) manifest(ctx context.Context, v *view, e release.Entry) (*release.Manifest, error) {
 	u.mu.Lock()
-	m := u.manifests[e.Manifest]
+	file := u.manifests[e.Manifest]
 	u.mu.Unlock()
-	if m != nil {
-		return m, nil
+	if file != nil {
+		// Under the entry that names it now, and by the keys that are trusted now.
+		if m, err := release.OpenManifest(file, v.trust.Release, u.opts.App, e); err == nil {
+			return m, nil
+		}
 	}
+	var m *release.Manifest
 	res, err := u.fetch.Document(ctx, release.ManifestPath(e.Version), verify.TypeManifest.MaxSize(), nil, func(b []byte) (err error) {
 		m, err = release.OpenManifest(b, v.trust.Release, u.opts.App, e)
+		file = b
 		return err
 	})
 	u.set(func(s *Status) { s.Sources = append(s.Sources, res.Failed...) })
@@ -328,6 +341,6 @@ func (u *Updater) manifest(ctx context.Context, v *view, e release.Entry) (*rele
 	if len(u.manifests) >= 16 {
 		clear(u.manifests)
 	}
-	u.manifests[e.Manifest] = m
+	u.manifests[e.Manifest] = file
 	return m, nil
 }

@@ -78,7 +78,7 @@ func fail(step Step, version string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if e := (*Error)(nil); errors.As(err, &e) {
+	if _, named := err.(*Error); named {
 		return err
 	}
 	return &Error{Step: step, Version: version, Err: classify(err)}
@@ -102,10 +102,10 @@ func classify(err error) error {
 	switch {
 	case errors.As(err, &nothing):
 		return &classified{err, ErrNothing}
-	case errors.Is(err, context.Canceled):
-		return err
 	case errors.Is(err, state.ErrBusy):
 		return &classified{err, ErrBusy}
+	case errors.Is(err, context.Canceled):
+		return err
 	case errors.Is(err, swap.ErrPermission), errors.Is(err, swap.ErrReadOnly), errors.Is(err, fs.ErrPermission):
 		return &classified{err, ErrPermission}
 	case refusal(err):

@@ -20,6 +20,8 @@ import (
 	"github.com/theseus-go/theseus/release"
 )
 
+const rollbackPath = "/update/rollback"
+
 // Limits of the admin endpoint.
 const (
 	maxAdminBody    = 4 << 10
@@ -54,17 +56,12 @@ func (u *Updater) Handler() http.Handler {
 			notAllowed(w, "GET, HEAD, POST")
 		}
 	})
-	mux.HandleFunc("/update/rollback", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc(rollbackPath, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodPost {
 			notAllowed(w, "POST")
 			return
 		}
-		u.post(w, r, func(ctx context.Context, version string) (Result, error) {
-			if version != "" {
-				return Result{}, fail(RollingBack, version, errors.New("a rollback goes to the version before this one; it takes no version"))
-			}
-			return u.Rollback(ctx)
-		})
+		u.post(w, r, func(ctx context.Context, _ string) (Result, error) { return u.Rollback(ctx) })
 	})
 	return u.guard(http.NewCrossOriginProtection().Handler(mux))
 }
@@ -202,6 +199,10 @@ func (u *Updater) post(w http.ResponseWriter, r *http.Request, do job) {
 			refuse(w, http.StatusBadRequest, "the version is not a semantic version such as 1.2.3")
 			return
 		}
+	}
+	if body.Version != "" && r.URL.Path == rollbackPath {
+		refuse(w, http.StatusBadRequest, "a rollback goes to the version before this one; it takes no version")
+		return
 	}
 	if !u.start(body.Version, do) {
 		u.reply(w, http.StatusConflict, false)

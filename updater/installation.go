@@ -31,6 +31,7 @@ type installation struct {
 	// show is told of every state that was saved.
 	show func(*state.State)
 
+	acting  sync.Mutex // one journal at a time: an undo may come while an update works; never held over a restart
 	locking sync.Mutex
 	lock    *state.Lock // held from before a swap until it is proved or undone
 	holders int         // of lock: a check may run while a failed handover is undone
@@ -181,6 +182,9 @@ func (i *installation) undo(lock *state.Lock, cause error) error {
 	if at != st.Installed.ID {
 		return nil // somebody has deployed another file since
 	}
+	if cause == nil {
+		cause = errors.New("no reason was given")
+	}
 	j := state.Journal{Step: state.Undo, From: *st.Installed, To: *st.Previous, Started: i.now().UTC()}
 	if !errors.Is(cause, context.Canceled) {
 		j.Cause = cause.Error()
@@ -225,6 +229,9 @@ func (i *installation) counted(lock *state.Lock, early bool) error {
 		return i.undo(lock, fmt.Errorf("started %d times and never ran for %v", in.Starts, proveAfter))
 	}
 	_, err = i.change(lock, func(st *state.State) {
+		if st.Installed == nil {
+			return
+		}
 		if !was {
 			st.Installed.Starts++
 		}

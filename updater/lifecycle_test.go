@@ -544,3 +544,39 @@ func TestRunEndsForWhatAnotherProcessInstalled(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 }
+
+// What could not be undone is installed, and nothing says otherwise.
+func TestUndoThatFailsIsNotCalledUndone(t *testing.T) {
+	repo := published(t, "1.0.0", "1.1.0")
+	var c *client
+	c = install(t, repo, "1.0.0", func(o *Options) {
+		o.Restart = func(context.Context) error {
+			kept, err := filepath.Glob(filepath.Join(c.target.Home, "previous-*"))
+			if err != nil || len(kept) != 1 {
+				t.Errorf("kept: %v, %v", kept, err)
+			}
+			for _, k := range kept {
+				if err := os.Remove(k); err != nil {
+					t.Error(err)
+				}
+			}
+			return errors.New("exit status 2")
+		}
+	})
+	_, err := c.update()
+	var e *Error
+	if err == nil || errors.Is(err, ErrUndone) || !errors.As(err, &e) || e.Step != Restarting || e.Version != "1.1.0" {
+		t.Errorf("error %v", err)
+	}
+	c.holds("1.1.0")
+}
+
+func TestUndoWithoutACause(t *testing.T) {
+	repo := published(t, "1.0.0", "1.1.0")
+	c := install(t, repo, "1.0.0")
+	c.mustUpdate("1.1.0")
+	if err := c.Undo(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	c.holds("1.0.0")
+}

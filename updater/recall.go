@@ -68,11 +68,12 @@ func (u *Updater) join(st *state.State, m memory) (*recalled, error) {
 			if st.Channels == nil {
 				st.Channels = map[string]*state.Channel{}
 			}
-			m.channel.Unknown = nil
+			c := *m.channel // the original is shared by all who recall
+			c.Unknown = nil
 			if old != nil {
-				m.channel.Unknown = old.Unknown // what a newer version of us keeps there
+				c.Unknown = old.Unknown // what a newer version of us keeps there
 			}
-			st.Channels[u.opts.Channel] = m.channel
+			st.Channels[u.opts.Channel] = &c
 		}
 	}
 	if m.floor.After(st.Floor) {

@@ -137,7 +137,11 @@ func (u *Updater) begun(ctx context.Context) (restarted bool, err error) {
 	if u.opts.Restart == nil {
 		return true, &Error{Step: Restarting, Version: u.Status().Installed, Err: ErrRestart}
 	}
-	if err := u.opts.Restart(ctx); err != nil {
+	err = u.opts.Restart(ctx)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return true, &Error{Step: Restarting, Version: u.Status().Installed, Err: ErrRestart}
+	}
+	if err != nil {
 		u.begin(UpdateFailed, "handing over to the version put back", err)
 		return false, nil
 	}

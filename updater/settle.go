@@ -16,6 +16,8 @@ func (u *Updater) countStart() (back bool, err error) {
 		return false, err
 	}
 	defer release()
+	u.acting.Lock()
+	defer u.acting.Unlock()
 	if err := u.settle(lock); err != nil {
 		return false, err
 	}

@@ -2,6 +2,7 @@ package updater
 
 import (
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -84,8 +85,16 @@ func (u *Updater) outcome(version string, err error) *Outcome {
 // public is the status for the admin endpoint, which is no map of the machine:
 // local paths are replaced in every text.
 func (u *Updater) public(explain bool) Status {
-	redact := strings.NewReplacer(
-		u.target.Home, "(state folder)", u.target.Path, u.opts.App, u.target.Dir, "(program folder)").Replace
+	private := []string{u.target.Home, "(state folder)", u.target.Path, u.opts.App, u.invoked, u.opts.App}
+	if filepath.Dir(u.target.Dir) != u.target.Dir { // the root is no secret, and in every path
+		private = append(private, u.target.Dir, "(program folder)")
+	}
+	for _, source := range append([]string{u.opts.Source}, u.opts.Mirrors...) {
+		if strings.HasPrefix(source, "file:") {
+			private = append(private, source, "(local source)", strings.TrimPrefix(source, "file://"), "(local source)")
+		}
+	}
+	redact := strings.NewReplacer(private...).Replace
 	s := u.Status()
 	if s.Outcome != nil {
 		o := *s.Outcome
@@ -93,6 +102,10 @@ func (u *Updater) public(explain bool) Status {
 		s.Outcome = &o
 	}
 	s.Managed = redact(s.Managed)
+	s.Sources = slices.Clone(s.Sources)
+	for i, a := range s.Sources {
+		s.Sources[i].Source, s.Sources[i].Error = redact(a.Source), redact(a.Error)
+	}
 	for version, why := range s.Failed {
 		s.Failed[version] = redact(why)
 	}

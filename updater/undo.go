@@ -2,6 +2,7 @@ package updater
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,6 +33,8 @@ func (u *Updater) Undo(ctx context.Context, cause error) error {
 		return fail(Undoing, "", err)
 	}
 	defer release()
+	u.acting.Lock()
+	defer u.acting.Unlock()
 	return u.undo(lock, cause)
 }
 
@@ -56,9 +59,6 @@ func (u *Updater) rollback(ctx context.Context, restart bool) (r Result, err err
 		return r, fail(RollingBack, "", err)
 	}
 	defer release()
-	if err := u.settle(lock); err != nil {
-		return r, err
-	}
 	if r, err = u.rollbackLocked(lock); err != nil {
 		return r, fail(RollingBack, "", err)
 	}
@@ -66,7 +66,11 @@ func (u *Updater) rollback(ctx context.Context, restart bool) (r Result, err err
 		return r, nil
 	}
 	u.set(func(s *Status) { s.State = Restarting })
-	if err := u.opts.Restart(ctx); err != nil {
+	err = u.opts.Restart(ctx)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return r, nil // installed; Run answers ErrRestart
+	}
+	if err != nil {
 		return r, fail(Restarting, r.Installed, fmt.Errorf("the earlier version is installed, this process serves on: %w", err))
 	}
 	r.Restarted = true
@@ -74,6 +78,11 @@ func (u *Updater) rollback(ctx context.Context, restart bool) (r Result, err err
 }
 
 func (u *Updater) rollbackLocked(lock *state.Lock) (Result, error) {
+	u.acting.Lock()
+	defer u.acting.Unlock()
+	if err := u.settle(lock); err != nil {
+		return Result{}, err
+	}
 	seen, err := u.recall()
 	if err != nil {
 		return Result{}, err

@@ -117,7 +117,10 @@ func (u *Updater) installLocked(ctx context.Context, lock *state.Lock, req reque
 	if err := u.moved(); err != nil {
 		return Result{}, fail(Planning, "", err)
 	}
-	if err := u.settle(lock); err != nil {
+	u.acting.Lock()
+	err := u.settle(lock)
+	u.acting.Unlock()
+	if err != nil {
 		return Result{}, err
 	}
 	v, err := u.check(ctx, req)
@@ -193,6 +196,8 @@ func (u *Updater) probed(ctx context.Context, lock *state.Lock, sealed *os.File,
 
 // swap journals, replaces the file and records what is installed now.
 func (u *Updater) swap(lock *state.Lock, v *view, sealed *os.File) error {
+	u.acting.Lock()
+	defer u.acting.Unlock()
 	seen, err := u.recall()
 	if err != nil {
 		return err
@@ -237,7 +242,13 @@ func (u *Updater) restart(ctx context.Context, lock *state.Lock, r Result) (Resu
 		return r, nil // installed; Run answers ErrRestart
 	}
 	if err != nil {
-		return r, fail(Restarting, version, &classified{errors.Join(err, u.undo(lock, err)), ErrUndone})
+		u.acting.Lock()
+		stuck := u.undo(lock, err)
+		u.acting.Unlock()
+		if stuck != nil {
+			return r, &Error{Restarting, version, errors.Join(err, stuck)} // it is still installed
+		}
+		return r, fail(Restarting, version, &classified{err, ErrUndone})
 	}
 	u.proved(lock)
 	r.Restarted = true

@@ -88,7 +88,8 @@ type Options struct {
 	// Logger gets what an operator should know. Default: slog.Default().
 	Logger *slog.Logger
 	// OnEvent is called for every event, one at a time, on the goroutine that
-	// met it; it should not block. See Event.
+	// met it; it should not block.
+	// It may call Status and no other method of the Updater. See Event.
 	OnEvent func(Event)
 
 	// HTTP replaces the HTTP client. Its redirect policy and proxy are its own
@@ -131,7 +132,7 @@ type Updater struct {
 	mu         sync.Mutex
 	memory     memory // what could not be written, or not yet
 	status     Status
-	manifests  map[verify.ID]*release.Manifest
+	manifests  map[verify.ID][]byte // files, opened anew for each entry and trust
 	trustAsked time.Time
 	jobs       chan func(context.Context) (Result, error) // nil while Run does not run
 }
@@ -149,7 +150,7 @@ func New(opts Options) (*Updater, error) {
 		stderr:     os.Stderr,
 		proveAfter: proveAfter,
 		busy:       make(chan struct{}, 1),
-		manifests:  map[verify.ID]*release.Manifest{},
+		manifests:  map[verify.ID][]byte{},
 	}
 	u.merge = func(st *state.State) { _, _ = u.know(st) } // an error leaves st as it was read
 	u.show = u.shown

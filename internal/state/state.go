@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -158,14 +159,17 @@ func load(path string) (*State, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, ErrNone
-	case errors.Is(err, fs.ErrPermission):
+	case refused(err):
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	case err != nil:
 		return nil, corrupt(path, err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err != nil {
+	switch {
+	case refused(err):
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	case err != nil:
 		return nil, corrupt(path, err)
 	}
 	if len(data) > maxSize {
@@ -176,6 +180,17 @@ func load(path string) (*State, error) {
 		return nil, corrupt(path, err)
 	}
 	return s, nil
+}
+
+// refused: the system did not open the file, for want of rights, descriptors or memory. What is in it is as good as before,
+// and must not be replaced by a fresh state, which would forget the rollback floor.
+func refused(err error) bool {
+	for _, passing := range []error{fs.ErrPermission, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.EINTR} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return false
 }
 
 func corrupt(path string, err error) error {

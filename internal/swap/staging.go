@@ -105,7 +105,7 @@ func (t *Target) Sweep(keep ...verify.Digest) error {
 			continue
 		}
 		// On Windows a file that still runs cannot be removed: a later Sweep gets it.
-		if rerr := os.Remove(filepath.Join(t.Home, e.Name())); rerr != nil && !inUse(rerr) {
+		if rerr := os.Remove(filepath.Join(t.Home, e.Name())); rerr != nil && !inUse(rerr) && !errors.Is(rerr, fs.ErrNotExist) {
 			err = errors.Join(err, rerr)
 		}
 	}
