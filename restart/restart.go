@@ -774,7 +774,11 @@ func (r *Restarter) undo(cause error) {
 			errs = append(errs, f(context.Background(), cause))
 		}
 		if len(undos) > 0 {
-			r.event(Event{Name: EventUndone, Err: errors.Join(errs...), Text: "the update is undone"})
+			e := Event{Name: EventUndone, Err: errors.Join(errs...), Text: "the update is undone"}
+			if e.Err != nil {
+				e.Text = "the update could not be undone: what failed may still be installed"
+			}
+			r.event(e)
 		}
 		r.undoing.Done()
 		r.post(event{kind: evUndone})

@@ -122,7 +122,7 @@ func TestInteropKeyWithoutPassphrase(t *testing.T) {
 		if err != nil || public != key.Public() {
 			t.Fatalf("the two files are of different keys: %v", err)
 		}
-		if public.File() != read(t, dir, "pub") {
+		if unpadded(public.File()) != unpadded(read(t, dir, "pub")) {
 			t.Errorf("we write %q and minisign %q", public.File(), read(t, dir, "pub"))
 		}
 		oursThere(t, dir, key)
@@ -136,7 +136,7 @@ func TestInteropKeyWithoutPassphrase(t *testing.T) {
 		}
 		write(t, dir, "key", private)
 		mustStock(t, dir, "", "-R", "-s", "key", "-p", "pub")
-		if got := read(t, dir, "pub"); got != public {
+		if got := read(t, dir, "pub"); unpadded(got) != unpadded(public) {
 			t.Errorf("minisign makes the public key %q of it, and it is %q", got, public)
 		}
 		key, err := ParsePrivateKey(private)
@@ -245,4 +245,11 @@ func mustBlocks(t *testing.T, b []byte) []block {
 		t.Fatal(err)
 	}
 	return blocks
+}
+
+// unpadded is a public key file whose comment has the id as minisign prints it: without leading zeros, which one key in
+// sixteen has.
+func unpadded(file string) string {
+	head, id, _ := strings.Cut(file, "public key ")
+	return head + "public key " + strings.TrimLeft(id, "0")
 }

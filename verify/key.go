@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"aead.dev/minisign"
 )
@@ -122,7 +123,7 @@ func (k Key) weak() bool {
 
 // keyLine returns the base64 line of a key file.
 func keyLine(text, what string) (string, error) {
-	if strings.Contains(text, "\r") {
+	if strings.Contains(text, "\r\n") && len(text) < 1024 && utf8.ValidString(text) {
 		return "", refuse(ErrMalformed, "the %s has Windows line ends (CR LF): store it with LF only", what)
 	}
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
