@@ -83,6 +83,8 @@ func TestSoakF31DeathOfASuccessor(t *testing.T) {
 				s.plan("")
 			}
 			s.checkPIDFile(pid)
+			// It begins anew on a goroutine of its own, which may not have come to say so.
+			s.waitAfter(s.behind(fmt.Sprintf("%d worker ends", pid)), fmt.Sprintf("%d worker begins", pid))
 			if begun, ended := s.count(0, fmt.Sprintf("%d worker begins", pid)), s.count(0, fmt.Sprintf("%d worker ends", pid)); begun != ended+1 {
 				t.Errorf("the worker of the old process began %d times and ended %d times", begun, ended)
 			}

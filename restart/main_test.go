@@ -385,6 +385,18 @@ func (s *service) mark() int {
 	return len(s.lines)
 }
 
+// behind is the mark behind the last line that contains text; 0 if there is none.
+func (s *service) behind(text string) (mark int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, l := range s.lines {
+		if strings.Contains(l, text) {
+			mark = i + 1
+		}
+	}
+	return mark
+}
+
 func (s *service) wait(text string) (pid int, line string) {
 	s.t.Helper()
 	return s.waitAfter(0, text)
