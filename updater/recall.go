@@ -38,7 +38,16 @@ func (u *Updater) know(st *state.State) (*recalled, error) {
 	u.mu.Lock()
 	m := u.memory
 	u.mu.Unlock()
-	return u.join(st, m)
+	r, err := u.join(st, m)
+	if err == nil && m.channel != nil && forgotten(m.channel, r.trust) {
+		// The floor goes with the channel that raised it, or a date signed by a stolen key would outlive the key.
+		u.mu.Lock()
+		if u.memory.channel == m.channel {
+			u.memory.channel, u.memory.floor = nil, time.Time{}
+		}
+		u.mu.Unlock()
+	}
+	return r, err
 }
 
 // join adds m to st, keeping the higher of each value.

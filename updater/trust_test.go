@@ -973,3 +973,21 @@ func TestA18ExtraneousFiles(t *testing.T) {
 		t.Errorf("beside the program: %q", names)
 	}
 }
+
+// A07: the time floor that a stolen key raised in this process's memory goes with the key.
+func TestA07FloorInMemoryGoesWithTheKey(t *testing.T) {
+	repo := published(t, "1.0.0")
+	c := install(t, repo, "1.0.0")
+	stolen := testrelease.NewKey(t, "stolen").Key().Fingerprint()
+	c.memory = memory{
+		channel: &state.Channel{Sequence: 43, Signers: []verify.Digest{stolen}, Threshold: 1},
+		floor:   time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC),
+	}
+	r, err := c.recall()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.state.Floor.IsZero() || c.memory.channel != nil || !c.memory.floor.IsZero() {
+		t.Errorf("still remembered: %v, %+v", r.state.Floor, c.memory)
+	}
+}
