@@ -1,6 +1,7 @@
 package restart
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"os/signal"
@@ -14,12 +15,15 @@ import (
 // service, reaps whatever ends, and ends with the status of the last process that was in service.
 //
 // It learns which process that is from a pipe that every generation inherits: each writes its process id when it is
-// proved. The pipe has an end when no generation is left.
+// proved, and once more when it ends in order. The pipe has an end when no generation is left.
 
 const (
 	initVar  = "THESEUS_INIT" // the number of the pipe, for the first generation
 	initName = "theseus-init" // the name of the pipe, for the others
 )
+
+// endedBit marks a process id as that of a process whose Run has returned nil. Linux has process ids of at most 22 bits.
+const endedBit = 1 << 31
 
 // becomeInit returns only in a process that serves.
 func (r *Restarter) becomeInit() error {
@@ -49,13 +53,14 @@ func (r *Restarter) becomeInit() error {
 	write.Close()
 	pid := main.Pid
 	main.Release()
-	os.Exit(initLoop(pid, read, caught))
+	os.Exit(r.initLoop(pid, read, caught))
 	return nil
 }
 
 // initLoop returns the exit status. It looks into the pipe when something happens for which it matters who is in
-// service, and then without waiting, so that a signal never goes to a process that has been replaced.
-func initLoop(main int, pipe *os.File, caught <-chan os.Signal) int {
+// service, and then without waiting, so that a signal rarely goes to a process that has been replaced. One that asks to
+// stop is for the service: whoever takes over after it is told as well.
+func (r *Restarter) initLoop(main int, pipe *os.File, caught <-chan os.Signal) int {
 	fd := int(pipe.Fd())
 	syscall.SetNonblock(fd, true)
 	type end struct {
@@ -77,7 +82,15 @@ func initLoop(main int, pipe *os.File, caught <-chan os.Signal) int {
 			}
 		}
 	}()
-	status := 1 // of a process in service that its parent has reaped, and not we
+	const unknown = -1
+	status := unknown  // of main. Its parent, which still drains, may reap it, and then nobody else learns the status
+	orderly := false   // but main has said that it ends in order
+	var told os.Signal // the service was told to stop
+	forward := func(s os.Signal) {
+		if n, ok := s.(syscall.Signal); ok {
+			syscall.Kill(main, n)
+		}
+	}
 	for {
 		var s os.Signal
 		var e end
@@ -91,24 +104,36 @@ func initLoop(main int, pipe *os.File, caught <-chan os.Signal) int {
 				status = 128 + int(e.status.Signal())
 			}
 		}
-		for left := true; left; { // process ids, four bytes each, written whole
+		for left := true; left; { // four bytes each, written whole
 			var b [4]byte
 			n, err := syscall.Read(fd, b[:])
 			switch {
 			case err == syscall.EINTR:
 			case n == len(b):
-				pid := int(b[0])<<24 | int(b[1])<<16 | int(b[2])<<8 | int(b[3])
-				if pid != main {
-					main, status = pid, 1
+				word := binary.BigEndian.Uint32(b[:])
+				pid := int(word &^ endedBit)
+				switch {
+				case word&endedBit != 0:
+					orderly = orderly || pid == main
+				case pid != main:
+					main, status, orderly = pid, unknown, false
+					forward(told)
 				}
 			case n == 0 && err == nil: // no generation is left
-				return status
+				switch {
+				case status != unknown:
+					return status
+				case orderly:
+					return 0
+				}
+				return 1
 			default:
 				left = false
 			}
 		}
-		if n, ok := s.(syscall.Signal); ok {
-			syscall.Kill(main, n)
+		forward(s)
+		if r.opts.Signals[s].Do == Stop {
+			told = s
 		}
 	}
 }
@@ -142,10 +167,13 @@ func (r *Restarter) inheritInit() error {
 }
 
 // tellInit: this process is in service now.
-func (r *Restarter) tellInit() {
-	if r.init == nil {
-		return
+func (r *Restarter) tellInit() { r.writeInit(uint32(os.Getpid())) }
+
+// tellInitEnd: this process was in service, and ends in order.
+func (r *Restarter) tellInitEnd() { r.writeInit(uint32(os.Getpid()) | endedBit) }
+
+func (r *Restarter) writeInit(word uint32) {
+	if r.init != nil {
+		r.init.Write(binary.BigEndian.AppendUint32(nil, word))
 	}
-	pid := os.Getpid()
-	r.init.Write([]byte{byte(pid >> 24), byte(pid >> 16), byte(pid >> 8), byte(pid)})
 }

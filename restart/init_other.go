@@ -7,3 +7,4 @@ package restart
 func (r *Restarter) becomeInit() error  { return nil }
 func (r *Restarter) inheritInit() error { return nil }
 func (r *Restarter) tellInit()          {}
+func (r *Restarter) tellInitEnd()       {}

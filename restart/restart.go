@@ -792,6 +792,9 @@ func (r *Restarter) end(err error) {
 		r.upg.Stop()
 		<-r.upg.Exit()
 	}
+	if r.state.stop && err == nil {
+		r.tellInitEnd()
+	}
 	if r.state.stop && r.opts.PIDFile != "" && pidFileIsOurs(r.opts.PIDFile) {
 		os.Remove(r.opts.PIDFile)
 	}

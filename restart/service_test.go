@@ -179,13 +179,14 @@ func TestProcessOne(t *testing.T) {
 	testenv.Need(t, "unshare")
 	testenv.NeedRoot(t)
 	t.Parallel()
-	start := func(t *testing.T) (s *service, init int) {
+	quick := config{Probation: 50 * time.Millisecond}
+	start := func(t *testing.T, c config) (s *service, init int) {
 		s = &service{t: t, dir: t.TempDir(), more: make(chan struct{}), pids: map[int]bool{}}
 		s.exe = filepath.Join(s.dir, "server")
 		copyFile(t, os.Args[0], s.exe)
 		s.cmd = exec.Command("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", s.exe)
 		s.inNamespace = true
-		s.launch(config{Probation: 50 * time.Millisecond})
+		s.launch(c)
 		init = childOf(t, s.cmd.Process.Pid)
 		t.Cleanup(func() { s.cmd.Process.Kill() })
 		return s, init
@@ -201,7 +202,7 @@ func TestProcessOne(t *testing.T) {
 	}
 	t.Run("handovers, failures and a stop", func(t *testing.T) {
 		t.Parallel()
-		s, init := start(t)
+		s, init := start(t, quick)
 		pid := s.alive()
 		if pid == 1 {
 			t.Fatal("the program serves as process 1")
@@ -229,7 +230,7 @@ func TestProcessOne(t *testing.T) {
 	})
 	t.Run("a storm", func(t *testing.T) {
 		t.Parallel()
-		s, init := start(t)
+		s, init := start(t, quick)
 		for range 300 {
 			s.signal(init, syscall.SIGHUP)
 			time.Sleep(300 * time.Microsecond)
@@ -241,9 +242,32 @@ func TestProcessOne(t *testing.T) {
 			t.Errorf("exit status %d, want 0", got)
 		}
 	})
+	// The old process still drains, and reaps the new one: the init learns the status by the pipe only.
+	t.Run("a stop during the drain", func(t *testing.T) {
+		t.Parallel()
+		s, init := start(t, quick)
+		c, err := s.dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			c.get("/sleep?d=1s")
+			c.close()
+		}()
+		old, _ := s.wait("sleeping")
+		mark := s.mark()
+		s.signal(init, syscall.SIGHUP)
+		next, _ := s.waitAfter(mark, "this process is in service")
+		s.waitAfter(mark, fmt.Sprintf("%d event phase draining", old))
+		s.signal(init, syscall.SIGTERM)
+		s.waitAfter(mark, fmt.Sprintf("%d run: <nil>", next))
+		if got := status(t, s); got != 0 {
+			t.Errorf("exit status %d, want 0", got)
+		}
+	})
 	t.Run("a death", func(t *testing.T) {
 		t.Parallel()
-		s, init := start(t)
+		s, init := start(t, quick)
 		main := childOf(t, init)
 		s.signal(main, syscall.SIGKILL)
 		if got := status(t, s); got != 128+int(syscall.SIGKILL) {
