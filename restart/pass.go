@@ -348,6 +348,8 @@ func (c *conn) CloseWrite() error {
 // NetConn returns the connection below, as (*tls.Conn).NetConn does.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
+var _ syscall.Conn = (*conn)(nil)
+
 // SyscallConn gives raw access, for those who hijack.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	if to, ok := c.Conn.(syscall.Conn); ok {
