@@ -18,10 +18,11 @@ type gate struct {
 	wake func(time.Time) error // SetDeadline: wakes a blocked Accept. Poller state of this process, not of the socket
 	key  string                // network and address as given to Listen
 
-	mu     sync.Mutex
-	open   chan struct{} // closed while accepting
-	done   chan struct{}
-	closed bool
+	mu       sync.Mutex
+	open     chan struct{} // closed while accepting
+	done     chan struct{}
+	closed   bool
+	released bool // the descriptor is closed
 }
 
 func newGate(ln net.Listener, key string) *gate {
@@ -62,6 +63,9 @@ func (g *gate) resume() {
 // those who call Accept nothing has gone wrong.
 func (g *gate) release() {
 	g.park()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.released = true
 	g.Listener.Close()
 }
 
@@ -93,7 +97,8 @@ func (g *gate) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends Accept. The socket of an inherited or passed listener lives on in the other process.
+// Close ends Accept. The socket of an inherited or passed listener lives on in the other process. It gives no error for
+// what was closed here already: some servers take one for a reason not to wait for their requests.
 func (g *gate) Close() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -102,6 +107,9 @@ func (g *gate) Close() error {
 	}
 	g.closed = true
 	close(g.done)
+	if g.released {
+		return nil
+	}
 	return g.Listener.Close()
 }
 
