@@ -184,7 +184,6 @@ func newHTTP2Conn(c net.Conn, of *farewells, speak int32) *http2Conn {
 // NetConn returns the connection below.
 func (c *http2Conn) NetConn() net.Conn { return c.Conn }
 
-// below is the connection that hooks of the program should see.
 func (c *http2Conn) below() net.Conn { return c.Conn }
 
 func (c *http2Conn) speaksHTTP2() bool { return c.speak.Load() == speaksHTTP2 }

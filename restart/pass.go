@@ -95,7 +95,7 @@ func (l trackedListener) Accept() (net.Conn, error) {
 func (t *tracker) hook(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
 	return func(nc net.Conn, state http.ConnState) {
 		h2 := false
-		switch c := nc.(type) { // hooks of the program see what they would see without us
+		switch c := nc.(type) {
 		case interface {
 			speaksHTTP2() bool
 			below() net.Conn
@@ -106,8 +106,20 @@ func (t *tracker) hook(next func(net.Conn, http.ConnState)) func(net.Conn, http.
 		}
 		t.follow(nc, state, h2)
 		if next != nil {
-			next(nc, state)
+			next(unwrapped(nc), state)
 		}
+	}
+}
+
+// unwrapped is the connection that the program would see without us: its hooks ask a *net.UnixConn who is at the other
+// end, or set options of a *net.TCPConn.
+func unwrapped(nc net.Conn) net.Conn {
+	for {
+		w, ok := nc.(interface{ below() net.Conn })
+		if !ok {
+			return nc
+		}
+		nc = w.below()
 	}
 }
 
@@ -345,8 +357,10 @@ func (c *conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// NetConn returns the connection below, as (*tls.Conn).NetConn does.
+// NetConn returns the connection below, as (*tls.Conn).NetConn does, for those who hijack.
 func (c *conn) NetConn() net.Conn { return c.Conn }
+
+func (c *conn) below() net.Conn { return c.Conn }
 
 var _ syscall.Conn = (*conn)(nil)
 

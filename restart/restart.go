@@ -150,8 +150,8 @@ func (r *Restarter) accepting() bool {
 }
 
 // Serve makes Run serve srv on ln. With certificates in srv.TLSConfig it serves TLS. From here on srv belongs to the
-// Restarter: Handler, ConnState and BaseContext are wrapped, Shutdown and Close are called when their time has come.
-// A server that ends by itself ends the service, and Run returns its error. Serve is to be called before Run.
+// Restarter: Handler, ConnState, ConnContext and BaseContext are wrapped, Shutdown and Close are called when their time
+// has come. A server that ends by itself ends the service, and Run returns its error. Serve is to be called before Run.
 func (r *Restarter) Serve(ln net.Listener, srv *http.Server) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

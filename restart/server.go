@@ -83,6 +83,9 @@ func newServer(ln net.Listener, srv *http.Server, draining <-chan struct{}, down
 		return context.WithValue(ctx, drainingKey{}, draining)
 	}
 	srv.ConnState = s.t.hook(srv.ConnState)
+	if next := srv.ConnContext; next != nil {
+		srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context { return next(ctx, unwrapped(nc)) }
+	}
 	return s
 }
 
