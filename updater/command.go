@@ -48,7 +48,7 @@ const commandUsage = `usage: %[1]s self-update [--check | --dry-run | --doctor |
          [--version V] [--from FILE] [--explain] [--json]
 
 Installs the newest release of %[1]s for this machine. A running service takes
-the new version at its next SIGHUP or restart.
+the new version %[2]s.
 
   --check      only say whether there is an update (exit code 100 if there is)
   --version V  install version V instead of the newest
@@ -92,7 +92,7 @@ func (u *Updater) Command(ctx context.Context, args []string) int {
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(u.stdout, commandUsage, u.opts.App)
+		fmt.Fprintf(u.stdout, commandUsage, u.opts.App, nextStart)
 		return ExitOK
 	case err != nil:
 		return c.usage(err.Error())
@@ -261,7 +261,7 @@ func (c *command) print(r Result) {
 		fmt.Fprintf(out, "\n%s\n", notes)
 	}
 	if r.Installed != "" {
-		fmt.Fprintf(out, "A running service takes it at its next SIGHUP or restart.\n")
+		fmt.Fprintf(out, "A running service takes it %s.\n", nextStart)
 	}
 	if r.Managed != "" {
 		fmt.Fprintf(out, "This installation does not update itself: %s\n", r.Managed)

@@ -180,7 +180,7 @@ func (p plan) print(w io.Writer) {
 		like += ", attributes " + strings.Join(p.Attributes, " ")
 	}
 	say("stays", "%s", like)
-	restart := "nothing: a running service takes the new version at its next SIGHUP or restart"
+	restart := "nothing: a running service takes the new version " + nextStart
 	if len(p.Running) > 0 {
 		restart += fmt.Sprintf(" (processes %s)", strings.Trim(fmt.Sprint(p.Running), "[]"))
 	}

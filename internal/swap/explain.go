@@ -2,7 +2,6 @@ package swap
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 )
 
@@ -36,5 +35,5 @@ func (t *Target) permissionFix(path string) string {
 			return "it is protected against change: " + fix
 		}
 	}
-	return fmt.Sprintf("run the update as the user who owns it, for example with sudo; see: ls -ld %s", quote(t.Dir))
+	return ownerFix(t.Dir)
 }

@@ -23,3 +23,9 @@ func giveOwner(*os.File, fs.FileInfo, string) error { return nil }
 func quote(path string) string                      { return path }
 func inUse(error) bool                              { return false }
 func closeForRename(...*os.File)                    {}
+func syncSealed(f *os.File) error                   { return f.Sync() }
+
+// ownerFix is for who may not write in dir.
+func ownerFix(dir string) string {
+	return "run the update as the user who owns it, for example with sudo; see: ls -ld " + quote(dir)
+}

@@ -42,6 +42,9 @@ func inUse(error) bool { return false }
 
 func closeForRename(...*os.File) {}
 
+// syncSealed: the bytes, and the owner, mode and attributes that the file was given since.
+func syncSealed(f *os.File) error { return f.Sync() }
+
 // giveOwner keeps owner and group.
 func giveOwner(f *os.File, old fs.FileInfo, path string) error {
 	info, err := f.Stat()
@@ -67,4 +70,9 @@ func quote(path string) string {
 		return path
 	}
 	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
+// ownerFix is for who may not write in dir.
+func ownerFix(dir string) string {
+	return "run the update as the user who owns it, for example with sudo; see: ls -ld " + quote(dir)
 }

@@ -25,9 +25,17 @@ func changed(fs.FileInfo) time.Time                 { return time.Now() }
 func giveOwner(*os.File, fs.FileInfo, string) error { return nil } // the folder's access list is inherited
 func quote(path string) string                      { return `"` + path + `"` }
 
+// ownerFix is for who may not write in dir.
+func ownerFix(dir string) string {
+	return "run the update as a user who may, for example as administrator; see: icacls " + quote(dir)
+}
+
 func inUse(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, windows.ERROR_SHARING_VIOLATION)
 }
+
+// syncSealed: Windows flushes only for who may write, and Seal has flushed the bytes. What came after is of the folder.
+func syncSealed(*os.File) error { return nil }
 
 // closeForRename: Windows renames no file that Go holds open.
 func closeForRename(files ...*os.File) {

@@ -30,7 +30,7 @@ func (t *Target) Replace(sealed *os.File, want verify.ID) error {
 	if err := t.resemble(sealed, old); err != nil {
 		return err
 	}
-	if err := sealed.Sync(); err != nil {
+	if err := syncSealed(sealed); err != nil {
 		return t.explain(sealed.Name(), "writing it to disk", err)
 	}
 	oldID, err := t.identify(old)

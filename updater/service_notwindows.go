@@ -1,0 +1,6 @@
+//go:build !windows
+
+package updater
+
+// nextStart is when a running service takes what was installed.
+const nextStart = "at its next SIGHUP or restart"

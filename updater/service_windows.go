@@ -1,0 +1,4 @@
+package updater
+
+// nextStart is when a running service takes what was installed.
+const nextStart = "at its next restart"
