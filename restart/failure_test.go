@@ -27,19 +27,24 @@ func rounds(short, n int) int {
 var deaths = []struct {
 	plan   string
 	served bool // it had begun to serve: requests that it had accepted are its loss
+	dead   bool // it is gone when it says so; the others have to be found out
 }{
-	{"start 0s exit2", false},
-	{"listen 0s exit0", false},
-	{"run 0s kill", false},
-	{"run 0s panic", false},
-	{"start 0s hang", false},
-	{"run 0s hang", false},
-	{"serving 0s exit2", true},
-	{"serving 0s kill", true},
-	{"serving 50ms panic", true},
-	{"serving 700ms exit0", true},
-	{"serving 50ms ill", false}, // gives everything back, so nothing is lost
+	{"start 0s exit2", false, true},
+	{"listen 0s exit0", false, true},
+	{"run 0s kill", false, true},
+	{"run 0s panic", false, true},
+	{"start 0s hang", false, false},
+	{"run 0s hang", false, false},
+	{"serving 0s exit2", true, true},
+	{"serving 0s kill", true, true},
+	{"serving 50ms panic", true, true},
+	{"serving 700ms exit0", true, true}, // of a probation of a second
+	{"serving 900ms kill", true, true},
+	{"serving 50ms ill", false, false}, // gives everything back, so nothing is lost
 }
+
+// backLimit is how long after the death of a successor a client that dials has waited at most for its answer.
+const backLimit = time.Second
 
 // TestSoakF31DeathOfASuccessor is row F31: whatever the successor dies of, and whenever, the old process serves on under
 // its process id, nobody is refused, connections that it held never notice, the update is undone, and a good one works.
@@ -53,6 +58,7 @@ func TestSoakF31DeathOfASuccessor(t *testing.T) {
 			}
 			s := startService(t, c)
 			pid := s.pid()
+			var worst time.Duration
 			for range rounds(1, 20) {
 				s.plan(d.plan)
 				held := startLoad(s, 4, 0, 2*time.Millisecond) // all their connections are the old process's
@@ -62,13 +68,26 @@ func TestSoakF31DeathOfASuccessor(t *testing.T) {
 				fresh := startLoad(s, 0, 2, 2*time.Millisecond)
 				mark := s.mark()
 				s.signal(pid, syscall.SIGHUP)
+				_, dying := s.waitAfter(mark, "dying")
 				_, why := s.waitAfter(mark, "undo, to blame")
 				// One that dies as it says that it serves may not have been heard.
 				if d.served != strings.Contains(why, "did not pass its probation") && d.plan != "serving 50ms ill" && !strings.HasPrefix(d.plan, "serving 0s") {
 					t.Errorf("the cause is %q", why)
 				}
+				for before := fresh.requests.Load(); fresh.requests.Load() < before+4; { // both have asked the old process
+					time.Sleep(time.Millisecond)
+				}
 				held.end()
 				fresh.end()
+				if d.dead {
+					var at int64
+					fmt.Sscanf(dying[strings.Index(dying, "dying"):], "dying %d", &at)
+					back, ok := fresh.back(time.Unix(0, at), pid)
+					if !ok || back > backLimit {
+						t.Errorf("%v passed until the old process answered again (%v), want at most %v", back, ok, backLimit)
+					}
+					worst = max(worst, back)
+				}
 				if held.failed.Load() != 0 || held.reconnects.Load() != 0 || len(held.pids) != 1 {
 					t.Errorf("connections of the old process: %d failed, %d reconnects, processes %v: %v", held.failed.Load(), held.reconnects.Load(), held.pids, held.errs)
 				}
@@ -81,6 +100,9 @@ func TestSoakF31DeathOfASuccessor(t *testing.T) {
 					t.Errorf("%d serves, want %d", got, pid)
 				}
 				s.plan("")
+			}
+			if d.dead {
+				t.Logf("at most %v from the death to an answer of the old process on a new connection", worst)
 			}
 			s.checkPIDFile(pid)
 			// It begins anew on a goroutine of its own, which may not have come to say so.

@@ -223,6 +223,7 @@ func misbehave(plan []string, when string) {
 	}
 	d, _ := time.ParseDuration(plan[1])
 	time.Sleep(d)
+	say("dying %d", time.Now().UnixNano()) // the same clock as the test's
 	switch plan[2] {
 	case "exit0":
 		os.Exit(0)
@@ -536,8 +537,25 @@ type load struct {
 	mu                           sync.Mutex
 	errs                         map[string]int
 	pids                         map[int]bool
+	answers                      []freshAnswer // on new connections
 	stop                         chan struct{}
 	wg                           sync.WaitGroup
+}
+
+// freshAnswer is what a client got that dialled at begun.
+type freshAnswer struct {
+	begun, ended time.Time
+	pid          int
+}
+
+// back is how long after death a client that dialled later had an answer of pid. The load must have ended.
+func (l *load) back(death time.Time, pid int) (time.Duration, bool) {
+	for _, a := range l.answers {
+		if a.pid == pid && a.begun.After(death) {
+			return a.ended.Sub(death), true
+		}
+	}
+	return 0, false
 }
 
 // startLoad lets keep clients use one connection each for ever, and fresh clients a new one for each request. GET and
@@ -561,6 +579,7 @@ func startLoad(s *service, keep, fresh int, pause time.Duration) *load {
 			if i%2 == 1 {
 				request = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
 			}
+			begun := time.Now()
 			if c == nil {
 				var err error
 				if c, err = s.dial(); err != nil {
@@ -577,6 +596,9 @@ func startLoad(s *service, keep, fresh int, pause time.Duration) *load {
 				fmt.Sscan(body, &pid)
 				l.mu.Lock()
 				l.pids[pid] = true
+				if !keep {
+					l.answers = append(l.answers, freshAnswer{begun, time.Now(), pid})
+				}
 				l.mu.Unlock()
 			}
 			if err != nil || !keep || res.Close {
