@@ -127,6 +127,11 @@ func (i *installation) settle(lock *state.Lock) error {
 		return fail(Settling, "", err)
 	}
 	if st.Journal == nil {
+		// Nothing was begun, but whoever was killed while he wrote left half of a file, and whoever comes by often, and is
+		// killed each time, would fill the folder.
+		if err := i.target.Tidy(st.Keep()...); err != nil {
+			i.log.Warn("sweeping the state folder", "err", err)
+		}
 		return nil
 	}
 	j := *st.Journal

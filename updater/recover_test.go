@@ -1,7 +1,10 @@
 package updater
 
 import (
+	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +56,33 @@ func TestRecoverAndRunCountOneStartOnce(t *testing.T) {
 			t.Fatalf("start %d was counted as %d", start, n)
 		}
 	}
+}
+
+// Whoever is killed while he writes leaves half of a file. Somebody who comes by often, as recover before each start does,
+// would fill the folder if nobody swept before the next update.
+func TestRecoverSweepsUnfinishedWrites(t *testing.T) {
+	repo := published(t, "1.0.0", "1.1.0")
+	c := install(t, repo, "1.0.0")
+	c.mustUpdate("1.1.0")
+	home := filepath.Join(filepath.Dir(c.path), "."+filepath.Base(c.path)+".theseus")
+	staged := filepath.Join(home, "staged-"+strings.Repeat("ab", 32)+".0123456789abcdef.tmp")
+	half := filepath.Join(home, "state.0123456789abcdef.tmp")
+	for _, path := range []string{staged, half} {
+		if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	recovered(t, c.path)
+	if _, err := os.Stat(half); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("half of a state file stays: %v", err)
+	}
+	if _, err := os.Stat(staged); err != nil {
+		t.Errorf("a download that can be resumed is gone: %v", err)
+	}
+	if err := os.Remove(staged); err != nil {
+		t.Fatal(err)
+	}
+	c.holds("1.1.0")
 }
 
 func TestRecoverWithoutAFileAtThePath(t *testing.T) {

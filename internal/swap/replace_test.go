@@ -462,22 +462,38 @@ func TestResume(t *testing.T) {
 }
 
 func TestSweepSparesWhatIsNotOurs(t *testing.T) {
-	target := install(t)
-	must(t, target.Prepare(1))
 	keep, drop := idOf(program("1.0.0")).SHA256, idOf(program("2.0.0")).SHA256
-	for _, name := range []string{
+	all := []string{
 		"state", "lock", "notes.txt", "previous-backup", "x.tmp", "previous-" + strings.ToUpper(drop.String()),
 		"previous-" + keep.String(), "previous-" + drop.String(),
 		"staged-" + keep.String() + ".0123456789abcdef.tmp", "staged-" + drop.String() + ".0123456789abcdef.tmp", "state.0123456789abcdef.tmp",
-	} {
-		must(t, os.WriteFile(filepath.Join(target.Home, name), nil, 0o644))
 	}
-	must(t, target.Sweep(keep))
-	want := []string{"lock", "notes.txt", "previous-" + strings.ToUpper(drop.String()), "previous-" + keep.String(), "previous-backup",
-		"staged-" + keep.String() + ".0123456789abcdef.tmp", "state", "x.tmp"}
-	slices.Sort(want)
-	if got := names(t, target.Home); !slices.Equal(got, want) {
-		t.Errorf("left %v\nwant %v", got, want)
+	for _, c := range []struct {
+		name string
+		do   func(*swap.Target) error
+		gone []int // of all
+	}{
+		{"sweep", func(t *swap.Target) error { return t.Sweep(keep) }, []int{7, 9, 10}},
+		{"sweep, nothing is listed", func(t *swap.Target) error { return t.Sweep() }, []int{6, 7, 8, 9, 10}},
+		{"tidy", func(t *swap.Target) error { return t.Tidy(keep) }, []int{7, 10}},
+		{"tidy, nothing is listed", func(t *swap.Target) error { return t.Tidy() }, []int{10}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			target := install(t)
+			must(t, target.Prepare(1))
+			var want []string
+			for i, name := range all {
+				must(t, os.WriteFile(filepath.Join(target.Home, name), nil, 0o644))
+				if !slices.Contains(c.gone, i) {
+					want = append(want, name)
+				}
+			}
+			must(t, c.do(target))
+			slices.Sort(want)
+			if got := names(t, target.Home); !slices.Equal(got, want) {
+				t.Errorf("left %v\nwant %v", got, want)
+			}
+		})
 	}
 }
 

@@ -89,6 +89,19 @@ func Command(ctx context.Context, sealed *os.File, args ...string) *exec.Cmd {
 // Sweep removes from Home the staged and kept files whose digest is not listed, and unfinished writes. What does not bear a
 // name of ours stays. List what State.Keep says and what is still on offer.
 func (t *Target) Sweep(keep ...verify.Digest) error {
+	return t.sweep(keep, func(string) bool { return false })
+}
+
+// Tidy is Sweep for a time at which nothing was begun: it leaves staged files, which may be half of a download that is still
+// on offer, and, if no kept file is listed, kept ones: whoever lost the state may need them.
+func (t *Target) Tidy(keep ...verify.Digest) error {
+	return t.sweep(keep, func(name string) bool {
+		prefix, write := durable.IsUnique(name)
+		return write && strings.HasPrefix(prefix, stagedPrefix) || !write && len(keep) == 0
+	})
+}
+
+func (t *Target) sweep(keep []verify.Digest, leave func(name string) bool) error {
 	spare := map[string]bool{}
 	for _, d := range keep {
 		spare[hex.EncodeToString(d[:])] = true
@@ -101,7 +114,7 @@ func (t *Target) Sweep(keep ...verify.Digest) error {
 		return t.explain(t.Home, "looking for litter", err)
 	}
 	for _, e := range entries {
-		if !litter(e.Name(), spare) {
+		if !litter(e.Name(), spare) || leave(e.Name()) {
 			continue
 		}
 		// On Windows a file that still runs cannot be removed: a later Sweep gets it.
