@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"time"
 
@@ -19,12 +20,14 @@ func fault(r *restart.Restarter) {
 		for {
 			time.Sleep(time.Hour)
 		}
-	case "crash-after-ready": // half a second after it began to accept and answer
+	case "crash-after-ready": // HELLO_FAULT_AFTER, or half a second, after it began to accept and answer
+		after, err := time.ParseDuration(cmp.Or(os.Getenv("HELLO_FAULT_AFTER"), "500ms"))
+		check(2, err)
 		go func() {
 			for !r.Ready() {
 				time.Sleep(5 * time.Millisecond)
 			}
-			time.Sleep(500 * time.Millisecond)
+			time.Sleep(after)
 			os.Exit(2)
 		}()
 	}
