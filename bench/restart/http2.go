@@ -37,7 +37,7 @@ func (h *h2Client) pid() int {
 
 func newH2Client(c net.Conn, tls bool) (*h2Client, error) {
 	h := &h2Client{c: c, next: 1, open: map[uint32]chan error{}, tls: tls}
-	c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.SetDeadline(time.Now().Add(10 * time.Minute)) // post has a limit of its own
 	if _, err := io.WriteString(c, h2Preface); err != nil {
 		return nil, err
 	}
@@ -155,72 +155,80 @@ func (h *h2Client) read() {
 	}
 }
 
-// http2Clients are streams on shared connections, a few at a time on each.
-func (l *load) http2Clients(streams int, secure bool) {
+// http2 is streams on shared connections, a few at a time on each.
+func http2(secure bool) func(*load) (func() error, error) {
 	const perConn = 8
-	for range max(1, streams/perConn) {
-		var mu sync.Mutex
-		var now *h2Client
-		connection := func(not *h2Client) (*h2Client, error) {
-			mu.Lock()
-			defer mu.Unlock()
-			if now != nil && now != not {
-				return now, nil
+	return func(l *load) (func() error, error) {
+		for range max(1, l.set.clients/perConn) {
+			s := &h2Shared{l: l, secure: secure}
+			for range perConn {
+				l.wg.Go(s.client)
 			}
-			c, err := l.dial()
-			if err != nil {
-				return nil, err
-			}
-			if secure {
-				c = tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
-			}
-			h, err := newH2Client(c, secure)
-			if err == nil {
-				if now != nil {
-					l.mu.Lock()
-					l.kept.Reconnects++
-					l.mu.Unlock()
-				}
-				now = h
-			}
-			return h, err
 		}
-		for range perConn {
-			l.wg.Go(func() {
-				var bad *h2Client
-				for {
-					select {
-					case <-l.stop:
-						return
-					case <-time.After(*pause):
-					}
-					during, begun := l.during.Load(), time.Now()
-					c, err := connection(bad)
-					pid := 0
-					if err == nil {
-						if pid, err = c.post("/"); err != nil {
-							bad = c
-						}
-					}
-					if errors.Is(err, errH2Leaving) {
-						continue // nothing was sent
-					}
-					took := time.Since(begun)
-					l.mu.Lock()
-					l.kept.Requests++
-					switch {
-					case err != nil:
-						l.kept.Failed++
-						l.errs[reason(err)]++
-					case during:
-						l.handover = append(l.handover, took)
-					default:
-						l.steady = append(l.steady, took)
-					}
-					l.answered(pid)
-					l.mu.Unlock()
-				}
-			})
+		return nil, nil
+	}
+}
+
+// h2Shared is one connection at a time, for several clients.
+type h2Shared struct {
+	l      *load
+	secure bool
+	mu     sync.Mutex
+	now    *h2Client
+}
+
+// connection returns the present one, or another if that is the one that was bad.
+func (s *h2Shared) connection(bad *h2Client) (*h2Client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now != nil && s.now != bad {
+		return s.now, nil
+	}
+	c, err := s.l.dial()
+	if err != nil {
+		return nil, err
+	}
+	if s.secure {
+		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	}
+	h, err := newH2Client(c, s.secure)
+	if err != nil {
+		return nil, err
+	}
+	if s.now != nil {
+		s.l.mu.Lock()
+		s.l.kept.Reconnects++
+		s.l.mu.Unlock()
+	}
+	s.now = h
+	return h, nil
+}
+
+func (s *h2Shared) client() {
+	l := s.l
+	path := "/"
+	if l.set.slow > 0 {
+		path = "/?d=" + l.set.slow.String()
+	}
+	var bad *h2Client
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-time.After(l.set.pause):
 		}
+		during, begun := l.during.Load(), time.Now()
+		c, err := s.connection(bad)
+		pid := 0
+		if err == nil {
+			if pid, err = c.post(path); err != nil {
+				bad = c
+			}
+		}
+		if errors.Is(err, errH2Leaving) {
+			continue // nothing was sent
+		}
+		l.count(&l.kept, begun, during, err)
+		l.answered(pid)
 	}
 }

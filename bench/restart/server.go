@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/cloudflare/tableflip"
+	"github.com/fvbock/endless"
+	"github.com/jpillora/overseer"
 	"golang.org/x/sys/unix"
 
 	"github.com/theseus-go/theseus/restart"
@@ -36,11 +38,33 @@ const (
 	probationVar = "BENCH_PROBATION"
 )
 
-func handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// handler answers with the process id; /events streams until the process drains, or for ever where nothing tells that.
+func handler(drainBegan func() time.Time) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
+		if d, err := time.ParseDuration(r.URL.Query().Get("d")); err == nil {
+			time.Sleep(d)
+		}
 		fmt.Fprintf(w, "%d", os.Getpid())
 	})
+	mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			fmt.Fprintf(w, "data: %d\n\n", os.Getpid())
+			http.NewResponseController(w).Flush()
+			select {
+			case <-tick.C:
+			case <-r.Context().Done():
+				return
+			case <-restart.DrainStarted(r.Context()):
+				fmt.Fprintf(w, "data: goodbye %d\n\n", drainBegan().UnixNano())
+				return
+			}
+		}
+	})
+	return mux
 }
 
 func protocols() *http.Protocols {
@@ -51,36 +75,40 @@ func protocols() *http.Protocols {
 	return p
 }
 
-func serve(kind string) {
+func serve(kind string) error {
 	network, address := os.Getenv(networkVar), os.Getenv(addressVar)
-	var err error
 	switch kind {
 	case "theseus", "theseus-tls":
-		err = serveTheseus(network, address, kind == "theseus-tls")
-	case "tableflip":
-		err = serveTableflip(network, address)
+		return serveTheseus(network, address, kind == "theseus-tls")
+	case "theseus-grpc":
+		return serveTheseusGRPC(network, address)
+	case "tableflip", "tableflip-tls", "tableflip-grpc":
+		return serveTableflip(network, address, strings.TrimPrefix(kind, "tableflip"))
+	case "endless":
+		return endless.ListenAndServe(address, handler(nil))
+	case "overseer":
+		return serveOverseer(address)
 	case "stop-start", "reuseport":
-		err = servePlain(network, address, kind == "reuseport")
-	default:
-		err = fmt.Errorf("no server is called %s", kind)
+		return servePlain(network, address, kind == "reuseport")
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, kind+":", err)
-		os.Exit(1)
-	}
+	return fmt.Errorf("no server is called %s", kind)
+}
+
+func newTheseus() (*restart.Restarter, error) {
+	probation, err := time.ParseDuration(os.Getenv(probationVar))
+	return restart.New(restart.Options{Probation: probation, Logger: slog.New(slog.DiscardHandler)}), err
 }
 
 func serveTheseus(network, address string, secure bool) error {
-	probation, err := time.ParseDuration(os.Getenv(probationVar))
+	r, err := newTheseus()
 	if err != nil {
 		return err
 	}
-	r := restart.New(restart.Options{Probation: probation, Logger: slog.New(slog.DiscardHandler)})
 	ln, err := r.Listen(network, address)
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: handler(), Protocols: protocols()}
+	srv := &http.Server{Handler: handler(func() time.Time { return r.Status().Since }), Protocols: protocols()}
 	if secure {
 		if srv.TLSConfig, err = certificate(); err != nil {
 			return err
@@ -91,7 +119,7 @@ func serveTheseus(network, address string, secure bool) error {
 }
 
 // serveTableflip is what tableflip's README shows.
-func serveTableflip(network, address string) error {
+func serveTableflip(network, address, variant string) error {
 	upg, err := tableflip.New(tableflip.Options{})
 	if err != nil {
 		return err
@@ -110,15 +138,43 @@ func serveTableflip(network, address string) error {
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: handler(), Protocols: protocols()}
-	go srv.Serve(ln)
+	var end func(context.Context) error
+	switch srv := (&http.Server{Handler: handler(nil), Protocols: protocols()}); variant {
+	case "-grpc":
+		srv := grpcServer()
+		go srv.Serve(ln)
+		end = func(context.Context) error { srv.GracefulStop(); return nil }
+	case "-tls":
+		if srv.TLSConfig, err = certificate(); err != nil {
+			return err
+		}
+		go srv.ServeTLS(ln, "", "")
+		end = srv.Shutdown
+	default:
+		go srv.Serve(ln)
+		end = srv.Shutdown
+	}
 	if err := upg.Ready(); err != nil {
 		return err
 	}
 	<-upg.Exit()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	return srv.Shutdown(ctx)
+	return end(ctx)
+}
+
+// serveOverseer is what overseer's README shows: a process that stays, and one that serves.
+func serveOverseer(address string) error {
+	return overseer.RunErr(overseer.Config{
+		Address: address,
+		NoWarn:  true,
+		Program: func(state overseer.State) {
+			srv := &http.Server{Handler: handler(nil)}
+			go srv.Serve(state.Listener)
+			<-state.GracefulShutdown
+			srv.Shutdown(context.Background())
+		},
+	})
 }
 
 // servePlain is replaced by its parent: it stops in order on SIGTERM.
@@ -140,7 +196,7 @@ func servePlain(network, address string, reuse bool) error {
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: handler()}
+	srv := &http.Server{Handler: handler(nil)}
 	go srv.Serve(ln)
 	<-sig
 	return srv.Shutdown(context.Background())
@@ -173,11 +229,11 @@ type process struct {
 	exits    bool // the process that answered exits when it was replaced
 }
 
-func ownServer(kind string) func(dir, addr string) (*process, error) {
-	return func(dir, addr string) (*process, error) {
+func ownServer(kind string) func(dir, addr string, set setting) (*process, error) {
+	return func(dir, addr string, set setting) (*process, error) {
 		launch := func() (*exec.Cmd, error) {
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), serverVar+"="+kind, networkVar+"="+*network, addressVar+"="+addr, probationVar+"="+probation.String())
+			cmd.Env = append(os.Environ(), serverVar+"="+kind, networkVar+"="+set.network, addressVar+"="+addr, probationVar+"="+set.probation.String())
 			cmd.Stderr = os.Stderr
 			return cmd, cmd.Start()
 		}
@@ -190,13 +246,19 @@ func ownServer(kind string) func(dir, addr string) (*process, error) {
 		p.handOver = func(serving int) error { return syscall.Kill(serving, syscall.SIGHUP) }
 		p.stop = func(serving int) { syscall.Kill(serving, syscall.SIGKILL) }
 		switch kind {
+		case "overseer":
+			p.handOver = func(int) error { return cmd.Process.Signal(overseer.SIGUSR2) }
+			p.stop = func(serving int) {
+				cmd.Process.Signal(syscall.SIGKILL)
+				syscall.Kill(serving, syscall.SIGKILL)
+			}
 		case "stop-start":
 			p.handOver = func(serving int) error {
 				if err := syscall.Kill(serving, syscall.SIGTERM); err != nil {
 					return err
 				}
 				for range 1000 {
-					if syscall.Kill(serving, 0) != nil {
+					if ended(serving) {
 						break
 					}
 					time.Sleep(time.Millisecond)
@@ -222,8 +284,8 @@ func ownServer(kind string) func(dir, addr string) (*process, error) {
 	}
 }
 
-func externalServer(command string) func(dir, addr string) (*process, error) {
-	return func(dir, addr string) (*process, error) {
+func externalServer(command string) func(dir, addr string, set setting) (*process, error) {
+	return func(dir, addr string, _ setting) (*process, error) {
 		f := strings.Fields(strings.ReplaceAll(command, "{addr}", addr))
 		cmd := exec.Command(f[0], f[1:]...)
 		cmd.Stderr = os.Stderr
@@ -239,7 +301,7 @@ func externalServer(command string) func(dir, addr string) (*process, error) {
 }
 
 // nginx and haproxy answer by themselves, with nothing behind them; a reload is what replaces their workers.
-func nginx(dir, addr string) (*process, error) {
+func nginx(dir, addr string, _ setting) (*process, error) {
 	conf := fmt.Sprintf(`daemon off; worker_processes 1; pid %[1]s/pid; error_log stderr crit;
 events { worker_connections 1024; }
 http { access_log off; keepalive_requests 1000000000; client_body_temp_path %[1]s; proxy_temp_path %[1]s; fastcgi_temp_path %[1]s;
@@ -260,7 +322,7 @@ server { listen %[2]s; location / { return 200 $pid; } } }`, dir, addr)
 	}, nil
 }
 
-func haproxy(dir, addr string) (*process, error) {
+func haproxy(dir, addr string, _ setting) (*process, error) {
 	conf := fmt.Sprintf(`global
   maxconn 1000
   nbthread 1
