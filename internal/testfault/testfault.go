@@ -30,6 +30,10 @@ type Program struct {
 	// Loose allows for programs that do not make the same calls in each run (timing, network): the points then go on
 	// until a run has ended by itself before its point twice.
 	Loose bool
+	// Every makes a sweep look at every n-th point only, for a short run. 0 and 1: at each.
+	Every int
+	// Last makes a sweep look at the last so many points only; 0: at all.
+	Last int
 }
 
 // Run is one run of the program.
@@ -39,6 +43,7 @@ type Run struct {
 	Cmd   *exec.Cmd     // as Command returned it
 	State Ending
 	Out   string // what it printed
+	PID   int    // its process id, also that of the process group in which its children are
 }
 
 // Ending is how the program ended.
@@ -113,24 +118,30 @@ func (p Program) FailFrom(tb testing.TB, errno syscall.Errno) int {
 	return p.sweep(tb, errno, true)
 }
 
-func (p Program) sweep(tb testing.TB, errno syscall.Errno, on bool) int {
+func (p Program) sweep(tb testing.TB, errno syscall.Errno, on bool) (tried int) {
 	tb.Helper()
 	want := p.Points(tb)
 	missed := 0
-	for i := 1; ; {
+	defer func() { tb.Logf("%d of about %d points", tried, len(want)) }()
+	first := 1
+	if p.Last > 0 {
+		first = max(1, len(want)-p.Last+1)
+	}
+	for i := first; ; {
+		if p.Every > 1 && i > len(want) {
+			return tried
+		}
 		if i > 10*len(want)+1000 {
 			tb.Fatalf("no end: %d points without a fault, %d reached", len(want), i)
 		}
 		run, points := p.run(tb, i, errno, on)
 		if run.Point.Index == 0 { // it ended before its point
 			if i == len(want)+1 && !p.Loose {
-				tb.Logf("%d points", i-1)
-				return i - 1
+				return tried
 			}
 			missed++
 			if p.Loose && missed > 1 && i >= len(want)*3/4 {
-				tb.Logf("%d points", i-1)
-				return i - 1
+				return tried
 			}
 			if !p.Loose || missed > 5 {
 				tb.Fatalf("point %d was never reached; without a fault there are %d:\n%v\nnow there were %d:\n%v", i, len(want), want, len(points), points)
@@ -141,11 +152,12 @@ func (p Program) sweep(tb testing.TB, errno syscall.Errno, on bool) int {
 			tb.Fatalf("%v: the program was not killed there: %+v\n%s", run.Point, run.State, run.Out)
 		}
 		p.Check(tb, run)
+		tried++
 		if tb.Failed() {
 			tb.Logf("at %v; the program said:\n%s", run.Point, run.Out)
-			return i
+			return tried
 		}
-		i++
+		i += max(p.Every, 1)
 	}
 }
 
@@ -169,7 +181,7 @@ func (p Program) run(tb testing.TB, i int, errno syscall.Errno, on bool) (Run, [
 		calls = Changing
 	}
 	run := Run{Errno: errno, Cmd: cmd}
-	points, at, end, err := trace(cmd, calls, p.Always, i, errno, on)
+	points, at, end, err := trace(cmd, calls, p.Always, i, errno, on, func(pid int) { run.PID = pid })
 	if err != nil {
 		skipOrFail(tb, err)
 	}

@@ -46,7 +46,7 @@ const (
 
 // trace runs cmd, watches the calls on files below cmd.Dir, and breaks point number breakAt: kills the process before the
 // call, or, with an errno, lets the call return that instead of doing anything.
-func trace(cmd *exec.Cmd, calls []string, always map[string]syscall.Errno, breakAt int, errno syscall.Errno, on bool) (points []Point, at int, end Ending, err error) {
+func trace(cmd *exec.Cmd, calls []string, always map[string]syscall.Errno, breakAt int, errno syscall.Errno, on bool, started func(pid int)) (points []Point, at int, end Ending, err error) {
 	// Linux lets only the thread that started the tracee trace it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -78,6 +78,7 @@ func trace(cmd *exec.Cmd, calls []string, always map[string]syscall.Errno, break
 		return nil, 0, end, err
 	}
 	pid := cmd.Process.Pid
+	started(pid)
 	defer cmd.Process.Release()
 	alive := true
 	defer func() {

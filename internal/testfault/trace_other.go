@@ -16,6 +16,6 @@ func skipOrFail(tb testing.TB, err error) {
 	testenv.Skip(tb, "ptrace of linux on amd64 or arm64", "run the tests there")
 }
 
-func trace(*exec.Cmd, []string, map[string]syscall.Errno, int, syscall.Errno, bool) ([]Point, int, Ending, error) {
+func trace(*exec.Cmd, []string, map[string]syscall.Errno, int, syscall.Errno, bool, func(int)) ([]Point, int, Ending, error) {
 	return nil, 0, Ending{}, errors.ErrUnsupported
 }
