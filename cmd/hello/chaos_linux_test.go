@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -82,7 +83,9 @@ type chaos struct {
 	n       int             // the newest edition
 	kinds   map[string]kind // of each version
 	named   map[[sha256.Size]byte]string
+	offered map[string]int // versions, and the last step at which they were on offer
 	weather string
+	stale   []string      // what is on offer by the document that is served instead
 	typical time.Duration // of an update by the command line
 	public  *http.Client
 	admin   *http.Client
@@ -163,6 +166,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 		kinds:        map[string]kind{first: good},
 		named:        map[[sha256.Size]byte]string{},
 		counts:       map[string]int{},
+		offered:      map[string]int{},
 		weather:      "clear",
 	}
 	c.env = []string{"HELLO_FAULT=crash-after-ready", "HELLO_FAULT_AFTER=50ms"}
@@ -319,10 +323,17 @@ func (c *chaos) publish(k kind) {
 	c.note("%s %s", v, k)
 }
 
+func (c *chaos) onOffer() (versions []string) {
+	for _, e := range c.repo.Channel.Entries {
+		versions = append(versions, e.Version.String())
+	}
+	return versions
+}
+
 // stored are the files of the releases on offer.
 func (c *chaos) stored() (paths []string) {
-	for _, e := range c.repo.Channel.Entries {
-		paths = append(paths, c.repo.FilePath(e.Version.String()))
+	for _, v := range c.onOffer() {
+		paths = append(paths, c.repo.FilePath(v))
 	}
 	return paths
 }
@@ -333,7 +344,7 @@ func (c *chaos) changeWeather() {
 }
 
 func (c *chaos) setWeather(w string) {
-	c.weather = w
+	c.weather, c.stale = w, nil
 	c.repo.Hook("*", nil)
 	c.repo.Hook("stable", nil)
 	at := c.rng.Uint64()
@@ -346,6 +357,7 @@ func (c *chaos) setWeather(w string) {
 	case "portal":
 		h = testrelease.Page()
 	case "stale":
+		c.stale = c.onOffer()
 		c.repo.Hook("stable", testrelease.Bytes(c.repo.Get("stable")))
 	case "reset", "stall", "corrupt":
 		h = func(rw http.ResponseWriter, r *http.Request, honest http.Handler) {
@@ -395,20 +407,23 @@ func (c *chaos) at() string {
 
 // previous is the version that a rollback would lead to.
 func (c *chaos) previous() string {
-	b, err := os.ReadFile(filepath.Join(c.home(), "state"))
-	if err != nil {
-		return ""
+	var f struct{ Version string }
+	if m := c.memory(); m.Previous != nil {
+		if err := json.Unmarshal(m.Previous, &f); err != nil {
+			c.t.Fatal(err)
+		}
 	}
-	_, rest, _ := strings.Cut(string(b), `"previous":`)
-	_, rest, _ = strings.Cut(rest, `"version":`)
-	_, rest, _ = strings.Cut(rest, `"`)
-	v, _, _ := strings.Cut(rest, `"`)
-	return v
+	return f.Version
 }
 
 // allowed are the versions that may be at the path after the next step: old or new, or what it went back to.
 func (c *chaos) allowed() map[string]bool {
-	return map[string]bool{c.at(): true, c.previous(): true}
+	for {
+		at, previous := c.at(), c.previous()
+		if c.at() == at { // else the service is at work, and the two do not belong together
+			return map[string]bool{at: true, previous: true}
+		}
+	}
 }
 
 // holds is what must be true after every step. before are the versions that were at the path and kept.
@@ -419,15 +434,17 @@ func (c *chaos) holds(before map[string]bool) {
 	}
 	c.serviceIsUp()
 	v := c.at()
-	on := map[string]bool{}
-	for _, e := range c.repo.Channel.Entries {
-		on[e.Version.String()] = true
+	for _, version := range append(c.onOffer(), c.stale...) {
+		c.offered[version] = len(c.trail)
 	}
+	step, ever := c.offered[v]
+	// What the service began two steps ago it may have ended only now.
+	offered := ever && step >= len(c.trail)-2
 	switch k := c.kinds[v]; {
 	case k == mute || k == liar:
 		t.Errorf("%s is installed, which %s", v, k)
-	case before != nil && !before[v] && !on[v]:
-		t.Errorf("%s is at the path, which is neither old (%v) nor new (%v)", v, before, on)
+	case before != nil && !before[v] && !offered:
+		t.Errorf("%s is at the path, which is neither old (%v) nor new (%v)", v, before, c.onOffer())
 	}
 	if r := c.run("--version"); r.code != 0 || strings.TrimSpace(r.out) != "hello "+c.at() {
 		if v == c.at() { // a poll may have replaced it meanwhile

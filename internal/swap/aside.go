@@ -36,7 +36,7 @@ func (t *Target) sweepAside(spare map[string]bool) error {
 		return err
 	}
 	closeForRename(f)
-	return os.Remove(t.asidePath())
+	return t.remove(t.asidePath())
 }
 
 // moveAside puts the file at next at the path after it has moved the file that is there, which may be running, to aside.

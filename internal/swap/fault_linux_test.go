@@ -1,8 +1,11 @@
 package swap_test
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -31,6 +34,33 @@ var situations = []situation{
 		must(tb, update(t, program("2.0.0"), "2.0.0"))
 		journal(tb, t, state.Undo, "2.0.0", "1.0.0")
 	}, []string{"1.0.0", "2.0.0"}},
+}
+
+// aside are situations that there are only where files are moved aside: killed between the two renames, and settled since.
+var aside = []situation{
+	{"settle a swap between its renames", "settle", func(tb testing.TB, t *swap.Target) {
+		interrupted(false)(tb, t)
+		staged, err := filepath.Glob(filepath.Join(t.Home, "staged-*"))
+		if err != nil || len(staged) != 1 {
+			tb.Fatalf("%v, %v", staged, err)
+		}
+		between(tb, t, staged[0], keptName("1.0.0"))
+	}, []string{"1.0.0"}},
+	{"settle an undo between its renames", "settle", func(tb testing.TB, t *swap.Target) {
+		must(tb, update(t, program("2.0.0"), "2.0.0"))
+		journal(tb, t, state.Undo, "2.0.0", "1.0.0")
+		between(tb, t, filepath.Join(t.Home, keptName("1.0.0")), "previous-left.0123456789abcdef.tmp")
+	}, []string{"1.0.0"}},
+}
+
+func keptName(version string) string {
+	return fmt.Sprintf("previous-%x", sha256.Sum256(program(version)))
+}
+
+// between leaves what moveAside leaves that was killed between its renames.
+func between(tb testing.TB, t *swap.Target, next, old string) {
+	must(tb, os.Rename(next, filepath.Join(t.Dir, ".app.new")))
+	must(tb, os.Rename(t.Path, filepath.Join(t.Home, old)))
 }
 
 // interrupted leaves the journal, staged and kept files of an update that was killed around its rename.
@@ -160,15 +190,33 @@ func TestF01KilledBeforeEverySyscall(t *testing.T) {
 		})
 	}
 	for _, on := range []system{noHardLinks, movesAside} {
-		for _, sit := range some(1, 2) {
+		for _, sit := range someAside(on) {
 			t.Run(on.String()+", "+sit.name, func(t *testing.T) {
 				t.Parallel()
 				p := broken(sit, on)
 				p.Calls = calls()
+				check, gaps := p.Check, 0
+				p.Check = func(tb testing.TB, r testfault.Run) {
+					if _, err := os.Stat(filepath.Join(r.Cmd.Dir, "app")); err != nil {
+						gaps++
+					}
+					check(tb, r)
+				}
 				p.Kill(t)
+				if t.Logf("nothing at the path after %d kills", gaps); gaps == 0 && on == movesAside {
+					t.Error("no kill left the path empty, so nothing was tested of what repairs that")
+				}
 			})
 		}
 	}
+}
+
+// someAside are the situations for systems on which files are moved aside.
+func someAside(on system) []situation {
+	if on == movesAside && !underRace {
+		return append(some(1, 2), aside...)
+	}
+	return some(1, 2)
 }
 
 func TestF19EverySyscallFails(t *testing.T) {
@@ -177,6 +225,14 @@ func TestF19EverySyscallFails(t *testing.T) {
 			t.Run(errno.Error()+"/"+sit.name, func(t *testing.T) {
 				t.Parallel()
 				p := broken(sit, ordinary)
+				p.Calls = calls()
+				p.Fail(t, errno)
+			})
+		}
+		for _, sit := range someAside(movesAside) {
+			t.Run(errno.Error()+"/moved aside, "+sit.name, func(t *testing.T) {
+				t.Parallel()
+				p := broken(sit, movesAside)
 				p.Calls = calls()
 				p.Fail(t, errno)
 			})

@@ -302,6 +302,43 @@ func TestF15Immutable(t *testing.T) {
 	}
 }
 
+// A file that runs cannot be removed where it must be moved aside. It is let lie, however often somebody sweeps, keeps no
+// update from working, and goes when it has ended. The kernel's word for both is "not permitted", as for an immutable file.
+func TestRunningFilesAreSweptLater(t *testing.T) {
+	target := install(t)
+	target.MoveAside()
+	must(t, update(target, program("2.0.0"), "2.0.0"))
+	must(t, rollback(target))
+	runs := filepath.Join(target.Home, "previous-left.0123456789abcdef.tmp") // 2.0.0, which rollback moved here while it ran
+	older := filepath.Join(target.Home, keptName("0.9.0"))
+	passing := filepath.Join(target.Dir, ".app.new")
+	all := []string{runs, older, passing}
+	for _, path := range all {
+		must(t, os.WriteFile(path, program("2.0.0"), 0o755))
+		chattr(t, path, "i")
+	}
+	must(t, target.Sweep())
+	for _, path := range all {
+		stat(t, path)
+	}
+	for _, path := range all {
+		if out, err := exec.Command("chattr", "-i", path).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	must(t, update(target, program("3.0.0"), "3.0.0"))
+	whole(t, target, "3.0.0")
+	tidy(t, target, program("1.0.0"))
+
+	// Where files are not moved aside a file that cannot be removed is worth an error.
+	target = install(t)
+	must(t, target.Prepare(0))
+	stuck := filepath.Join(target.Home, "state.0123456789abcdef.tmp")
+	must(t, os.WriteFile(stuck, nil, 0o644))
+	chattr(t, stuck, "i")
+	refused(t, target.Sweep(), swap.ErrPermission, stuck)
+}
+
 func TestF16NoSpaceIsSeenBefore(t *testing.T) {
 	dir := t.TempDir()
 	mount(t, dir, "size=4m")

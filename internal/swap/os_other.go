@@ -21,7 +21,7 @@ func noLinks(error) bool                            { return true }
 func changed(fs.FileInfo) time.Time                 { return time.Now() }
 func giveOwner(*os.File, fs.FileInfo, string) error { return nil }
 func quote(path string) string                      { return path }
-func inUse(error) bool                              { return false }
+func sharing(error) bool                            { return false }
 func closeForRename(...*os.File)                    {}
 func syncSealed(f *os.File) error                   { return f.Sync() }
 

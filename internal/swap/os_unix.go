@@ -38,7 +38,7 @@ func noLinks(err error) bool {
 	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.EMLINK)
 }
 
-func inUse(error) bool { return false }
+func sharing(error) bool { return false }
 
 func closeForRename(...*os.File) {}
 

@@ -30,9 +30,7 @@ func ownerFix(dir string) string {
 	return "run the update as a user who may, for example as administrator; see: icacls " + quote(dir)
 }
 
-func inUse(err error) bool {
-	return errors.Is(err, fs.ErrPermission) || errors.Is(err, windows.ERROR_SHARING_VIOLATION)
-}
+func sharing(err error) bool { return errors.Is(err, windows.ERROR_SHARING_VIOLATION) }
 
 // syncSealed: Windows flushes only for who may write, and Seal has flushed the bytes. What came after is of the folder.
 func syncSealed(*os.File) error { return nil }

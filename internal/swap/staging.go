@@ -117,15 +117,22 @@ func (t *Target) sweep(keep []verify.Digest, leave func(name string) bool) error
 		if !litter(e.Name(), spare) || leave(e.Name()) {
 			continue
 		}
-		// On Windows a file that still runs cannot be removed: a later Sweep gets it.
-		if rerr := os.Remove(filepath.Join(t.Home, e.Name())); rerr != nil && !inUse(rerr) && !errors.Is(rerr, fs.ErrNotExist) {
-			err = errors.Join(err, rerr)
-		}
+		err = errors.Join(err, t.remove(filepath.Join(t.Home, e.Name())))
 	}
 	if err = errors.Join(err, t.sweepAside(spare)); err != nil {
 		return t.explain(t.Home, "removing litter", err)
 	}
 	return nil
+}
+
+// remove removes litter, and lets lie what is in use: where a file that runs must be moved aside it cannot be removed, nor
+// can what another program, a virus scanner perhaps, has open. A later Sweep gets it.
+func (t *Target) remove(path string) error {
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) || sharing(err) || t.movesAside && errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	return err
 }
 
 func litter(name string, spare map[string]bool) bool {
