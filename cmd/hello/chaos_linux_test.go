@@ -817,8 +817,8 @@ func (c *chaos) down() { c.end(); c.group = 0 }
 func (c *chaos) serviceIsUp() {
 	c.t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		_, _, err := c.ask()
-		if err == nil {
+		v, _, err := c.ask()
+		if err == nil && c.kinds[v] != ill { // what is ill is about to die, and the one before it to take service back
 			return
 		}
 		left := c.members()
