@@ -14,7 +14,7 @@ const (
 	imm16                        // 2 bytes
 	immZ                         // 4 bytes, or 2 with an operand-size prefix
 	relative                     // 4 bytes relative to the next instruction
-	special                      // see measure
+	special                      // see measureRare
 )
 
 // oneByte and twoByte describe the opcode maps; what is not listed has no
@@ -41,7 +41,8 @@ func opcodes() (one, two [256]operand) {
 	set(&one, imm16, 0xc2, 0xc2, 0xca, 0xca)
 	set(&one, imm16|imm8, 0xc8, 0xc8)
 	set(&one, relative, 0xe8, 0xe9)
-	set(&one, special, 0xa0, 0xa3, 0xb8, 0xbf, 0xf6, 0xf7)
+	set(&one, special, 0x0f, 0x0f, 0x26, 0x26, 0x2e, 0x2e, 0x36, 0x36, 0x3e, 0x3e, 0x40, 0x4f, 0x62, 0x62, 0x64, 0x67,
+		0xa0, 0xa3, 0xb8, 0xbf, 0xc4, 0xc5, 0xf0, 0xf0, 0xf2, 0xf3, 0xf6, 0xf7)
 
 	set(&two, hasModRM, 0x00, 0xff)
 	set(&two, 0, 0x05, 0x0b, 0x0e, 0x0e, 0x30, 0x37, 0x77, 0x77, 0xa0, 0xa2, 0xa8, 0xaa, 0xc8, 0xcf)
@@ -53,10 +54,79 @@ func opcodes() (one, two [256]operand) {
 // maxInstruction is what the processor allows; measure may look further.
 const maxInstruction = 15
 
+// modRMLength is how many bytes a ModRM byte has behind it for SIB and
+// displacement, but for a SIB byte without a base.
+var modRMLength = func() (length [256]uint8) {
+	for c := range length {
+		mod, rm := c>>6, c&7
+		if mod != 3 && rm == 4 {
+			length[c] = 1
+		}
+		switch {
+		case mod == 1:
+			length[c]++
+		case mod == 2, mod == 0 && rm == 5:
+			length[c] += 4
+		}
+	}
+	return length
+}()
+
 // measure returns the length of the instruction at the start of b, and where in
 // it a relative 4-byte operand lies (0: none) and how many bytes follow that.
 // Bytes that are no instruction have some length too. b has at least 32 bytes.
 func measure(b []byte) (n, rel, tail int) {
+	b = b[:32]
+	c, i := b[0], 1
+	if c&0xf0 == 0x40 { // REX
+		c, i = b[1], 2
+	}
+	o := oneByte[c]
+	switch {
+	case o&special == 0:
+	case c == 0x0f && b[i] != 0x38 && b[i] != 0x3a:
+		o = twoByte[b[i]]
+		i++
+	default:
+		return measureRare(b)
+	}
+	return operands(b, i, o, false)
+}
+
+// operands goes on behind the opcode.
+func operands(b []byte, i int, o operand, small bool) (n, rel, tail int) {
+	if o&relative != 0 {
+		return i + 4, i, 0
+	}
+	if o&hasModRM != 0 {
+		m := b[i]
+		i++
+		switch {
+		case m&0xc7 == 5:
+			rel = i
+		case m&0xc7 == 4 && b[i]&7 == 5:
+			i += 4
+		}
+		i += int(modRMLength[m])
+	}
+	at := i
+	if o&imm8 != 0 {
+		i++
+	}
+	if o&imm16 != 0 {
+		i += 2
+	}
+	if o&immZ != 0 {
+		if i += 4; small {
+			i -= 2
+		}
+	}
+	return i, rel, i - at
+}
+
+// measureRare measures any instruction: with prefixes, of other opcode maps, or
+// with operands of its own kind.
+func measureRare(b []byte) (n, rel, tail int) {
 	wide, small := false, false // REX.W, operand-size prefix
 	i := 0
 prefixes:
@@ -76,8 +146,8 @@ prefixes:
 	var o operand
 	c := b[i]
 	i++
-	switch c {
-	case 0x0f:
+	switch {
+	case c == 0x0f:
 		c = b[i]
 		i++
 		switch c {
@@ -90,10 +160,10 @@ prefixes:
 		default:
 			o = twoByte[c]
 		}
-	case 0xc5: // VEX, map 1
+	case c == 0xc5: // VEX, map 1
 		o = twoByte[b[i+1]]
 		i += 2
-	case 0xc4, 0x62: // VEX and EVEX with a map
+	case c == 0xc4 || c == 0x62: // VEX and EVEX with a map
 		table := b[i] & 7
 		if i += 2; c == 0x62 {
 			i++
@@ -107,59 +177,21 @@ prefixes:
 			o = hasModRM
 		}
 		i++
+	case c >= 0xa0 && c <= 0xa3: // MOV with a full address
+		return i + 8, 0, 0
+	case c >= 0xb8 && c <= 0xbf: // MOV of a constant
+		if o = immZ; wide {
+			return i + 8, 0, 0
+		}
+	case c == 0xf6 || c == 0xf7: // group 3: only TEST has a constant
+		o = hasModRM
+		if b[i]>>3&7 < 2 {
+			o |= []operand{imm8, immZ}[c&1]
+		}
 	default:
-		o = oneByte[c]
-		if o == special {
-			switch {
-			case c <= 0xa3: // MOV with a full address
-				return i + 8, 0, 0
-			case c <= 0xbf: // MOV of a constant
-				if o = immZ; wide {
-					return i + 8, 0, 0
-				}
-			default: // group 3: only TEST has a constant
-				o = hasModRM
-				if b[i]>>3&7 < 2 {
-					o |= []operand{imm8, immZ}[c&1]
-				}
-			}
-		}
+		o = oneByte[c] &^ special
 	}
-	if o&relative != 0 {
-		return i + 4, i, 0
-	}
-	if o&hasModRM != 0 {
-		mod, rm := b[i]>>6, b[i]&7
-		i++
-		if mod != 3 && rm == 4 {
-			if b[i]&7 == 5 && mod == 0 {
-				i += 4
-			}
-			i++
-		}
-		switch {
-		case mod == 0 && rm == 5:
-			rel = i
-			i += 4
-		case mod == 1:
-			i++
-		case mod == 2:
-			i += 4
-		}
-	}
-	at := i
-	if o&imm8 != 0 {
-		i++
-	}
-	if o&imm16 != 0 {
-		i += 2
-	}
-	if o&immZ != 0 {
-		if i += 4; small {
-			i -= 2
-		}
-	}
-	return i, rel, i - at
+	return operands(b, i, o, small)
 }
 
 // tailVariant is the site's variant for the bytes after the operand; relTail in

@@ -1,7 +1,6 @@
 package delta
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -39,8 +38,7 @@ func Apply(ctx context.Context, old io.ReaderAt, patch io.Reader, new io.Writer,
 	}
 	sum := sha256.New()
 	a := applier{
-		ctx: ctx, header: h, c: newDecoder(patch), sum: sum, buf: make([]byte, chunk),
-		out: bufio.NewWriterSize(io.MultiWriter(sum, new), chunk),
+		ctx: ctx, header: h, c: newDecoder(patch), sum: sum, new: new, out: make([]byte, 0, chunk),
 	}
 	if err := a.run(old); err != nil {
 		// A patch that could not be read on only looks damaged.
@@ -86,13 +84,13 @@ type applier struct {
 	ctx    context.Context
 	header Header
 	c      *coder
-	out    *bufio.Writer
+	new    io.Writer
 	sum    hash.Hash
-	buf    []byte
-	at     int64 // bytes of the new file written
+	out    []byte // made, and not yet written
+	at     int64  // bytes of the new file made
 
 	novel  novelCoder
-	made   []generated
+	tables []generated
 	makers []maker
 }
 
@@ -102,7 +100,7 @@ func (a *applier) run(old io.ReaderAt) error {
 	if err != nil {
 		return err
 	}
-	a.made = r.made
+	a.tables = r.made
 	for _, g := range r.made {
 		m, err := g.maker(&r.layout, h.New.Size)
 		if err != nil {
@@ -121,7 +119,10 @@ func (a *applier) run(old io.ReaderAt) error {
 			return err
 		}
 		for o.n > 0 {
-			b := a.buf[:min(o.n, chunk)]
+			b, err := a.room(o.n)
+			if err != nil {
+				return err
+			}
 			file.read(b, o.old)
 			if file.err != nil {
 				return fmt.Errorf("reading the old file: %w", file.err)
@@ -130,17 +131,15 @@ func (a *applier) run(old io.ReaderAt) error {
 			if err != nil {
 				return err
 			}
-			if err := a.write(b[:n]); err != nil {
-				return err
-			}
+			a.made(n)
 			o.old, o.new, o.n = o.old+int64(n), o.new+int64(n), o.n-int64(n)
 		}
 	}
 	if err := a.fill(h.New.Size, &r.layout); err != nil {
 		return err
 	}
-	if err := a.out.Flush(); err != nil {
-		return fmt.Errorf("writing the new file: %w", err)
+	if err := a.flush(); err != nil {
+		return err
 	}
 	var got [sha256.Size]byte
 	if a.sum.Sum(got[:0]); got != h.New.SHA256 {
@@ -154,7 +153,7 @@ func (a *applier) fill(to int64, l *layout) error {
 	for a.at < to {
 		n := to - a.at
 		if len(a.makers) > 0 {
-			if g := a.made[0]; g.off < a.at+n {
+			if g := a.tables[0]; g.off < a.at+n {
 				if n = g.off - a.at; n < 0 || g.n > to-g.off {
 					return damaged("a table lies within a copy")
 				}
@@ -163,35 +162,66 @@ func (a *applier) fill(to int64, l *layout) error {
 					if int64(len(b)) != g.n {
 						return damaged("a table of the wrong size")
 					}
-					a.made, a.makers = a.made[1:], a.makers[1:]
-					if err := a.write(b); err != nil {
-						return err
+					a.tables, a.makers = a.tables[1:], a.makers[1:]
+					for len(b) > 0 {
+						room, err := a.room(int64(len(b)))
+						if err != nil {
+							return err
+						}
+						n := copy(room, b)
+						a.made(n)
+						b = b[n:]
 					}
 					continue
 				}
 			}
 		}
-		n = min(n, chunk)
-		if err := a.c.novel(&a.novel, a.buf[:n], l, a.at); err != nil {
+		b, err := a.room(n)
+		if err != nil {
 			return err
 		}
-		if err := a.write(a.buf[:n]); err != nil {
+		if err := a.c.novel(&a.novel, b, l, a.at); err != nil {
 			return err
 		}
+		a.made(len(b))
 	}
 	return nil
 }
 
-func (a *applier) write(b []byte) error {
+// minRoom is more than the longest reference, so that one is never cut for want
+// of room.
+const minRoom = 64
+
+// room returns where the next n bytes of the new file go, or as many of them as
+// there is room for.
+func (a *applier) room(n int64) ([]byte, error) {
+	if cap(a.out)-len(a.out) < minRoom {
+		if err := a.flush(); err != nil {
+			return nil, err
+		}
+	}
+	at := len(a.out)
+	return a.out[at : at+int(min(n, int64(cap(a.out)-at)))], nil
+}
+
+// made says that the first n bytes of room are made.
+func (a *applier) made(n int) {
+	at := len(a.out)
+	a.out = a.out[:at+n]
+	for _, m := range a.makers {
+		m.see(a.out[at:], a.at)
+	}
+	a.at += int64(n)
+}
+
+func (a *applier) flush() error {
 	if err := a.ctx.Err(); err != nil {
 		return err
 	}
-	for _, m := range a.makers {
-		m.see(b, a.at)
-	}
-	if _, err := a.out.Write(b); err != nil {
+	a.sum.Write(a.out)
+	if _, err := a.new.Write(a.out); err != nil {
 		return fmt.Errorf("writing the new file: %w", err)
 	}
-	a.at += int64(len(b))
+	a.out = a.out[:0]
 	return nil
 }

@@ -117,12 +117,7 @@ func (c *coder) literal(z *novelCoder, where place, prev, v byte) byte {
 		}
 		return byte(node)
 	}
-	t, fine := &z.plain[where], &z.literal[where][prev]
-	node := uint32(1)
-	for i := 7; i >= 0; i-- {
-		node = node<<1 | c.bit2(&t[node], &fine[node], uint32(v)>>i&1)
-	}
-	return byte(node)
+	return c.tree2(&z.plain[where], &z.literal[where][prev], v)
 }
 
 func bit(b bool) uint32 {

@@ -12,6 +12,9 @@ type pages struct {
 	bits int      // of the page size
 	tag  []int64  // by slot: page number + 1
 	data [][]byte // by slot
+
+	near   []byte // the page asked for last, and where it begins: most questions are about it
+	nearAt int64
 }
 
 // newPages reads mostly forward: 32 pages of 32 KiB.
@@ -28,12 +31,17 @@ var noPage [1 << 15]byte
 
 // page returns the file from off to the end of off's page.
 func (p *pages) page(off int64) []byte {
+	if i := uint64(off - p.nearAt); i < uint64(len(p.near)) {
+		return p.near[i:]
+	}
 	no := off >> p.bits
 	slot := int(no) & (len(p.tag) - 1)
-	if p.tag[slot] == no+1 {
-		return p.data[slot][off&(1<<p.bits-1):]
+	b := p.data[slot]
+	if p.tag[slot] != no+1 {
+		b = p.load(no, slot)
 	}
-	return p.load(no, slot)[off&(1<<p.bits-1):]
+	p.near, p.nearAt = b, no<<p.bits
+	return b[off&(1<<p.bits-1):]
 }
 
 func (p *pages) load(no int64, slot int) []byte {

@@ -34,19 +34,15 @@ func (m *model) probability() uint32 {
 	return uint32(int32(m.quick)+int32(m.slow)+1<<16) >> 1
 }
 
+// learn is a small function: the compiler puts it where it is called.
 func (m *model) learn(b uint32) {
-	q, s := uint16(quickRate), uint16(slowRate)
-	if m.seen < slowRate {
-		m.seen++
-		q, s = min(m.seen, quickRate), m.seen
-	}
-	if b == 0 {
-		m.quick += int16((1<<15 - 1 - int32(m.quick)) >> q)
-		m.slow += int16((1<<15 - 1 - int32(m.slow)) >> s)
-	} else {
-		m.quick -= int16((int32(m.quick) + 1<<15) >> q)
-		m.slow -= int16((int32(m.slow) + 1<<15) >> s)
-	}
+	m.seen = min(m.seen+1, slowRate)
+	// A zero pulls up, a one pulls down: for a one, all is done on the mirror image
+	// of the number line, which is its complement.
+	one := -int32(b)
+	quick, slow := int32(m.quick)^one, int32(m.slow)^one
+	m.quick = int16((quick + (1<<15-1-quick)>>(min(m.seen, quickRate)&31)) ^ one)
+	m.slow = int16((slow + (1<<15-1-slow)>>(m.seen&31)) ^ one)
 }
 
 // coder encodes when out is set and decodes otherwise.
@@ -142,29 +138,20 @@ func (c *coder) err() error {
 }
 
 func (c *coder) bit(m *model, b uint32) uint32 {
-	p := m.probability()
 	if c.encoding {
-		c.encode(p, b)
+		c.encode(m.probability(), b)
 	} else {
-		b = c.decode(p)
+		b = c.decode(m.probability())
 	}
 	m.learn(b)
 	return b
 }
 
-// bit2 codes a decision that a plain and a finer model know; the finer one
-// counts the more, the more often it was asked.
-func (c *coder) bit2(m, fine *model, b uint32) uint32 {
+// finer is what a plain and a finer model say together: the finer one counts the
+// more, the more often it was asked.
+func finer(m, fine *model) uint32 {
 	p, q := int32(m.probability()), int32(fine.probability())
-	p += (q - p) * int32(fine.seen) / 10
-	if c.encoding {
-		c.encode(uint32(p), b)
-	} else {
-		b = c.decode(uint32(p))
-	}
-	m.learn(b)
-	fine.learn(b)
-	return b
+	return uint32(p + (q-p)*int32(fine.seen)/10)
 }
 
 // encode writes b, which is zero with probability p/65536.
@@ -182,13 +169,22 @@ func (c *coder) encode(p, b uint32) {
 	}
 }
 
+// Which of two it is cannot be foreseen, least of all by a processor: so decode
+// computes the bit and does not branch on it. The loops that decode most of a
+// patch have the same lines in them, because a call would cost as much again.
 func (c *coder) decode(p uint32) (b uint32) {
 	bound := (c.rng >> 16) * p
-	rng, code := bound, c.code
-	if code >= bound {
-		rng, code = c.rng-bound, code-bound
-		b = 1
+	zero := uint32(int64(uint64(c.code)-uint64(bound)) >> 63) // all ones if code < bound
+	c.rng = bound&zero | (c.rng-bound)&^zero
+	c.code -= bound &^ zero
+	if c.rng < 1<<24 {
+		c.rng, c.code = c.normal(c.rng, c.code)
 	}
+	return zero + 1
+}
+
+// normal reads on until rng is large enough again.
+func (c *coder) normal(rng, code uint32) (uint32, uint32) {
 	for rng < 1<<24 {
 		rng <<= 8
 		if c.pos < len(c.buf) {
@@ -198,8 +194,7 @@ func (c *coder) decode(p uint32) (b uint32) {
 			code = code<<8 | uint32(c.next())
 		}
 	}
-	c.rng, c.code = rng, code
-	return b
+	return rng, code
 }
 
 // raw codes the low n bits of v as they are.
@@ -274,10 +269,58 @@ func (c *coder) finish() []byte {
 // bits above it. It needs 1<<n models.
 func (c *coder) tree(m []model, n int, v uint32) uint32 {
 	node := uint32(1)
-	for n--; n >= 0; n-- {
-		node = node<<1 | c.bit(&m[node], v>>n&1)
+	if c.encoding {
+		for n--; n >= 0; n-- {
+			node = node<<1 | c.bit(&m[node], v>>n&1)
+		}
+		return node &^ (1 << (bits.Len32(node) - 1))
 	}
+	rng, code := c.rng, c.code
+	for range n {
+		k := &m[node]
+		bound := (rng >> 16) * k.probability()
+		zero := uint32(int64(uint64(code)-uint64(bound)) >> 63)
+		rng = bound&zero | (rng-bound)&^zero
+		code -= bound &^ zero
+		if rng < 1<<24 {
+			rng, code = c.normal(rng, code)
+		}
+		k.learn(zero + 1)
+		node = node<<1 | (zero + 1)
+	}
+	c.rng, c.code = rng, code
 	return node &^ (1 << (bits.Len32(node) - 1))
+}
+
+// tree2 is tree for 8 bits of which a plain and a finer set of models know.
+func (c *coder) tree2(m, fine *[256]model, v byte) byte {
+	node := uint32(1)
+	if c.encoding {
+		for i := 7; i >= 0; i-- {
+			b := uint32(v) >> i & 1
+			c.encode(finer(&m[node&255], &fine[node&255]), b)
+			m[node&255].learn(b)
+			fine[node&255].learn(b)
+			node = node<<1 | b
+		}
+		return byte(node)
+	}
+	rng, code := c.rng, c.code
+	for range 8 {
+		k, f := &m[node&255], &fine[node&255]
+		bound := (rng >> 16) * finer(k, f)
+		zero := uint32(int64(uint64(code)-uint64(bound)) >> 63)
+		rng = bound&zero | (rng-bound)&^zero
+		code -= bound &^ zero
+		if rng < 1<<24 {
+			rng, code = c.normal(rng, code)
+		}
+		k.learn(zero + 1)
+		f.learn(zero + 1)
+		node = node<<1 | (zero + 1)
+	}
+	c.rng, c.code = rng, code
+	return byte(node)
 }
 
 // A number models an unsigned integer: how many bits it has, then its bits
