@@ -66,11 +66,13 @@ type table struct {
 // tables are those of doc/benchmarks.md.
 var tables = []table{
 	{"HTTP/1 over TCP", []string{"theseus", "theseus-tls", "tableflip", "endless", "overseer", "reuseport", "stop-start", "nginx", "haproxy"}, nil},
-	{"HTTP/1 over unix sockets", []string{"theseus", "tableflip"}, func(s *setting) { s.network = "unix" }},
+	{"HTTP/1 over unix sockets", []string{"theseus", "tableflip"}, func(s *setting) { s.network, s.interval = "unix", 300*time.Millisecond }},
 	{"HTTP/1 with 40 ms of round trip, 200 clients", []string{"theseus", "tableflip", "endless", "nginx", "haproxy"}, func(s *setting) {
 		s.delay, s.clients, s.handovers, s.interval = 40*time.Millisecond, 200, min(s.handovers, 25), time.Second
 	}},
-	{"HTTP/2, bodies that are sent once", []string{"theseus-h2", "theseus-h2c", "tableflip-h2", "tableflip-h2c"}, func(s *setting) { s.handovers = min(s.handovers, 25) }},
+	{"HTTP/2, bodies that are sent once", []string{"theseus-h2", "theseus-h2c", "tableflip-h2", "tableflip-h2c"}, func(s *setting) {
+		s.handovers, s.interval = min(s.handovers, 25), time.Second
+	}},
 	{"HTTP/2 with 40 ms of round trip", []string{"theseus-h2", "theseus-h2c", "tableflip-h2c"}, func(s *setting) {
 		s.delay, s.handovers, s.interval = 40*time.Millisecond, min(s.handovers, 25), time.Second
 	}},
