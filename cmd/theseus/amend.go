@@ -104,7 +104,8 @@ func pauseCommand() *cobra.Command {
 		short: "Offer a release to nobody for the moment",
 		long: `Keeps a release from everybody who does not have it yet, until theseus resume. Who has it keeps it. A pause holds even for
 those who ask for the release by hand. The reason is shown to operators.`,
-		example: `  theseus pause --repo dl --channel stable --version 1.4.0 --reason "login fails behind a proxy" --key theseus.key`,
+		example: `  theseus pause --repo dl --channel stable --version 1.4.0 \
+      --reason "login fails behind a proxy" --key theseus.key`,
 		flags: func(c *cobra.Command) {
 			c.Flags().StringVar(&reason, "reason", "", "one line `TEXT` for operators (required)")
 		},
@@ -143,10 +144,14 @@ func yankCommand() *cobra.Command {
 		long: `Withdraws a release for good. Nobody installs it any more; who has it already
   stays on it                       (the default),
   takes the next newer one at once  with --up, without waiting for its rollout,
-  goes back to a named version      with --back VERSION: the only signed downgrade there is. It needs that version in the
-                                    channel, and the publisher's word that it can read what the withdrawn one has written.`,
-		example: `  theseus yank --repo dl --channel stable --version 1.4.0 --reason "corrupts the index" --back 1.3.2 --key theseus.key
-  theseus yank --repo dl --channel stable --version 1.4.0 --undo --key theseus.key`,
+  goes back to a named version      with --back VERSION.
+
+The last is the only signed downgrade there is. It needs that version in the channel, and the publisher's word that it
+can read what the withdrawn one has written.`,
+		example: `  theseus yank --repo dl --channel stable --version 1.4.0 \
+      --reason "corrupts the index" --back 1.3.2 --key theseus.key
+  theseus yank --repo dl --channel stable --version 1.4.0 --undo \
+      --key theseus.key`,
 		flags: func(c *cobra.Command) {
 			f := c.Flags()
 			f.StringVar(&reason, "reason", "", "one line `TEXT` for operators (required)")
@@ -201,8 +206,10 @@ func rolloutCommand() *cobra.Command {
 		long: `Replaces the rollout of a release. ` + rolloutHelp + `
 A person who asks by hand, and an installation for which the release is critical, do not wait for it. Shares never fall:
 to stop a rollout, pause the release.`,
-		example: `  theseus rollout --repo dl --channel stable --version 1.4.0 --to 5%,25%@24h,100%@72h --key theseus.key
-  theseus rollout --repo dl --channel stable --version 1.4.0 --to all --key theseus.key`,
+		example: `  theseus rollout --repo dl --channel stable --version 1.4.0 \
+      --to 5%,25%@24h,100%@72h --key theseus.key
+  theseus rollout --repo dl --channel stable --version 1.4.0 --to all \
+      --key theseus.key`,
 		flags: func(c *cobra.Command) {
 			c.Flags().StringVar(&to, "to", "", "`SHARES` over time, or all (required)")
 		},
@@ -222,8 +229,10 @@ func markCommand() *cobra.Command {
 	cmd = amendCommand(amendment{
 		use:   "mark",
 		short: "Mark a release as critical for older ones, or as a step that none may skip",
-		example: `  theseus mark --repo dl --channel stable --version 1.4.1 --critical-below 1.4.1 --key theseus.key
-  theseus mark --repo dl --channel stable --version 2.0.0 --floor --key theseus.key`,
+		example: `  theseus mark --repo dl --channel stable --version 1.4.1 \
+      --critical-below 1.4.1 --key theseus.key
+  theseus mark --repo dl --channel stable --version 2.0.0 --floor \
+      --key theseus.key`,
 		flags: func(c *cobra.Command) {
 			addMarks(c, &critical, &floor)
 		},

@@ -36,7 +36,8 @@ again by whoever takes it. A bundle expires when its channel does.
 
 Without --version it has the files of the newest release and of every floor below it.`,
 		Example: `  theseus bundle --repo dl --key theseus.pub --channel stable --out hello.bundle
-  theseus bundle --repo https://dl.example.com/hello --key theseus.pub --platform linux/amd64 --out hello.bundle`,
+  theseus bundle --repo https://dl.example.com/hello --key theseus.pub \
+      --platform linux/amd64 --out hello.bundle`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.channels = []string{channel}
 			r, err := writeBundle(c.Context(), &o)

@@ -26,7 +26,7 @@ without retrying. Then releases fail, and then come the attacks. Everything is r
 
 It needs Go and a checkout of Theseus (or Theseus in the module cache), and takes less than a minute.`,
 		Example: `  theseus demo
-  theseus demo --json    # the story on standard error, one JSON object as the last line of standard output`,
+  theseus demo --json    # one JSON object as the last line of standard output`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			r, err := runDemo(c.Context())
 			if err != nil {
@@ -126,6 +126,7 @@ func runDemo(ctx context.Context) (r *demoReport, err error) {
 	d.tell.watch(d.load.line)
 	if err := d.play(); err != nil {
 		if ctx.Err() == nil {
+			d.tell.still()
 			d.service.printLog(os.Stderr)
 		}
 		return r, d.interrupted(err)
@@ -188,7 +189,7 @@ func (d *demo) byHTTP() error {
 		return err
 	}
 	d.tell.fact("1.2.0 is published, but rolled out to 0 %% of the installations: by itself the server leaves it alone")
-	code, err := d.service.post()
+	code, err := d.service.post(d.ctx)
 	if err != nil {
 		return err
 	}

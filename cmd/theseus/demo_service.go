@@ -153,12 +153,24 @@ func (v *service) await(ctx context.Context, ok func(serviceStatus) bool) error 
 }
 
 // post asks the server to update itself.
-func (v *service) post() (code int, err error) {
-	resp, err := adminClient.Post(v.admin, "application/json", strings.NewReader("{}"))
-	if err != nil {
-		return 0, err
+func (v *service) post(ctx context.Context) (code int, err error) {
+	for deadline := time.Now().Add(patience); ; {
+		resp, err := adminClient.Post(v.admin, "application/json", strings.NewReader("{}"))
+		if err != nil {
+			return 0, err
+		}
+		if err := resp.Body.Close(); err != nil {
+			return 0, err
+		}
+		if resp.StatusCode != http.StatusConflict || time.Now().After(deadline) {
+			return resp.StatusCode, nil
+		}
+		select { // 409: on a slow machine a check by the interval is under way
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
 	}
-	return resp.StatusCode, resp.Body.Close()
 }
 
 // stop ends the server as a service manager would, and waits for its last process.

@@ -59,13 +59,23 @@ func (n *narrator) print(style, line string) {
 		fmt.Fprintln(n.f, line)
 		return
 	}
-	fmt.Fprint(n.f, redraw, style, line, plain, "\n")
+	fmt.Fprint(n.f, redraw, style, fold(line, columns(n.f), 3), plain, "\n")
 	n.bottom()
 }
 
 func (n *narrator) bottom() {
 	if n.status != nil {
 		fmt.Fprint(n.f, redraw, dim, "   ", n.status(), plain)
+	}
+}
+
+// still takes the status away, because something else is printed now.
+func (n *narrator) still() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.status != nil {
+		n.status = nil
+		fmt.Fprint(n.f, redraw)
 	}
 }
 

@@ -37,7 +37,7 @@ type editFlags struct {
 func (e *editFlags) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&e.repo, "repo", "", "`DIR` of the repository")
-	f.StringVar(&e.expires, "expires", "", "how long clients may believe the channel without a refresh, for example 90d or 12h (default: as before; 90d for a new channel)")
+	f.StringVar(&e.expires, "expires", "", "`TIME` that clients may believe the channel without a refresh, for example 90d or 12h (default: as before; 90d for a new channel)")
 	e.keys.add(c)
 	f.BoolVar(&e.json, "json", false, "print one JSON object")
 }

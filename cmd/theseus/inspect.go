@@ -35,7 +35,8 @@ what the document claims and which keys it says have signed it.
 
 --payload and --signature write one half of the document to standard output, so that stock minisign can check it.`,
 		Example: `  theseus inspect dl/stable --key theseus.pub
-  theseus inspect --payload dl/stable > text; theseus inspect --signature dl/stable > text.minisig
+  theseus inspect --payload dl/stable > text
+  theseus inspect --signature dl/stable > text.minisig
   minisign -V -p theseus.pub -m text`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -67,7 +67,6 @@ func (k *keyFlags) signer(ctx context.Context, ref string) (verify.Signer, error
 		}
 		return commandSigner{ctx, k.signerCmd, public}, nil
 	}
-	warnIfReadable(ref)
 	private, err := verify.ParsePrivateKey(string(text))
 	if errors.Is(err, verify.ErrEncrypted) {
 		var passphrase string
@@ -80,6 +79,7 @@ func (k *keyFlags) signer(ctx context.Context, ref string) (verify.Signer, error
 	if err != nil {
 		return nil, fail(exitUsage, "%s: %w", ref, err)
 	}
+	warnIfReadable(ref)
 	return private.Signer(time.Now()), nil
 }
 

@@ -39,7 +39,10 @@ This is the publisher's tool. A first release takes three commands:
       --key theseus.key --artifact linux/amd64=./hello
   theseus verify --repo dl --key theseus.pub
 
-The folder dl is then served by any static web server. "theseus demo" shows what the clients do with it.`,
+The folder dl is then served by any static web server. "theseus demo" shows what the clients do with it.
+
+Exit codes: 0 done, 1 error, 2 usage, 3 nothing for such a client, 4 something does not verify, 5 the source does not
+answer, 6 no permission, 7 another theseus is at work on the repository.`,
 		Version:           version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -70,6 +73,7 @@ The folder dl is then served by any static web server. "theseus demo" shows what
 		demoCommand(),
 	)
 	wrapArgs(c)
+	foldHelp(c)
 	c.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	return c
 }

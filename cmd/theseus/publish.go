@@ -43,9 +43,12 @@ again is harmless: it finishes what was interrupted, and changes nothing that is
 
 A release never changes once it is published. To offer one that is in another channel already (to promote it from
 beta to stable), leave out --artifact; that takes a channel key only.`,
-		Example: `  theseus publish --repo dl --app hello --version 1.1.0 --channel stable --key theseus.key \
-      --notes NOTES.md --artifact linux/amd64=dist/hello-linux --artifact windows/amd64=dist/hello.exe
-  theseus publish --repo dl --app hello --version 1.1.0 --channel stable --key theseus.key    # promote`,
+		Example: `  theseus publish --repo dl --app hello --version 1.1.0 --channel stable \
+      --key theseus.key --notes NOTES.md \
+      --artifact linux/amd64=dist/hello-linux \
+      --artifact windows/amd64=dist/hello.exe
+  theseus publish --repo dl --app hello --version 1.1.0 --channel stable \
+      --key theseus.key    # promote`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			r, err := publish(c.Context(), &o)
 			if err != nil {
@@ -65,10 +68,10 @@ beta to stable), leave out --artifact; that takes a channel key only.`,
 	f.StringVar(&o.rollout, "rollout", "all", "offer it to these `SHARES` of the installations over time, for example 5%,25%@24h,100%@72h (theseus rollout --help)")
 	addMarks(c, &o.critical, &o.floor)
 	f.BoolVar(&o.allowDowngrade, "allow-downgrade", false, "offer a lower version than the channel does now, and withdraw the higher ones")
-	f.IntVar(&o.deltas, "deltas", 3, "make deltas from this many earlier releases; 0 for none")
+	f.IntVar(&o.deltas, "deltas", 3, "make deltas from the last `N` releases; 0 for none")
 	o.deltaMemory = 2e9
 	f.Var(&o.deltaMemory, "delta-memory", "`SIZE` of memory that making deltas may take; more makes more of them at once")
-	f.IntVar(&o.keep, "keep", 20, "how many plain releases the channel goes on offering; floors, yanks and the like always stay")
+	f.IntVar(&o.keep, "keep", 20, "go on offering the last `N` plain releases in the channel; floors, yanks and the like always stay")
 	return c
 }
 

@@ -51,7 +51,8 @@ func trustInitCommand() *cobra.Command {
 given stay as they are. It is dated when it is written and clients refuse it when it has expired: choose a time in
 which you will hold the next ceremony for certain.`,
 		Example: `  theseus trust init --from theseus.pub --app hello --out trust-1 \
-      --trust 2:alice.pub,bob.pub,carol.pub --release 2:alice.pub,bob.pub,carol.pub --channel 1:ci.pub
+      --trust 2:alice.pub,bob.pub,carol.pub \
+      --release 2:alice.pub,bob.pub,carol.pub --channel 1:ci.pub
   theseus trust init --from dl/trust/1 --channel 1:ci2.pub --out trust-2`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			d, err := trustInit(&o)
@@ -68,7 +69,7 @@ which you will hold the next ceremony for certain.`,
 	f.StringVar(&o.from, "from", "", "`FILE` that it follows: the newest trust document, or the public key if there is none yet")
 	f.StringVar(&o.app, "app", "", "`NAME` of the program (needed for version 1)")
 	f.StringVar(&o.out, "out", "", "`FILE` to write, which must not be there yet")
-	f.StringVar(&o.expires, "expires", "365d", "how long it holds")
+	f.StringVar(&o.expires, "expires", "365d", "`TIME` that it holds")
 	f.StringVar(&o.roles[0], "trust", "", "who signs the next trust document: `N:FILE,FILE…`, a threshold and public keys")
 	f.StringVar(&o.roles[1], "release", "", "who signs releases: `N:FILE,FILE…`")
 	f.StringVar(&o.roles[2], "channel", "", "who signs channels: `N:FILE,FILE…`")

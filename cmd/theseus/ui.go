@@ -11,6 +11,7 @@ package main
 //   - Sizes in kB and MB (powers of ten), dates as 2026-11-21 (UTC), keys by the id that minisign prints.
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -93,6 +95,9 @@ func exitCode(err error) int {
 
 // sentence adds what to do next to the errors that come from elsewhere and cannot know it.
 func sentence(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "interrupted: run the same command again, it finishes what was begun"
+	}
 	var p *problem
 	if errors.As(err, &p) {
 		return err.Error()
@@ -179,6 +184,35 @@ func table(w io.Writer, rows func(w io.Writer)) {
 // fancy says whether f is a terminal of a person who wants colour and movement.
 func fancy(f *os.File) bool {
 	return os.Getenv("NO_COLOR") == "" && os.Getenv("CI") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
+}
+
+// columns is how wide the terminal f is; 80 where that is not known.
+func columns(f *os.File) int {
+	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+		return width
+	}
+	return helpColumns
+}
+
+// fold breaks a line between words where it would be wider than so many columns, and indents what follows.
+func fold(line string, columns, indent int) string {
+	var b strings.Builder
+	width := 0
+	for i, word := range strings.Split(line, " ") {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case width+1+n > columns && width > indent:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			width = indent
+		default:
+			b.WriteByte(' ')
+			width++
+		}
+		b.WriteString(word)
+		width += n
+	}
+	return b.String()
 }
 
 func bytesText(n int64) string {

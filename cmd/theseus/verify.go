@@ -41,7 +41,8 @@ other: so a publisher finds out who is stuck before they do. --as all asks for e
 
 Exit code: 0 all is well, 3 a client of --as is stuck, 4 something does not hold, 5 the source does not answer.`,
 		Example: `  theseus verify --repo dl --key theseus.pub
-  theseus verify --repo https://dl.example.com/hello --key theseus.pub --channel stable --expires-within 14d
+  theseus verify --repo https://dl.example.com/hello --key theseus.pub \
+      --channel stable --expires-within 14d
   theseus verify --repo dl --key theseus.pub --as linux/amd64@1.0.0
   theseus verify --repo hello.bundle --key theseus.pub`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -87,6 +88,7 @@ type verifyReport struct {
 	Repo   string  `json:"repo"`
 	App    string  `json:"app"`
 	Checks []check `json:"checks"`
+	within string
 }
 
 // check is the verdict on one file of the repository.
@@ -125,7 +127,15 @@ func (r *verifyReport) print(w io.Writer) {
 			bad++
 		}
 	}
-	fmt.Fprintf(w, "%s: %d of %s would be refused by clients.\n", r.App, bad, plural(len(r.Checks), "file"))
+	fmt.Fprintf(w, "%s: %d of %s would be refused by clients%s.\n", r.App, bad, plural(len(r.Checks), "file"), r.when())
+}
+
+// when says that some of it is still to come.
+func (r *verifyReport) when() string {
+	if r.within == "" {
+		return ""
+	}
+	return ", now or within " + r.within
 }
 
 // shorten keeps a name with a hash in it readable.
@@ -213,7 +223,7 @@ func replayRepo(ctx context.Context, o *verifyOptions) (*replayReport, error) {
 // newVerifier opens the source and walks through its trust documents.
 func newVerifier(ctx context.Context, o *verifyOptions) (*verifier, error) {
 	v := &verifier{
-		verifyReport: &verifyReport{Repo: o.repo, App: o.app},
+		verifyReport: &verifyReport{within: o.within, Repo: o.repo, App: o.app},
 		clock:        release.Clock{Wall: time.Now().UTC()},
 		seen:         map[string]bool{},
 		whole:        map[verify.Digest]release.Artifact{},
