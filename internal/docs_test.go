@@ -50,21 +50,39 @@ func read(t *testing.T, path string) string {
 var link = regexp.MustCompile(`\]\(([^)#\s]*)(#[^)\s]*)?\)`)
 
 func TestDocumentLinks(t *testing.T) {
-	n := 0
+	files, anchors := 0, 0
 	for _, path := range documents(t) {
 		for _, m := range link.FindAllStringSubmatch(read(t, path), -1) {
-			if m[1] == "" || strings.Contains(m[1], "://") {
+			if strings.Contains(m[1], "://") {
 				continue
 			}
-			n++
-			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+			target := path
+			if m[1] != "" {
+				target = filepath.Join(filepath.Dir(path), m[1])
+				files++
+			}
+			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s links to %s, which does not exist", path, m[1])
+			} else if m[2] != "" && strings.HasSuffix(target, ".md") {
+				anchors++
+				if !slices.Contains(headings(read(t, target)), m[2]) {
+					t.Errorf("%s links to %s, and there is no such heading in %s", path, m[2], target)
+				}
 			}
 		}
 	}
-	if n == 0 {
-		t.Fatal("found no link: this test looks for the wrong thing")
+	if files == 0 || anchors == 0 {
+		t.Fatalf("found %d links to files and %d to headings: this test looks for the wrong thing", files, anchors)
 	}
+}
+
+// headings are the anchors that GitHub gives the headings of a document.
+func headings(document string) (anchors []string) {
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(document, -1) {
+		text := regexp.MustCompile(`[^\pL\pN _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		anchors = append(anchors, "#"+strings.ReplaceAll(text, " ", "-"))
+	}
+	return anchors
 }
 
 // The index is how people find the rest.

@@ -35,7 +35,7 @@ func main() {
 		Restart: r.Handover,
 	})
 	check(err)
-	if *selfUpdate {
+	if *selfUpdate || flag.Arg(0) == "self-update" {
 		os.Exit(u.Command(ctx, flag.Args()))
 	}
 	public, err := r.Listen("tcp", ":8080")
