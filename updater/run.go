@@ -27,6 +27,7 @@ func (u *Updater) Run(ctx context.Context) error {
 	if err != nil || restart {
 		return err
 	}
+	u.log.Info("looking for updates", "version", u.opts.Version, "channel", u.opts.Channel, "every", u.opts.Interval)
 	proof := time.NewTimer(u.proveAfter)
 	defer proof.Stop()
 	// The first check comes soon: a service that was just started may be far
