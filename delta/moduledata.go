@@ -44,39 +44,39 @@ const (
 // findTables finds the pclntab by its magic number (internal/abi, symtab.go:
 // Go 1.20 and later) and runtime.moduledata by the pointers with which it begins.
 func (im *image) findTables() {
-	f := im.file
 	tries := maxHeaders
 	for i := range im.sections {
 		s := &im.sections[i]
-		if s.content != contentData || s.fileSize == 0 {
-			continue
-		}
-		for off := (s.off + 7) &^ 7; off+64 <= s.off+s.fileSize; off += 8 {
-			if f.u32(off) != pclnMagic || f.u16(off+4) != 0 || f.u8(off+7) != 8 || f.u8(off+6) != 1 && f.u8(off+6) != 4 {
-				continue
+		found := false
+		im.words(s, func(off int64, v uint64) bool {
+			// The magic number, two zeros, the instruction quantum, the pointer size.
+			if quantum := v >> 48 & 255; uint32(v) != pclnMagic || v>>32&0xffff != 0 || v>>56 != 8 || quantum != 1 && quantum != 4 {
+				return true
 			}
-			if im.findModuleData(s.addr+uint64(off-s.off), off) {
-				return
+			if off+64 > s.off+s.fileSize {
+				return false
 			}
-			if tries--; tries == 0 {
-				return
-			}
+			found = im.findModuleData(s.addr+uint64(off-s.off), off)
+			tries--
+			return !found && tries > 0
+		})
+		if found || tries == 0 {
+			return
 		}
 	}
 }
 
-func (im *image) findModuleData(header uint64, headerOff int64) bool {
+func (im *image) findModuleData(header uint64, headerOff int64) (found bool) {
 	f := im.file
 	names := header + f.u64(headerOff+pclnHeaderNames)
 	for i := range im.sections {
 		s := &im.sections[i]
-		if s.content != contentData || s.fileSize == 0 {
-			continue
-		}
-		for off := (s.off + 7) &^ 7; off+16 <= s.off+s.fileSize; off += 8 {
-			if f.u64(off) == header && f.u64(off+8) == names && im.readModuleData(off, f.u64(headerOff+pclnHeaderFuncs)) {
-				return true
-			}
+		im.words(s, func(off int64, v uint64) bool {
+			found = v == header && f.u64(off+8) == names && im.readModuleData(off, f.u64(headerOff+pclnHeaderFuncs))
+			return !found
+		})
+		if found {
+			return true
 		}
 	}
 	return false

@@ -3,29 +3,31 @@ package delta
 // findPointers marks every aligned word of data that is an address within the
 // image. The pclntab has none.
 func (im *image) findPointers() {
-	f := im.file
 	for i := range im.sections {
 		s := &im.sections[i]
-		if s.content != contentData || s.fileSize < 8 {
-			continue
-		}
-		var b []byte // the page from at on
-		var at int64
-		for off := (s.off + 7) &^ 7; off+8 <= s.off+s.fileSize; off += 8 {
-			if len(b) < 8 || off != at {
-				b, at = f.page(off), off
+		im.words(s, func(off int64, v uint64) bool {
+			if im.holds(v) && im.sites.word(off) == kindNone && im.sites.word(off+4) == kindNone {
+				if addr := s.addr + uint64(off-s.off); addr < im.tab.pclnLo || addr >= im.tab.pclnHi {
+					im.mark(off, kindPointer)
+				}
 			}
-			v := le.Uint64(b)
-			b, at = b[8:], at+8
-			if !im.holds(v) || im.sites.word(off) != kindNone || im.sites.word(off+4) != kindNone {
-				continue
+			return true
+		})
+	}
+}
+
+// words calls f for the aligned words of a section of data, while it returns true.
+func (im *image) words(s *section, f func(off int64, v uint64) bool) {
+	if s.content != contentData {
+		return
+	}
+	end := s.off + s.fileSize
+	for off := (s.off + 7) &^ 7; off+8 <= end; {
+		b := im.file.page(off) // of a multiple of 8 bytes
+		for ; len(b) >= 8 && off+8 <= end; b, off = b[8:], off+8 {
+			if !f(off, le.Uint64(b)) {
+				return
 			}
-			if addr := s.addr + uint64(off-s.off); addr >= im.tab.pclnLo && addr < im.tab.pclnHi {
-				// On behind it; rounded up, so that off always grows.
-				off += int64(min(im.tab.pclnHi-addr, uint64(s.fileSize))+7)&^7 - 8
-				continue
-			}
-			im.mark(off, kindPointer)
 		}
 	}
 }

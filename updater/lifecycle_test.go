@@ -15,6 +15,7 @@ import (
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/testrelease"
 	"github.com/theseus-go/theseus/release"
+	"github.com/theseus-go/theseus/verify"
 )
 
 func published(t *testing.T, versions ...string) *testrelease.Repo {
@@ -77,6 +78,26 @@ func TestUpdateProvesWhatWasRestarted(t *testing.T) {
 	}
 	if len(c.events.of(Proved)) != 1 {
 		t.Error("no event that it proved itself")
+	}
+}
+
+// TestProofIsOfOneFile: what ran healthily says nothing of a file that was installed over it meanwhile.
+func TestProofIsOfOneFile(t *testing.T) {
+	repo := published(t, "1.0.0", "1.1.0")
+	c := install(t, repo, "1.0.0")
+	c.mustUpdate("1.1.0") // nobody restarts it, so it is unproved
+	lock, release, err := c.acquire()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	c.proved(lock, verify.IDOf(program("1.0.0")))
+	if c.state().Installed.Proved {
+		t.Error("1.1.0 counts as proved because 1.0.0 ran")
+	}
+	c.proved(lock, verify.IDOf(program("1.1.0")))
+	if !c.state().Installed.Proved {
+		t.Error("1.1.0 ran, and does not count as proved")
 	}
 }
 

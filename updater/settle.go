@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/theseus-go/theseus/internal/state"
+	"github.com/theseus-go/theseus/verify"
 )
 
 // countStart settles the journal, counts a start of an unproved file, and
@@ -54,14 +55,16 @@ func (u *Updater) prove() bool {
 		return !errors.Is(err, state.ErrBusy)
 	}
 	defer release()
-	u.proved(lock)
+	u.proved(lock, st.Installed.ID)
 	return true
 }
 
-func (u *Updater) proved(lock *state.Lock) {
+// proved records that the file with this hash ran healthily. What was installed
+// over it since has its own probation.
+func (u *Updater) proved(lock *state.Lock, id verify.ID) {
 	var version string
 	_, err := u.change(lock, func(st *state.State) {
-		if in := st.Installed; in != nil && !in.Proved {
+		if in := st.Installed; in != nil && !in.Proved && in.ID == id {
 			in.Proved, in.Starts, in.Counted = true, 0, false
 			version = in.Version
 		}

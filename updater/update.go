@@ -9,6 +9,7 @@ import (
 
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/release"
+	"github.com/theseus-go/theseus/verify"
 )
 
 // Update installs what the channel offers this machine, or version if it is
@@ -237,6 +238,10 @@ func (u *Updater) restart(ctx context.Context, lock *state.Lock, r Result) (Resu
 		version = r.Replaced // installed earlier, by another process
 	}
 	u.set(func(s *Status) { s.State = Restarting })
+	var judged verify.ID
+	if st, err := u.load(); err == nil && st.Installed != nil {
+		judged = st.Installed.ID
+	}
 	err := u.opts.Restart(ctx)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return r, nil // installed; Run answers ErrRestart
@@ -250,7 +255,7 @@ func (u *Updater) restart(ctx context.Context, lock *state.Lock, r Result) (Resu
 		}
 		return r, fail(Restarting, version, &classified{err, ErrUndone})
 	}
-	u.proved(lock)
+	u.proved(lock, judged)
 	r.Restarted = true
 	return r, nil
 }

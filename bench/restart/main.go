@@ -77,7 +77,7 @@ var tables = []table{
 		s.delay, s.handovers, s.interval = 40*time.Millisecond, min(s.handovers, 25), time.Second
 	}},
 	{"HTTP/2 with answers that take 2 s", []string{"theseus-h2", "theseus-h2c", "tableflip-h2c"}, func(s *setting) {
-		s.slow, s.handovers, s.clients, s.interval = 2*time.Second, min(s.handovers, 10), 96, 3*time.Second
+		s.slow, s.handovers, s.clients, s.interval = 2*time.Second, min(s.handovers, 5), 96, 3*time.Second
 	}},
 	{"gRPC, one call or a stream of ten", []string{"theseus-grpc", "theseus-grpc-stream", "tableflip-grpc", "tableflip-grpc-stream"}, func(s *setting) { s.handovers = min(s.handovers, 25) }},
 	{"event streams", []string{"theseus-events"}, func(s *setting) { s.handovers, s.interval = min(s.handovers, 25), 500*time.Millisecond }},

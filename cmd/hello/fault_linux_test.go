@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -304,6 +305,7 @@ func TestF27KilledBeforeProved(t *testing.T) {
 	end := func() {
 		if i != nil {
 			endGroup(group)
+			i.endAll()
 			os.RemoveAll(filepath.Dir(i.dir))
 		}
 	}
@@ -343,9 +345,21 @@ func TestF27KilledBeforeProved(t *testing.T) {
 				return err == nil && st.Journal == nil
 			})
 			endGroup(group)
+			i.endAll()
 			s.settles(i)
 		},
 	}.Kill(t)
+}
+
+// endAll ends every process that runs a file of this installation, whoever started it.
+func (i *installation) endAll() {
+	links, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, link := range links {
+		exe, err := os.Readlink(link)
+		if pid, _ := strconv.Atoi(strings.Split(link, "/")[2]); err == nil && strings.HasPrefix(exe, i.dir+"/") && pid > 1 {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }
 
 // TestF16DiskFullProgram fills the disk while the program updates itself on it, so that each time one block more is free,

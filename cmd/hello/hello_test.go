@@ -160,6 +160,9 @@ func (i *installation) run(args ...string) result {
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
 		i.t.Fatalf("running hello %q: %v\n%s", args, err, errout.String())
 	}
+	if cmd.ProcessState.ExitCode() < 0 {
+		i.t.Fatalf("running hello %q: %v\n%s", args, cmd.ProcessState, errout.String())
+	}
 	return result{cmd.ProcessState.ExitCode(), out.String(), errout.String()}
 }
 

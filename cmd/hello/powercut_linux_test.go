@@ -55,11 +55,21 @@ func mountDisk(t *testing.T, kind diskKind, image string) *disk {
 	return d
 }
 
+// unmount has to be over before a copy is mounted: to xfs and btrfs both are the same file system.
 func (d *disk) unmount() {
-	if d.mnt != "" {
-		unix.Unmount(d.mnt, unix.MNT_DETACH)
-		d.mnt = ""
+	d.t.Helper()
+	if d.mnt == "" {
+		return
 	}
+	err := unix.Unmount(d.mnt, 0)
+	for limit := time.Now().Add(patience); err == unix.EBUSY && time.Now().Before(limit); err = unix.Unmount(d.mnt, 0) {
+		time.Sleep(10 * time.Millisecond) // a child of the program that was killed is ending
+	}
+	if err != nil {
+		d.t.Errorf("unmounting %s: %v", d.mnt, err)
+		unix.Unmount(d.mnt, unix.MNT_DETACH)
+	}
+	d.mnt = ""
 }
 
 // newDisk makes a file system with 1.0.0 on it, safe from power cuts.
@@ -98,8 +108,14 @@ func (s *stage) on(t *testing.T, d *disk) *installation {
 	return i
 }
 
-// cut calls judge with what is on the disk now, after the power is back; twice, as above.
-func (s *stage) cut(d *disk, judge func(when string, i *installation)) {
+// A cut is what is on a disk at one moment.
+type cut struct {
+	when  string
+	image string
+}
+
+// cut takes two of them, as above.
+func (d *disk) cut() (cuts []cut) {
 	t := d.t
 	t.Helper()
 	for _, when := range []string{"at once", "after another program's sync"} {
@@ -113,14 +129,24 @@ func (s *stage) cut(d *disk, judge func(when string, i *installation)) {
 				t.Fatal(err)
 			}
 		}
-		copied := d.image + ".cut"
-		if err := copyImage(d.image, copied); err != nil {
+		c := cut{when, filepath.Join(t.TempDir(), "cut")}
+		if err := copyImage(d.image, c.image); err != nil {
 			t.Fatal(err)
 		}
-		after := mountDisk(t, d.diskKind, copied)
-		judge(when, s.on(t, after))
+		cuts = append(cuts, c)
+	}
+	return cuts
+}
+
+// judge calls f with the installation as it is when the power is back, for each cut.
+func (s *stage) judge(d *disk, cuts []cut, f func(when string, i *installation)) {
+	d.t.Helper()
+	d.unmount()
+	for _, c := range cuts {
+		after := mountDisk(d.t, d.diskKind, c.image)
+		f(c.when, s.on(d.t, after))
 		after.unmount()
-		os.Remove(copied)
+		os.Remove(c.image)
 	}
 }
 
@@ -191,7 +217,7 @@ func TestF02PowerCut(t *testing.T) {
 						return cmd
 					},
 					Check: func(tb testing.TB, r testfault.Run) {
-						s.cut(d, func(when string, i *installation) {
+						s.judge(d, d.cut(), func(when string, i *installation) {
 							at := s.at(i)
 							if ended := r.Point.Index == 0; ended && at != sc.done || !slices.Contains(sc.may, at) {
 								tb.Errorf("%s: %s is at the path; %v", when, at, r.Point)
@@ -222,7 +248,7 @@ func TestF02UsualSwap(t *testing.T) {
 		}
 	}
 	broken := false
-	s.cut(d, func(when string, i *installation) {
+	s.judge(d, d.cut(), func(when string, i *installation) {
 		info, err := os.Stat(i.path)
 		broken = broken || err != nil || info.Size() == 0
 	})
@@ -246,20 +272,20 @@ func TestF02LongAfter(t *testing.T) {
 			i.must(i.selfUpdate(s.repo, "--version", "1.1.0"))
 			ctx, cancel := context.WithTimeout(t.Context(), 36*time.Second)
 			defer cancel()
-			samples := 0
+			var cuts []cut
 			for ctx.Err() == nil {
-				s.cut(d, func(when string, i *installation) {
-					samples++
-					if at := s.at(i); at != "1.1.0" {
-						t.Errorf("%s: %s is at the path", when, at)
-					}
-				})
+				cuts = append(cuts, d.cut()...)
 				select {
-				case <-time.After(time.Second):
+				case <-time.After(3 * time.Second):
 				case <-ctx.Done():
 				}
 			}
-			t.Logf("%d cuts", samples)
+			s.judge(d, cuts, func(when string, i *installation) {
+				if at := s.at(i); at != "1.1.0" {
+					t.Errorf("%s: %s is at the path", when, at)
+				}
+			})
+			t.Logf("%d cuts", len(cuts))
 		})
 	}
 }
