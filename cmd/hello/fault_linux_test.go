@@ -272,6 +272,7 @@ func (s *stage) program(t *testing.T, sc scene) testfault.Program {
 
 // TestF01KilledProgram kills the program itself at every call that changes a file.
 func TestF01KilledProgram(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	for _, sc := range scenes {
 		t.Run(sc.name, func(t *testing.T) { s.program(t, sc).Kill(t) })
@@ -280,6 +281,7 @@ func TestF01KilledProgram(t *testing.T) {
 
 // TestF19FailingProgram lets every call on a file fail.
 func TestF19FailingProgram(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	for _, sc := range scenes {
 		for n, errno := range []syscall.Errno{unix.EIO, unix.ENOSPC, unix.EINTR, unix.EMFILE} {
@@ -296,6 +298,7 @@ func TestF19FailingProgram(t *testing.T) {
 // installation on. Whoever is left serves on; where nobody is, a service manager starts what is at the path. After at most
 // two such starts a whole version serves, the journal is settled, and the next update works.
 func TestF27KilledBeforeProved(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	repo := testrelease.New(t)
 	repo.Publish("1.1.0", s.files["1.1.0"])
@@ -368,6 +371,7 @@ func (i *installation) endAll() {
 // TestF16DiskFullProgram fills the disk while the program updates itself on it, so that each time one block more is free,
 // from none to as many as it takes.
 func TestF16DiskFullProgram(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	const block = 4096
 	repo := testrelease.New(t)
@@ -398,7 +402,7 @@ func TestF16DiskFullProgram(t *testing.T) {
 			t.Fatalf("%d blocks are not enough for a file of %d bytes", free, len(small))
 		}
 		os.RemoveAll(i.home())
-		if err := os.WriteFile(i.path, old, 0o755); err != nil {
+		if err := writeProgram(i.path, old); err != nil {
 			t.Fatal(err)
 		}
 		before, err := os.Stat(i.path)
@@ -432,6 +436,7 @@ func TestF16DiskFullProgram(t *testing.T) {
 // TestF16BoundOnSpace: an update takes no more than the download, the new file and 1 MiB, and where that is not free nothing
 // is downloaded.
 func TestF16BoundOnSpace(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	s := newStage(t)
 	d := s.repo.FilePath("1.1.0")
@@ -443,7 +448,7 @@ func TestF16BoundOnSpace(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { unix.Unmount(i.dir, unix.MNT_DETACH) })
-		if err := os.WriteFile(i.path, s.files["1.0.0"], 0o755); err != nil {
+		if err := writeProgram(i.path, s.files["1.0.0"]); err != nil {
 			t.Fatal(err)
 		}
 		s.repo.Forget()

@@ -115,13 +115,17 @@ func install(t *testing.T, build string) *installation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	syscall.ForkLock.RLock() // a child forked meanwhile would hold the file open for writing, and nobody could run it
-	err = os.WriteFile(i.path, b, 0o755)
-	syscall.ForkLock.RUnlock()
-	if err != nil {
+	if err := writeProgram(i.path, b); err != nil {
 		t.Fatal(err)
 	}
 	return i
+}
+
+// writeProgram writes a file that will be run: a child forked meanwhile would hold it open for writing, and nobody could.
+func writeProgram(path string, b []byte) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(path, b, 0o755)
 }
 
 // trusts writes the public key of a repository where the flags find it.

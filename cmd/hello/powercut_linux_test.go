@@ -92,7 +92,7 @@ func (s *stage) newDisk(t *testing.T, kind diskKind) (*disk, *installation) {
 	if err := os.Mkdir(i.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(i.path, s.files["1.0.0"], 0o755); err != nil {
+	if err := writeProgram(i.path, s.files["1.0.0"]); err != nil {
 		t.Fatal(err)
 	}
 	unix.Sync()
@@ -189,6 +189,7 @@ func copyImage(from, to string) error {
 
 // TestF02PowerCut cuts the power at every call of an update and of the way back, and after their end.
 func TestF02PowerCut(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	s := newStage(t)
 	for _, fs := range disks {
@@ -234,12 +235,13 @@ func TestF02PowerCut(t *testing.T) {
 // TestF02UsualSwap shows that the cut would be seen: the usual swap, two renames and no sync, has said that it succeeded, and
 // after the power cut there is no program.
 func TestF02UsualSwap(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	testenv.Need(t, "mkfs.ext4", "mount")
 	s := newStage(t)
 	d, i := s.newDisk(t, disks[0])
 	fresh := filepath.Join(i.dir, ".hello.new")
-	if err := os.WriteFile(fresh, s.files["1.1.0"], 0o755); err != nil {
+	if err := writeProgram(fresh, s.files["1.1.0"]); err != nil {
 		t.Fatal(err)
 	}
 	for _, move := range [][2]string{{i.path, filepath.Join(i.dir, ".hello.old")}, {fresh, i.path}} {
@@ -259,6 +261,7 @@ func TestF02UsualSwap(t *testing.T) {
 
 // TestF02LongAfter cuts the power seconds after success, when file systems write out what was left.
 func TestF02LongAfter(t *testing.T) {
+	t.Parallel()
 	testenv.NeedRoot(t)
 	if *faults == 0 {
 		return // half a minute

@@ -293,7 +293,7 @@ func (l *load) awaitDeath(ctx context.Context) (float64, error) {
 	err := l.until(ctx, l.dying+" has crashed and another process answers", func() bool { return !l.revivedAt.IsZero() })
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return milliseconds(l.revivedAt.Sub(l.diedAt)), err
+	return milliseconds(max(0, l.revivedAt.Sub(l.diedAt))), err // the answer may come before we see that the process is gone
 }
 
 // line is the load in one line.

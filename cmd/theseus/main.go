@@ -10,6 +10,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -85,10 +86,14 @@ func wrapArgs(c *cobra.Command) {
 		check = cobra.NoArgs
 	}
 	c.Args = func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return usage("%v: see '%s --help'", err, c.CommandPath())
+		err := check(c, args)
+		switch _, takes, some := strings.Cut(c.Use, " "); {
+		case err == nil:
+			return nil
+		case some: // cobra would count them only
+			return usage("%s takes %s (%d given): see '%s --help'", strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "), takes, len(args), c.CommandPath())
 		}
-		return nil
+		return usage("%v: see '%s --help'", err, c.CommandPath())
 	}
 	for _, sub := range c.Commands() {
 		wrapArgs(sub)
