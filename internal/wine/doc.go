@@ -5,5 +5,5 @@
 // Its tests are built with the tag wine only, because Wine is some hundred megabytes:
 //
 //	apt-get install --no-install-recommends wine wine64 gcc-mingw-w64-x86-64
-//	go test -tags wine ./internal/wine
+//	go test -count=1 -tags wine ./internal/wine
 package wine
