@@ -10,7 +10,10 @@ func (t *Target) Remembers() bool { return t.known.info != nil }
 
 // Settled sets after which time without a change Identify remembers a file, and returns what sets it back.
 func Settled(d time.Duration) (reset func()) {
-	old := settled
-	settled = d
-	return func() { settled = old }
+	old, oldFine := settled, settledFine
+	settled, settledFine = d, d
+	return func() { settled, settledFine = old, oldFine }
 }
+
+// IsSettled is whether a change at that time is long enough ago.
+var IsSettled = isSettled

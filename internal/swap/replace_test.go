@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/swap"
@@ -599,4 +600,22 @@ func exits(tb testing.TB, cmd *exec.Cmd) (int, string) {
 		tb.Fatal(err)
 	}
 	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// TestClockOfTheFileSystem: times without a fraction may be of a clock that ticks every 2 s, others are not.
+func TestClockOfTheFileSystem(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		changed time.Time
+		want    bool
+	}{
+		{now.Truncate(time.Second).Add(-time.Second), false},
+		{now.Truncate(time.Second).Add(-3 * time.Second), true},
+		{now.Add(-500 * time.Millisecond).Truncate(time.Second).Add(time.Nanosecond - time.Second), true},
+		{now.Add(time.Minute), false},
+	} {
+		if got := swap.IsSettled(c.changed); got != c.want {
+			t.Errorf("a change %v ago, at %v: %v", time.Since(c.changed), c.changed, got)
+		}
+	}
 }

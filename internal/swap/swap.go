@@ -144,8 +144,20 @@ type identity struct {
 }
 
 // settled is how long a file must have been left alone for its times to prove that it is unchanged: the clock of a file
-// system may tick as rarely as every 2 s.
-var settled = 2 * time.Second // a variable for tests
+// system may tick as rarely as every 2 s. One that shows fractions of a second ticks with the kernel, every 10 ms at the
+// least often.
+var (
+	settled     = 2 * time.Second // variables for tests
+	settledFine = 100 * time.Millisecond
+)
+
+func isSettled(changed time.Time) bool {
+	limit := settled
+	if changed.Nanosecond() != 0 {
+		limit = settledFine
+	}
+	return time.Since(changed) > limit
+}
 
 // Identify hashes the file at the path. A second call reads it again only if it may have changed (other inode, size, time
 // of modification or of change).
@@ -173,7 +185,7 @@ func (t *Target) identify(f *os.File) (verify.ID, error) {
 	if err != nil {
 		return verify.ID{}, fmt.Errorf("reading %s: %w", f.Name(), err)
 	}
-	if after, err := f.Stat(); err == nil && untouched(before, after) && time.Since(changed(after)) > settled {
+	if after, err := f.Stat(); err == nil && untouched(before, after) && isSettled(changed(after)) {
 		t.known = identity{after, id}
 	}
 	return id, nil
