@@ -63,10 +63,10 @@ the new version %[2]s.
 
 Exit codes: 0 current or updated, 1 error, 2 usage, 3 nothing that this machine
 may install, 4 refused by verification, 5 source unreachable, 6 no permission,
-7 another update is running, 8 the release failed and is not installed,
-100 --check found an update. --dry-run ends with the code that the update would
-end with, as far as can be foreseen; --doctor with 0 if it finds no problem,
-else with the code of an update that meets the first one.
+7 another update is running (and still was after 5 s), 8 the release failed and
+is not installed, 100 --check found an update. --dry-run ends with the code that
+the update would end with, as far as can be foreseen; --doctor with 0 if it finds
+no problem, else with the code of an update that meets the first one.
 `
 
 // Command is the command line: args are those after the program's own flags,

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/theseus-go/theseus/internal/testrelease"
 	"github.com/theseus-go/theseus/release"
@@ -144,7 +147,8 @@ func TestCommandExplain(t *testing.T) {
 	}
 }
 
-// While another process works, the command says so and changes nothing.
+// While another process works, the command waits a moment, then says so and
+// changes nothing.
 func TestCommandBusy(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	c := install(t, repo, "1.0.0")
@@ -153,11 +157,47 @@ func TestCommandBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer release()
-	code, _, stderr := again(t, repo, c.path, "1.0.0").run()
-	if code != ExitBusy || !strings.Contains(stderr, "another update") {
+	other := again(t, repo, c.path, "1.0.0")
+	other.patience = 50 * time.Millisecond
+	begun := time.Now()
+	code, _, stderr := other.run()
+	if code != ExitBusy || !strings.Contains(stderr, "another update") || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("%d %q", code, stderr)
 	}
+	if d := time.Since(begun); d < other.patience {
+		t.Errorf("it waited only %v", d)
+	}
 	c.holds("1.0.0")
+}
+
+// A service that only looks for a release holds the lock for as long as its
+// source takes to answer; a person waits for that, and is not sent away.
+func TestCommandWaitsForALook(t *testing.T) {
+	repo := published(t, "1.0.0")
+	c := install(t, repo, "1.0.0")
+	var first atomic.Bool
+	asked, answer := make(chan struct{}), make(chan struct{})
+	repo.Hook("stable", func(w http.ResponseWriter, r *http.Request, honest http.Handler) {
+		if first.CompareAndSwap(false, true) {
+			close(asked)
+			<-answer
+		}
+		honest.ServeHTTP(w, r)
+	})
+	polled := make(chan error, 1)
+	go func() {
+		_, err := c.poll(t.Context())
+		polled <- err
+	}()
+	<-asked
+	// The command cannot be seen to wait; if it comes later than this, it passes too.
+	time.AfterFunc(100*time.Millisecond, func() { close(answer) })
+	if code, stdout, stderr := again(t, repo, c.path, "1.0.0").run(); code != ExitOK || !strings.Contains(stdout, "is current") {
+		t.Errorf("%d %q %q", code, stdout, stderr)
+	}
+	if err := <-polled; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestNewNamesWhatIsWrong(t *testing.T) {

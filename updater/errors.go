@@ -26,7 +26,8 @@ var (
 	ErrNothing = errors.New("nothing that this machine may install")
 	// ErrPermission: this process may not replace its executable. Exit code 6.
 	ErrPermission = errors.New("no permission to update")
-	// ErrBusy: another update of this program is running. Exit code 7.
+	// ErrBusy: another update of this program is running, and still was after the
+	// 5 seconds that a person's request waits. Exit code 7.
 	ErrBusy = errors.New("another update is running")
 	// ErrUndone: the release was refused by its probe, or was installed, failed
 	// to start and was undone. Exit code 8.

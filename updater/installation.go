@@ -54,12 +54,14 @@ func (i *installation) acquire() (lock *state.Lock, release func(), err error) {
 	return lock, i.letGo, nil
 }
 
-// await is acquire for what must not be given up at once: it waits for whoever
-// is at work, who holds the lock for moments, until ctx ends.
-func (i *installation) await(ctx context.Context) (lock *state.Lock, release func(), err error) {
-	if lock, release, err = i.acquire(); !errors.Is(err, state.ErrBusy) {
+// await is acquire for what must not be given up at once: it waits up to d for
+// whoever is at work, who mostly holds the lock for moments.
+func (i *installation) await(ctx context.Context, d time.Duration) (lock *state.Lock, release func(), err error) {
+	if lock, release, err = i.acquire(); d == 0 || !errors.Is(err, state.ErrBusy) {
 		return lock, release, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("waited %v for it", d))
+	defer cancel()
 	if lock, err = state.WaitLock(ctx, i.target.Home); err != nil {
 		return nil, nil, err
 	}

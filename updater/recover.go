@@ -49,9 +49,7 @@ func Recover(ctx context.Context, path string, log *slog.Logger) (r Recovery, er
 	if i.target, err = swap.Find(path); err != nil {
 		return r, fail(Settling, "", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, lockWait)
-	defer cancel()
-	lock, release, err := i.await(ctx)
+	lock, release, err := i.await(ctx, lockWait)
 	if errors.Is(err, state.ErrBusy) {
 		r.Busy = err
 		return r, nil

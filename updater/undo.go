@@ -26,9 +26,7 @@ func (u *Updater) Undo(ctx context.Context, cause error) error {
 	if u.manager() != nil {
 		return nil // nothing was installed from here
 	}
-	ctx, cancel := context.WithTimeout(ctx, lockWait)
-	defer cancel()
-	lock, release, err := u.await(ctx)
+	lock, release, err := u.await(ctx, lockWait)
 	if err != nil {
 		return fail(Undoing, "", err)
 	}
@@ -54,7 +52,7 @@ func (u *Updater) Rollback(ctx context.Context) (Result, error) {
 func (u *Updater) rollback(ctx context.Context, restart bool) (r Result, err error) {
 	defer func() { u.ended(r, err) }()
 	u.set(func(s *Status) { s.State = RollingBack })
-	lock, release, err := u.begins()
+	lock, release, err := u.begins(ctx, u.patience)
 	if err != nil {
 		return r, fail(RollingBack, "", err)
 	}

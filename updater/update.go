@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/release"
@@ -42,7 +43,11 @@ func (u *Updater) Update(ctx context.Context, version string) (Result, error) {
 // caller holds the claim.
 func (u *Updater) update(ctx context.Context, req request, restart bool) (r Result, err error) {
 	defer func() { u.ended(r, err) }()
-	lock, release, err := u.begins()
+	var wait time.Duration // the interval comes again
+	if req.manual {
+		wait = u.patience
+	}
+	lock, release, err := u.begins(ctx, wait)
 	if err != nil {
 		return u.lookOnly(ctx, req, err)
 	}
@@ -54,15 +59,20 @@ func (u *Updater) update(ctx context.Context, req request, restart bool) (r Resu
 	return u.restart(ctx, lock, r)
 }
 
+// patience is how long a person's request waits for another process at work:
+// a service that just looks for a release holds the lock as long as its source
+// takes to answer.
+const patience = 5 * time.Second
+
 // begins takes the lock for an update, where an update can work at all.
-func (u *Updater) begins() (lock *state.Lock, release func(), err error) {
+func (u *Updater) begins(ctx context.Context, wait time.Duration) (lock *state.Lock, release func(), err error) {
 	if err := u.foreign(); err != nil {
 		return nil, nil, err
 	}
 	if err := u.target.Prepare(0); err != nil {
 		return nil, nil, err
 	}
-	return u.acquire()
+	return u.await(ctx, wait)
 }
 
 // lookOnly is what is left to a process that may not install: it says whether

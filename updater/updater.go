@@ -125,6 +125,7 @@ type Updater struct {
 	// For tests and for Command.
 	stdout, stderr io.Writer
 	proveAfter     time.Duration
+	patience       time.Duration
 
 	busy  chan struct{} // holds one token while no update runs in this process
 	cycle sync.Mutex    // one check at a time
@@ -149,6 +150,7 @@ func New(opts Options) (*Updater, error) {
 		stdout:     os.Stdout,
 		stderr:     os.Stderr,
 		proveAfter: proveAfter,
+		patience:   patience,
 		busy:       make(chan struct{}, 1),
 		manifests:  map[verify.ID][]byte{},
 	}

@@ -48,7 +48,7 @@ func WaitLock(ctx context.Context, home string) (*Lock, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(err, context.Cause(ctx))
+			return nil, fmt.Errorf("%w: %w", err, context.Cause(ctx))
 		case <-time.After(wait):
 		}
 	}
