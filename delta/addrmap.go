@@ -13,14 +13,16 @@ import (
 // where they went. Runs override it where an op cannot say or says the wrong
 // thing: memory without bytes in the file, and names that other code took over.
 type addressMap struct {
-	start []uint64
-	shift []uint64
+	parts []segment
 
 	// index[i] is the segment in force at lo + i<<grain.
 	lo    uint64
 	grain int
 	index []int32
 }
+
+// A segment says how far what lies from start to the next one has moved.
+type segment struct{ start, shift uint64 }
 
 // A run overrides the map from one old address to before another.
 type run struct {
@@ -29,17 +31,16 @@ type run struct {
 }
 
 func (m *addressMap) add(start, shift uint64) {
-	if n := len(m.start); n > 0 {
-		if m.start[n-1] == start {
-			m.shift[n-1] = shift
+	if n := len(m.parts); n > 0 {
+		switch last := &m.parts[n-1]; {
+		case last.start == start:
+			last.shift = shift
 			return
-		}
-		if m.shift[n-1] == shift {
+		case last.shift == shift:
 			return
 		}
 	}
-	m.start = append(m.start, start)
-	m.shift = append(m.shift, shift)
+	m.parts = append(m.parts, segment{start, shift})
 }
 
 // seal makes the map ready for lookups between lo and hi.
@@ -51,7 +52,7 @@ func (m *addressMap) seal(lo, hi uint64) {
 	at := 0
 	for i := range m.index {
 		addr := lo + uint64(i)<<m.grain
-		for at < len(m.start) && m.start[at] <= addr {
+		for at < len(m.parts) && m.parts[at].start <= addr {
 			at++
 		}
 		m.index[i] = int32(at - 1)
@@ -64,7 +65,7 @@ func (m *addressMap) at(addr uint64) uint64 {
 	a, b := int(m.index[i]), int(m.index[i+1])
 	for a < b {
 		mid := (a + b + 1) / 2
-		if m.start[mid] <= addr {
+		if m.parts[mid].start <= addr {
 			a = mid
 		} else {
 			b = mid - 1
@@ -73,7 +74,7 @@ func (m *addressMap) at(addr uint64) uint64 {
 	if a < 0 {
 		return 0
 	}
-	return m.shift[a]
+	return m.parts[a].shift
 }
 
 // mapOfOps returns the map that the ops imply. Where several ops copy the same
@@ -92,7 +93,13 @@ func mapOfOps(old, new *layout, ops []op) *addressMap {
 		}
 	}
 	slices.SortFunc(spans, func(a, b span) int {
-		return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(b.to, a.to), cmp.Compare(a.i, b.i))
+		switch {
+		case a.from != b.from:
+			return cmp.Compare(a.from, b.from)
+		case a.to != b.to:
+			return cmp.Compare(b.to, a.to)
+		}
+		return cmp.Compare(a.i, b.i)
 	})
 	m := &addressMap{}
 	end := uint64(0)
@@ -110,21 +117,21 @@ func (m *addressMap) with(runs []run) *addressMap {
 	out := &addressMap{}
 	i := 0
 	for _, r := range runs {
-		for ; i < len(m.start) && m.start[i] < r.from; i++ {
-			out.add(m.start[i], m.shift[i])
+		for ; i < len(m.parts) && m.parts[i].start < r.from; i++ {
+			out.add(m.parts[i].start, m.parts[i].shift)
 		}
 		out.add(r.from, r.shift)
-		for i < len(m.start) && m.start[i] < r.to {
+		for i < len(m.parts) && m.parts[i].start < r.to {
 			i++
 		}
 		after := uint64(0)
 		if i > 0 {
-			after = m.shift[i-1]
+			after = m.parts[i-1].shift
 		}
 		out.add(r.to, after)
 	}
-	for ; i < len(m.start); i++ {
-		out.add(m.start[i], m.shift[i])
+	for ; i < len(m.parts); i++ {
+		out.add(m.parts[i].start, m.parts[i].shift)
 	}
 	return out
 }

@@ -1,5 +1,10 @@
 package delta
 
+import (
+	"math"
+	"sync"
+)
+
 // Code for amd64. References are relative 4-byte operands: of CALL, JMP and
 // Jcc, and of memory operands relative to the instruction pointer. To find
 // exactly those, instructions are measured one after the other, beginning anew
@@ -41,7 +46,7 @@ func opcodes() (one, two [256]operand) {
 	set(&one, imm16, 0xc2, 0xc2, 0xca, 0xca)
 	set(&one, imm16|imm8, 0xc8, 0xc8)
 	set(&one, relative, 0xe8, 0xe9)
-	set(&one, special, 0x0f, 0x0f, 0x26, 0x26, 0x2e, 0x2e, 0x36, 0x36, 0x3e, 0x3e, 0x40, 0x4f, 0x62, 0x62, 0x64, 0x67,
+	set(&one, special, 0x0f, 0x0f, 0xcc, 0xcc, 0x26, 0x26, 0x2e, 0x2e, 0x36, 0x36, 0x3e, 0x3e, 0x40, 0x4f, 0x62, 0x62, 0x64, 0x67,
 		0xa0, 0xa3, 0xb8, 0xbf, 0xc4, 0xc5, 0xf0, 0xf0, 0xf2, 0xf3, 0xf6, 0xf7)
 
 	set(&two, hasModRM, 0x00, 0xff)
@@ -74,7 +79,8 @@ var modRMLength = func() (length [256]uint8) {
 
 // measure returns the length of the instruction at the start of b, and where in
 // it a relative 4-byte operand lies (0: none) and how many bytes follow that.
-// Bytes that are no instruction have some length too. b has at least 32 bytes.
+// Bytes that are no instruction have some length too; up to 8 INT3 count as one.
+// b has at least 32 bytes.
 func measure(b []byte) (n, rel, tail int) {
 	b = b[:32]
 	c, i := b[0], 1
@@ -188,6 +194,11 @@ prefixes:
 		if b[i]>>3&7 < 2 {
 			o |= []operand{imm8, immZ}[c&1]
 		}
+	case c == 0xcc && i == 1: // INT3 fills the room between functions
+		for i < 8 && b[i] == 0xcc {
+			i++
+		}
+		return i, 0, 0
 	default:
 		o = oneByte[c] &^ special
 	}
@@ -198,43 +209,71 @@ prefixes:
 // reference.go is its inverse.
 var tailVariant = [5]int{1: 1, 2: 2, 4: 3}
 
+// plain[b] is the length of an instruction that begins with the two bytes of b,
+// low byte first, if that is all one needs to know of it: it has no relative
+// operand. Otherwise 0. Most instructions are plain, but for a REX prefix.
+var plain = sync.OnceValue(func() *[1 << 16]uint8 {
+	var t [1 << 16]uint8
+	var b [32]byte
+	for i := range t {
+		le.PutUint16(b[:], uint16(i))
+		b[2] = 0
+		n, rel, _ := measure(b[:])
+		b[2] = 5 // as SIB without a base
+		if n2, _, _ := measure(b[:]); n == n2 && rel == 0 && b[0]&0xf0 != 0x40 && oneByte[b[0]]&special == 0 {
+			t[i] = uint8(n)
+		}
+	}
+	return &t
+})
+
 // findAMD64 marks the references of one section. entries yields the file
 // offsets of its functions in rising order.
 func (im *image) findAMD64(s *section, entries func() (int64, bool)) {
 	const ahead = 64 // more than measure looks at
 	var (
+		plain = plain()
 		buf   [16<<10 + ahead]byte
-		start = s.off // of buf in the file
+		at    = len(buf) // of off in buf
 		end   = s.off + s.fileSize
-		off   = s.off
 	)
-	entry, more := entries()
-	for more && entry <= off {
-		entry, more = entries()
-	}
-	im.file.read(buf[:], start)
-	for off < end {
-		if off-start > int64(len(buf))-ahead {
-			start = off
-			im.file.read(buf[:], start)
-		}
-		b := buf[off-start:]
-		n, rel, tail := measure(b)
-		next := off + int64(n)
-		if more && next > entry {
-			// An instruction never reaches into a function: what was read was none.
-			next, rel = entry, 0
-		}
-		for more && entry <= next {
-			entry, more = entries()
-		}
-		if rel > 0 && next <= end {
-			at := off + int64(rel)
-			addr := s.addr + uint64(at-s.off)
-			if im.holds(addr + uint64(4+tail) + uint64(int64(int32(le.Uint32(b[rel:]))))) {
-				im.sites.setDense(at, tailVariant[tail])
+	// entry is where the next function begins.
+	entry := s.off
+	pass := func(off int64) {
+		for more := true; entry <= off; {
+			if entry, more = entries(); !more {
+				entry = math.MaxInt64
 			}
 		}
-		off = next
+	}
+	pass(s.off)
+	for off := s.off; off < end; {
+		if at > len(buf)-ahead {
+			at = 0
+			im.file.read(buf[:], off)
+		}
+		b := buf[at:]
+		w := le.Uint32(b)
+		rex := ((w&0xf0 ^ 0x40) - 1) >> 31
+		n, rel, tail := int(plain[w>>(8*rex&31)&0xffff]), 0, 0
+		if n != 0 {
+			n += int(rex)
+		} else {
+			n, rel, tail = measure(b)
+		}
+		if next := off + int64(n); next >= entry {
+			if next > entry {
+				// An instruction never reaches into a function: what was read was none.
+				n, rel = int(entry-off), 0
+			}
+			pass(off + int64(n))
+		}
+		if rel > 0 && off+int64(n) <= end {
+			addr := s.addr + uint64(off-s.off) + uint64(rel)
+			if im.holds(addr + uint64(4+tail) + uint64(int64(int32(le.Uint32(b[rel:]))))) {
+				im.sites.setDense(off+int64(rel), tailVariant[tail])
+			}
+		}
+		off, at = off+int64(n), at+n
 	}
 }

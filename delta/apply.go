@@ -109,10 +109,10 @@ func (a *applier) run(old io.ReaderAt) error {
 		a.makers = append(a.makers, m)
 	}
 	m := r.mover()
+	file := newPages(old, h.Old.Size)
 	if r.image != nil {
-		r.image.file = nil // parsed: its cache may go
+		file = r.image.file // its cache is warm
 	}
-	file := newSmallPages(old, h.Old.Size)
 	res := newResidue(c, &r.layout)
 	for _, o := range r.ops {
 		if err := a.fill(o.new, &r.layout); err != nil {

@@ -2,6 +2,7 @@ package delta
 
 import (
 	"encoding/hex"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -62,6 +63,35 @@ func TestMeasure(t *testing.T) {
 		if n != row.n || rel != row.rel || tail != row.tail {
 			t.Errorf("%s: length %d, operand at %d with %d behind; want %d, %d, %d", row.name, n, rel, tail, row.n, row.rel, row.tail)
 		}
+	}
+}
+
+// What counts as plain has its length and no operand whatever follows, also
+// behind a REX prefix.
+func TestPlain(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 7))
+	var b [48]byte
+	count := 0
+	for i, n := range plain() {
+		if n == 0 {
+			continue
+		}
+		count++
+		for rex := range 2 {
+			for range 20 {
+				for j := range b {
+					b[j] = byte(r.Uint32())
+				}
+				b[0] = 0x40 | b[0]&15
+				le.PutUint16(b[rex:], uint16(i))
+				if got, rel, _ := measure(b[:]); got != int(n)+rex || rel != 0 {
+					t.Fatalf("% x: length %d, operand at %d; plain says %d", b[:16], got, rel, n)
+				}
+			}
+		}
+	}
+	if count < 1<<14 {
+		t.Errorf("only %d pairs of bytes are plain", count)
 	}
 }
 

@@ -64,12 +64,15 @@ type layout struct {
 	sections []section // by file offset
 	base     [bases]uint64
 	lo, hi   uint64 // addresses of the image
+
+	last *section // that at found; the next question is mostly about it too
 }
 
 const maxSections = 256
 
 // settle sorts the sections and finds the image's bounds.
 func (l *layout) settle() {
+	l.last = nil
 	slices.SortStableFunc(l.sections, func(a, b section) int { return cmp.Compare(a.off, b.off) })
 	l.lo, l.hi = 1<<64-1, 0
 	for _, s := range l.sections {
@@ -82,6 +85,9 @@ func (l *layout) settle() {
 
 // at returns the section that holds the file offset.
 func (l *layout) at(off int64) *section {
+	if s := l.last; s != nil && uint64(off-s.off) < uint64(s.fileSize) {
+		return s
+	}
 	lo, hi := 0, len(l.sections)
 	for lo < hi {
 		if mid := (lo + hi) / 2; l.sections[mid].off <= off {
@@ -94,6 +100,7 @@ func (l *layout) at(off int64) *section {
 	for i := lo - 1; i >= 0; i-- {
 		if s := &l.sections[i]; s.fileSize > 0 {
 			if off < s.off+s.fileSize {
+				l.last = s
 				return s
 			}
 			return nil

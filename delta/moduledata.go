@@ -37,6 +37,7 @@ const (
 	pclnMagic        = 0xfffffff1
 	pclnHeaderFuncs  = 8
 	pclnHeaderNames  = 32
+	pclnHeader       = 64 // bytes of it
 	maxTableElements = 1 << 26
 	maxHeaders       = 16 // that may turn out to be none
 )
@@ -44,42 +45,39 @@ const (
 // findTables finds the pclntab by its magic number (internal/abi, symtab.go:
 // Go 1.20 and later) and runtime.moduledata by the pointers with which it begins.
 func (im *image) findTables() {
-	tries := maxHeaders
-	for i := range im.sections {
+	// The magic number, two zeros, the instruction quantum, the pointer size.
+	const header, quantum = pclnMagic | 8<<56, 1 << 48
+	tries, found := maxHeaders, false
+	for i := 0; i < len(im.sections) && tries > 0 && !found; i++ {
 		s := &im.sections[i]
-		found := false
-		im.words(s, func(off int64, v uint64) bool {
-			// The magic number, two zeros, the instruction quantum, the pointer size.
-			if quantum := v >> 48 & 255; uint32(v) != pclnMagic || v>>32&0xffff != 0 || v>>56 != 8 || quantum != 1 && quantum != 4 {
+		end := s.addr + uint64(s.fileSize)
+		im.words(s, s.addr, end, header+quantum, header+4*quantum+1, func(off int64) bool {
+			if v := im.file.u64(off); v != header+quantum && v != header+4*quantum {
 				return true
 			}
-			if off+64 > s.off+s.fileSize {
+			if off+pclnHeader > s.off+s.fileSize {
 				return false
 			}
 			found = im.findModuleData(s.addr+uint64(off-s.off), off)
 			tries--
 			return !found && tries > 0
 		})
-		if found || tries == 0 {
-			return
-		}
 	}
 }
 
+// findModuleData looks for it in the last section first: the linker puts it
+// behind the large tables.
 func (im *image) findModuleData(header uint64, headerOff int64) (found bool) {
 	f := im.file
 	names := header + f.u64(headerOff+pclnHeaderNames)
-	for i := range im.sections {
+	for i := len(im.sections) - 1; i >= 0 && !found; i-- {
 		s := &im.sections[i]
-		im.words(s, func(off int64, v uint64) bool {
-			found = v == header && f.u64(off+8) == names && im.readModuleData(off, f.u64(headerOff+pclnHeaderFuncs))
+		im.words(s, s.addr, s.addr+uint64(s.fileSize), header, header+1, func(off int64) bool {
+			found = f.u64(off+8) == names && im.readModuleData(off, f.u64(headerOff+pclnHeaderFuncs))
 			return !found
 		})
-		if found {
-			return true
-		}
 	}
-	return false
+	return found
 }
 
 func (im *image) readModuleData(off int64, funcs uint64) bool {

@@ -5,73 +5,90 @@ import "io"
 // A pages reads little-endian values anywhere in a file through a small cache.
 // Past the end everything is zero. The first read error sticks in err and makes
 // everything zero too, so a parser need not look until its end.
+//
+// A jump reads one page, for most jumps are to a few bytes; who reads on from
+// where the last read ended gets more at a time.
 type pages struct {
 	r    io.ReaderAt
 	size int64
 	err  error
-	bits int      // of the page size
-	tag  []int64  // by slot: page number + 1
-	data [][]byte // by slot
+	tag  []int64 // by slot: page number + 1
+	data []byte  // the slots, a power of two of them
+	next int64   // the page behind the last read
+	run  int     // how many pages that read was
 
-	near   []byte // the page asked for last, and where it begins: most questions are about it
+	near   []byte // what was asked for last, and where it begins: most questions are about it
 	nearAt int64
 }
 
-// newPages reads mostly forward: 32 pages of 32 KiB.
+const (
+	pageBits = 12
+	pageSize = 1 << pageBits
+	pageRun  = 16 // at most in one read
+)
+
+// newPages has a cache of 8 MiB, or of half as much for a file whose sites take
+// more than that: Apply's memory is bounded.
 func newPages(r io.ReaderAt, size int64) *pages {
-	return &pages{r: r, size: size, bits: 15, tag: make([]int64, 32), data: make([][]byte, 32)}
+	slots := 2048
+	if size > 32<<20 {
+		slots /= 2
+	}
+	return &pages{r: r, size: size, run: 1, tag: make([]int64, slots), data: make([]byte, slots*pageSize)}
 }
 
-// newSmallPages reads here and there: 256 pages of 4 KiB.
-func newSmallPages(r io.ReaderAt, size int64) *pages {
-	return &pages{r: r, size: size, bits: 12, tag: make([]int64, 256), data: make([][]byte, 256)}
-}
+var noPage [pageSize]byte
 
-var noPage [1 << 15]byte
-
-// page returns the file from off to the end of off's page.
+// page returns the file from off to the end of off's page, or further.
 func (p *pages) page(off int64) []byte {
 	if i := uint64(off - p.nearAt); i < uint64(len(p.near)) {
 		return p.near[i:]
 	}
-	no := off >> p.bits
+	no := off >> pageBits
 	slot := int(no) & (len(p.tag) - 1)
-	b := p.data[slot]
-	if p.tag[slot] != no+1 {
-		b = p.load(no, slot)
+	if p.tag[slot] == no+1 {
+		p.near = p.data[slot<<pageBits:][:pageSize]
+	} else {
+		p.near = p.load(no, slot)
 	}
-	p.near, p.nearAt = b, no<<p.bits
-	return b[off&(1<<p.bits-1):]
+	p.nearAt = no << pageBits
+	return p.near[off&(pageSize-1):]
 }
 
 func (p *pages) load(no int64, slot int) []byte {
-	size := int64(1) << p.bits
-	at := no << p.bits
+	at := no << pageBits
 	if no < 0 || at >= p.size || p.err != nil {
-		return noPage[:size]
+		return noPage[:]
 	}
-	if p.data[slot] == nil {
-		p.data[slot] = make([]byte, size)
+	if no == p.next {
+		p.run = min(2*p.run, pageRun)
+	} else {
+		p.run = 1
 	}
-	p.tag[slot] = 0
-	b := p.data[slot]
-	n := min(size, p.size-at)
-	if m, err := p.r.ReadAt(b[:n], at); int64(m) < n {
+	n := min(int64(p.run), int64(len(p.tag)-slot), (p.size-at+pageSize-1)>>pageBits)
+	p.next = no + n
+	tags := p.tag[slot:][:n]
+	clear(tags)
+	b := p.data[slot<<pageBits:][:n<<pageBits]
+	want := min(int64(len(b)), p.size-at)
+	if got, err := p.r.ReadAt(b[:want], at); int64(got) < want {
 		if err == nil || err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
 		p.err = err
-		return noPage[:size]
+		return noPage[:]
 	}
-	clear(b[n:])
-	p.tag[slot] = no + 1
+	clear(b[want:])
+	for i := range tags {
+		tags[i] = no + int64(i) + 1
+	}
 	return b
 }
 
 // read fills dst from offset off. What is longer than a few pages goes past
 // the cache.
 func (p *pages) read(dst []byte, off int64) {
-	if int64(len(dst)) >= 2<<p.bits && off+int64(len(dst)) <= p.size && p.err == nil {
+	if len(dst) >= 2*pageSize && off+int64(len(dst)) <= p.size && p.err == nil {
 		n, err := p.r.ReadAt(dst, off)
 		if n == len(dst) {
 			return
@@ -86,7 +103,6 @@ func (p *pages) read(dst []byte, off int64) {
 		dst, off = dst[n:], off+int64(n)
 	}
 }
-
 func (p *pages) u8(off int64) byte {
 	return p.page(off)[0]
 }

@@ -3,32 +3,36 @@ package delta
 // findPointers marks every aligned word of data that is an address within the
 // image. The pclntab has none.
 func (im *image) findPointers() {
+	pointer := func(off int64) bool {
+		if im.sites.word(off) == kindNone && im.sites.word(off+4) == kindNone {
+			im.mark(off, kindPointer)
+		}
+		return true
+	}
 	for i := range im.sections {
 		s := &im.sections[i]
-		im.words(s, func(off int64, v uint64) bool {
-			if im.holds(v) && im.sites.word(off) == kindNone && im.sites.word(off+4) == kindNone {
-				if addr := s.addr + uint64(off-s.off); addr < im.tab.pclnLo || addr >= im.tab.pclnHi {
-					im.mark(off, kindPointer)
-				}
-			}
-			return true
-		})
+		end := s.addr + uint64(s.fileSize)
+		im.words(s, s.addr, min(end, im.tab.pclnLo), im.lo, im.hi, pointer)
+		im.words(s, max(s.addr, im.tab.pclnHi), end, im.lo, im.hi, pointer)
 	}
 }
 
-// words calls f for the aligned words of a section of data, while it returns true.
-func (im *image) words(s *section, f func(off int64, v uint64) bool) {
-	if s.content != contentData {
+// words calls f for the words in [lo, hi) that lie at the multiples of 8 of a
+// section of data, between two of its addresses, while f returns true.
+func (im *image) words(s *section, from, to, lo, hi uint64, f func(off int64) bool) {
+	if s.content != contentData || from >= to {
 		return
 	}
-	end := s.off + s.fileSize
-	for off := (s.off + 7) &^ 7; off+8 <= end; {
+	off, end := s.off+int64(from-s.addr), s.off+int64(to-s.addr)
+	for off = (off + 7) &^ 7; off+8 <= end; {
 		b := im.file.page(off) // of a multiple of 8 bytes
-		for ; len(b) >= 8 && off+8 <= end; b, off = b[8:], off+8 {
-			if !f(off, le.Uint64(b)) {
+		n := min(len(b), int(end-off)) &^ 7
+		for i := 0; i < n; i += 8 {
+			if le.Uint64(b[i:])-lo < hi-lo && !f(off+int64(i)) {
 				return
 			}
 		}
+		off += int64(n)
 	}
 }
 

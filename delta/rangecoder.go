@@ -14,35 +14,41 @@ import (
 // calls it the same way in both: the encoder passes the value, the decoder
 // passes zero and gets the value. So the two sides cannot drift apart.
 
-// A model is what was learned about one decision: two estimates of the
-// probability of a zero, one quick to adapt and one slow, as differences from
-// one half in 1/65536, and how often it was asked, so that young models learn
-// fast. The estimate used is their mean. The zero model knows nothing.
-type model struct {
-	quick, slow int16
-	seen        uint16
-}
+// A model is what was learned about one decision: two estimates of the chance of
+// a zero in 1/65536, one slow to adapt and one quick, and how often it was asked,
+// up to 7 times, so that young models learn fast. The chance used is their mean.
+// They share a word, of 16, 13 and 3 bits; in the zero model both are one half.
+type model uint32
 
 const (
+	unknown   = 1<<31 | 1<<15
+	quickBits = 1<<16 - 1<<3
+	seenBits  = 1<<3 - 1
+
 	quickRate = 4
-	slowRate  = 7
+
+	// What the estimates go to. They do not get there, so that no bit is without
+	// a chance: the mean stays between 67 and 65408.
+	surelyOne  = 71
+	surelyZero = 1<<16 - 1
 )
 
-// probability returns the chance of a zero in 1/65536. The rates keep it
-// between 71 and 65464.
-func (m *model) probability() uint32 {
-	return uint32(int32(m.quick)+int32(m.slow)+1<<16) >> 1
+// probability returns the chance of a zero in 1/65536.
+func (m model) probability() uint32 {
+	v := m ^ unknown
+	return uint32(v>>16+v&quickBits) >> 1
 }
 
-// learn is a small function: the compiler puts it where it is called.
-func (m *model) learn(b uint32) {
-	m.seen = min(m.seen+1, slowRate)
-	// A zero pulls up, a one pulls down: for a one, all is done on the mirror image
-	// of the number line, which is its complement.
-	one := -int32(b)
-	quick, slow := int32(m.quick)^one, int32(m.slow)^one
-	m.quick = int16((quick + (1<<15-1-quick)>>(min(m.seen, quickRate)&31)) ^ one)
-	m.slow = int16((slow + (1<<15-1-slow)>>(m.seen&31)) ^ one)
+// learn is told the bit as a mask: all ones for a zero, and 0 for a one. It is a
+// small function: the compiler puts it where it is called.
+func (m *model) learn(zero uint32) {
+	v := int32(*m ^ unknown)
+	seen := min(v&seenBits+1, seenBits)
+	to := int32(surelyOne + zero&(surelyZero-surelyOne))
+	slow, quick := int32(uint32(v)>>16), v&quickBits
+	slow += (to - slow) >> (seen & 31)
+	quick += (to - quick) >> (min(seen, quickRate) & 31) &^ seenBits
+	*m = model(slow<<16|quick|seen) ^ unknown
 }
 
 // coder encodes when out is set and decodes otherwise.
@@ -143,7 +149,7 @@ func (c *coder) bit(m *model, b uint32) uint32 {
 	} else {
 		b = c.decode(m.probability())
 	}
-	m.learn(b)
+	m.learn(b - 1)
 	return b
 }
 
@@ -151,7 +157,7 @@ func (c *coder) bit(m *model, b uint32) uint32 {
 // more, the more often it was asked.
 func finer(m, fine *model) uint32 {
 	p, q := int32(m.probability()), int32(fine.probability())
-	return uint32(p + (q-p)*int32(fine.seen)/10)
+	return uint32(p + (q-p)*int32(*fine&seenBits)*3>>5)
 }
 
 // encode writes b, which is zero with probability p/65536.
@@ -276,17 +282,18 @@ func (c *coder) tree(m []model, n int, v uint32) uint32 {
 		return node &^ (1 << (bits.Len32(node) - 1))
 	}
 	rng, code := c.rng, c.code
-	for range n {
+	m = m[:1<<n]
+	for node < uint32(len(m)) {
 		k := &m[node]
 		bound := (rng >> 16) * k.probability()
 		zero := uint32(int64(uint64(code)-uint64(bound)) >> 63)
+		k.learn(zero)
+		node = node<<1 | (zero + 1)
 		rng = bound&zero | (rng-bound)&^zero
 		code -= bound &^ zero
 		if rng < 1<<24 {
 			rng, code = c.normal(rng, code)
 		}
-		k.learn(zero + 1)
-		node = node<<1 | (zero + 1)
 	}
 	c.rng, c.code = rng, code
 	return node &^ (1 << (bits.Len32(node) - 1))
@@ -299,25 +306,25 @@ func (c *coder) tree2(m, fine *[256]model, v byte) byte {
 		for i := 7; i >= 0; i-- {
 			b := uint32(v) >> i & 1
 			c.encode(finer(&m[node&255], &fine[node&255]), b)
-			m[node&255].learn(b)
-			fine[node&255].learn(b)
+			m[node&255].learn(b - 1)
+			fine[node&255].learn(b - 1)
 			node = node<<1 | b
 		}
 		return byte(node)
 	}
 	rng, code := c.rng, c.code
-	for range 8 {
-		k, f := &m[node&255], &fine[node&255]
+	for node < 256 {
+		k, f := &m[node], &fine[node]
 		bound := (rng >> 16) * finer(k, f)
 		zero := uint32(int64(uint64(code)-uint64(bound)) >> 63)
+		k.learn(zero)
+		f.learn(zero)
+		node = node<<1 | (zero + 1)
 		rng = bound&zero | (rng-bound)&^zero
 		code -= bound &^ zero
 		if rng < 1<<24 {
 			rng, code = c.normal(rng, code)
 		}
-		k.learn(zero + 1)
-		f.learn(zero + 1)
-		node = node<<1 | (zero + 1)
 	}
 	c.rng, c.code = rng, code
 	return byte(node)

@@ -57,17 +57,25 @@ func (im *image) eachType(f func(off int64)) {
 	}
 	end := start + int64(min(hi-lo, uint64(im.file.size-start)))
 	for off := start; off+maxDescriptorSize <= end && im.budget > 0; off += 8 {
+		// Most words begin no descriptor, as four of the bytes behind them tell.
+		for b := im.file.page(off); len(b) >= typeKind+1 && off+8+maxDescriptorSize <= end && !maybeType(le.Uint32(b[typeTFlag:])); b = b[8:] {
+			off += 8
+		}
 		if im.isType(off, start, end) {
 			f(off)
 		}
 	}
 }
 
+// maybeType judges by the four bytes after the hash: tflag, align, fieldAlign, kind.
+func maybeType(w uint32) bool {
+	k := w >> 24 & kindMask
+	return k != 0 && k <= kindLast && w>>8&0xff-1 <= 7 && w>>16&0xff-1 <= 7 && w&0xff <= tflagLast
+}
+
 func (im *image) isType(off, start, end int64) bool {
 	f := im.file
-	// One read for the four bytes after the hash: tflag, align, fieldAlign, kind.
-	w := f.u32(off + typeTFlag)
-	if k := w >> 24 & kindMask; k == 0 || k > kindLast || w>>8&0xff-1 > 7 || w>>16&0xff-1 > 7 || w&0xff > tflagLast {
+	if !maybeType(f.u32(off + typeTFlag)) {
 		return false
 	}
 	size := f.u64(off + typeSize)
@@ -97,10 +105,15 @@ func (im *image) isName(off, end int64) bool {
 		return false
 	}
 	im.budget -= int(length) / 16
-	for i := range int64(length) {
-		if c := im.file.u8(off + 1 + int64(n) + i); c < 0x20 || c == 0x7f {
-			return false
+	for at, last := off+1+int64(n), off+1+int64(n)+int64(length); at < last; {
+		name := im.file.page(at)
+		name = name[:min(int64(len(name)), last-at)]
+		for _, c := range name {
+			if c < 0x20 || c == 0x7f {
+				return false
+			}
 		}
+		at += int64(len(name))
 	}
 	return true
 }
