@@ -100,15 +100,15 @@ func (a *applier) run(old io.ReaderAt) error {
 	if err != nil {
 		return err
 	}
+	m := r.mover()
 	a.tables = r.made
 	for _, g := range r.made {
-		m, err := g.maker(&r.layout, h.New.Size)
+		maker, err := g.maker(&r.layout, m, h.New.Size)
 		if err != nil {
 			return err
 		}
-		a.makers = append(a.makers, m)
+		a.makers = append(a.makers, maker)
 	}
-	m := r.mover()
 	file := newPages(old, h.Old.Size)
 	if r.image != nil {
 		file = r.image.file // its cache is warm

@@ -175,10 +175,6 @@ func (r *recipe) plan(ctx context.Context, old, new []byte, stats *Stats) (bool,
 		return false, nil
 	}
 	r.image, r.layout = was, is.layout
-	r.made = verified(is, new)
-	for _, g := range r.made {
-		stats.Generated += g.n
-	}
 
 	maskedOld, maskedNew := was.mask(old), is.mask(new)
 	ops, err := align(ctx, maskedOld, maskedNew, slack)
@@ -186,6 +182,29 @@ func (r *recipe) plan(ctx context.Context, old, new []byte, stats *Stats) (bool,
 		return false, err
 	}
 	ops = prune(maskedOld, maskedNew, ops, least)
+	// A table that follows from the address map is known to do so only when there
+	// is a map, and the copies depend on which tables are made.
+	candidates := is.generated()
+	for {
+		r.made = verified(is, new, candidates, nil)
+		stats.References = r.follow(old, new, is, ops)
+		checked := verified(is, new, r.made, r.mover())
+		if len(checked) == len(r.made) {
+			r.made = checked
+			break
+		}
+		candidates = checked
+	}
+	for _, g := range r.made {
+		stats.Generated += g.n
+	}
+	return true, nil
+}
+
+// follow makes the copies and the runs from what was aligned, and returns the
+// number of references in the copies.
+func (r *recipe) follow(old, new []byte, is *image, ops []op) (references int) {
+	was := r.image
 	r.ops = limitOps(split(ops, was.cuts(), is.cuts(), r.made), int64(len(new)))
 
 	// Let every reference that a copy brings along vote for the map.
@@ -198,7 +217,7 @@ func (r *recipe) plan(ctx context.Context, old, new []byte, stats *Stats) (bool,
 			continue
 		}
 		was.references(o.old, o.old+o.n, from, func(off int64, k kind) {
-			stats.References++
+			references++
 			at := o.new + off - o.old
 			target := was.target(k, old[off:], from.addr+uint64(off-from.off))
 			now := is.target(k, new[at:], to.addr+uint64(at-to.off))
@@ -211,7 +230,7 @@ func (r *recipe) plan(ctx context.Context, old, new []byte, stats *Stats) (bool,
 	if uint64(len(r.runs)) > maxOps(int64(len(new))) {
 		r.runs = nil
 	}
-	return true, nil
+	return references
 }
 
 // cuts returns where sections begin and end; no op crosses those.
@@ -226,22 +245,31 @@ func (im *image) cuts() []int64 {
 	return out
 }
 
-// verified returns those ranges that really follow from the rest of the file.
-func verified(im *image, file []byte) []generated {
+// verified returns those ranges that really follow from the rest of the file, or
+// may do so: what follows from the address map is left alone while m is nil.
+func verified(im *image, file []byte, list []generated, m *mover) []generated {
 	var out []generated
-	for _, g := range im.generated() {
-		if g.kind == madeRelocations {
-			var few bool
-			if g.except, few = im.exceptions(g); !few {
+	for _, g := range list {
+		ok := true
+		switch g.kind {
+		case madeRelocations:
+			g.except, ok = im.exceptions(g)
+		case madeFindFuncAhead:
+			if m == nil {
+				out = append(out, g)
 				continue
 			}
+			g.except, ok = im.movedElsewhere(m, g)
 		}
-		m, err := g.maker(&im.layout, int64(len(file)))
+		if !ok {
+			continue
+		}
+		maker, err := g.maker(&im.layout, m, int64(len(file)))
 		if err != nil {
 			continue
 		}
-		m.see(file[:g.off], 0)
-		if bytes.Equal(m.make(), file[g.off:g.off+g.n]) {
+		maker.see(file[:g.off], 0)
+		if bytes.Equal(maker.make(), file[g.off:g.off+g.n]) {
 			out = append(out, g)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -177,7 +178,7 @@ func TestParseFindsTheTables(t *testing.T) {
 			t.Errorf("%d references of kind %d", count[k], k)
 		}
 	}
-	if made := verified(im, old); len(made) == 0 {
+	if made := verified(im, old, im.generated(), nil); len(made) == 0 {
 		t.Error("findfunctab does not follow from the function table")
 	}
 }
@@ -190,6 +191,53 @@ func miniature(t *testing.T, b []byte) []byte {
 		return b
 	}
 	return b[:min(len(b), 600<<10)]
+}
+
+// Where findfunctab lies before the function table, it is made from where the
+// old functions went, and the patch lists those that the address map is wrong about.
+func TestFindFuncTabAhead(t *testing.T) {
+	look := func(b []byte) *image {
+		im, err := parse(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return im
+	}
+	old, shifted := tinyELF125(62, 0), tinyELF125(62, 48)
+	was, is := look(old), look(shifted)
+	g := is.generated()[0]
+	first, second := le.Uint32(shifted[tinyFuncs:]), le.Uint32(shifted[tinyFuncs+8:])
+	to := &addressMap{}
+	to.add(was.base[baseText], uint64(first))
+	to.add(was.base[baseText]+uint64(le.Uint32(old[tinyFuncs+8:])), uint64(second-le.Uint32(old[tinyFuncs+8:])))
+	to.seal(was.lo, was.hi)
+
+	// Another one, whose second function is where the map does not say.
+	other := bytes.Clone(shifted)
+	le.PutUint32(other[tinyFuncs+8:], second+256)
+	tab := findFuncTab{entries: []uint32{first, second + 256}, min: g.p[2], max: g.p[3]}
+	copy(other[g.off:], tab.make())
+	// And one with a table that follows from nothing: it is shipped as it is.
+	odd := bytes.Clone(shifted)
+	odd[g.off+4]++
+
+	for _, row := range []struct {
+		name   string
+		new    []byte
+		made   int
+		except []int64
+	}{
+		{"all as the map says", shifted, 1, nil},
+		{"one elsewhere", other, 1, []int64{int64(second), int64(second) + 256}},
+		{"another table", odd, 0, nil},
+	} {
+		is := look(row.new)
+		made := verified(is, row.new, is.generated(), &mover{was, &is.layout, to})
+		if len(made) != row.made || len(made) == 1 && (made[0].kind != madeFindFuncAhead || !slices.Equal(made[0].except, row.except)) {
+			t.Errorf("%s: made %+v", row.name, made)
+		}
+		makePatch(t, old, row.new, Go)
+	}
 }
 
 // The smallest executables are seen whole, on any machine.
@@ -218,10 +266,10 @@ func TestTinyExecutables(t *testing.T) {
 				t.Errorf("%s: %d references of kind %d, want %d", row.name, got[k], k, n)
 			}
 		}
-		if made := verified(im, row.file); row.name != "mach-o" && len(made) == 0 {
+		if made := verified(im, row.file, im.generated(), nil); row.name != "mach-o" && len(made) == 0 {
 			t.Errorf("%s: no table follows from the rest", row.name)
 		}
-		if row.name == "pe" && len(verified(im, row.file)) != 2 {
+		if row.name == "pe" && len(verified(im, row.file, im.generated(), nil)) != 2 {
 			t.Error("pe: the relocations do not follow from the pointers")
 		}
 		makePatch(t, row.file, append([]byte(nil), row.file...), Go)

@@ -1,5 +1,7 @@
 package delta
 
+import "slices"
+
 // runtime.findfunctab leads from a program counter to a function: for every
 // bucket of 4096 bytes of code the first function that reaches into it (4 bytes),
 // and for each of its 16 parts how many functions later the part's first one
@@ -15,6 +17,10 @@ const (
 func findFuncSize(n uint64) int64 {
 	return int64(4*((n+bucketSize-1)/bucketSize) + (n+partSize-1)/partSize)
 }
+
+// Go 1.26 writes it behind the function table, from which it follows. Up to Go
+// 1.25 it lies before that. There it is made from where the address map says that
+// the old functions went; the patch lists the functions that came or went.
 
 // findFuncTab makes the table from the function table before it.
 type findFuncTab struct {
@@ -65,4 +71,61 @@ func (t *findFuncTab) make() []byte {
 		out = append(out, byte(f-first[i&^(bucketParts-1)]))
 	}
 	return out
+}
+
+// fits reports whether a table of n bytes is one for this range of code.
+func (t *findFuncTab) fits(n int64) bool {
+	return t.min >= 0 && t.max > t.min && t.max <= 1<<32 && findFuncSize(uint64(t.max-t.min)) == n
+}
+
+// functions returns where the old functions begin in the new file, as rising
+// offsets from the base of text in [lo, hi).
+func (m *mover) functions(lo, hi int64) []uint32 {
+	t, text := &m.old.tab, m.old.base[baseText]
+	out := make([]uint32, 0, t.funcs)
+	for i := range t.funcs {
+		addr := text + uint64(m.old.file.u32(t.funcTab+8*i))
+		if !m.old.holds(addr) {
+			continue
+		}
+		if at := int64(addr + m.to.at(addr) - m.new.base[baseText]); at >= lo && at < hi {
+			out = append(out, uint32(at))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// differ returns what is in one of the lists and not in both. Both are sorted;
+// what of except cannot be an offset of code is passed over.
+func differ(list []uint32, except []int64) []uint32 {
+	out := make([]uint32, 0, len(list)+len(except))
+	for _, e := range except {
+		for len(list) > 0 && int64(list[0]) < e {
+			out, list = append(out, list[0]), list[1:]
+		}
+		if len(list) > 0 && int64(list[0]) == e {
+			list = list[1:]
+		} else if e < 1<<32 {
+			out = append(out, uint32(e))
+		}
+	}
+	return append(out, list...)
+}
+
+// movedElsewhere returns the functions of which the address map is wrong: those
+// that are new, and places where none is; false if they are too many.
+func (im *image) movedElsewhere(m *mover, g generated) ([]int64, bool) {
+	var is []int64
+	for i := range im.tab.funcs {
+		if e := int64(im.file.u32(im.tab.funcTab + 8*i)); e >= g.p[2] && e < g.p[3] {
+			is = append(is, e)
+		}
+	}
+	slices.Sort(is)
+	var except []int64
+	for _, e := range differ(m.functions(g.p[2], g.p[3]), is) {
+		except = append(except, int64(e))
+	}
+	return except, len(except) <= maxExceptions
 }

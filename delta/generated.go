@@ -17,11 +17,19 @@ type maker interface {
 	make() []byte
 }
 
+// made is a range that needs nothing of what is written before it.
+type made []byte
+
+func (made) see([]byte, int64) {}
+
+func (b made) make() []byte { return b }
+
 // What a generated range holds.
 const (
-	madeFindFunc    = iota // runtime.findfunctab
-	madePageHashes         // of a Mach-O code signature
-	madeRelocations        // of a PE file
+	madeFindFunc      = iota // runtime.findfunctab
+	madePageHashes           // of a Mach-O code signature
+	madeRelocations          // of a PE file
+	madeFindFuncAhead        // runtime.findfunctab before the function table
 )
 
 // A generated range lies in [off, off+n) of the new file; p are the parameters
@@ -30,7 +38,7 @@ type generated struct {
 	kind   uint64
 	off, n int64
 	p      [4]int64
-	except []int64 // offsets, for madeRelocations
+	except []int64 // offsets, for madeRelocations and madeFindFuncAhead
 }
 
 // maxGenerated bounds how many ranges a patch may have.
@@ -43,9 +51,13 @@ const (
 func (im *image) generated() []generated {
 	var out []generated
 	if t := &im.tab; t.findFuncN > 0 {
-		out = append(out, generated{kind: madeFindFunc, off: t.findFunc, n: t.findFuncN, p: [4]int64{
+		g := generated{kind: madeFindFunc, off: t.findFunc, n: t.findFuncN, p: [4]int64{
 			t.funcTab, t.funcs, int64(t.minPC - im.base[baseText]), int64(t.maxPC - im.base[baseText]),
-		}})
+		}}
+		if t.findFunc < t.funcTab {
+			g.kind, g.p[0], g.p[1] = madeFindFuncAhead, 0, 0
+		}
+		out = append(out, g)
 	}
 	if g, ok := im.relocations(); ok {
 		out = append(out, g)
@@ -58,8 +70,8 @@ func (im *image) generated() []generated {
 }
 
 // maker checks the range's parameters against the new file's size: they may
-// come from a damaged patch.
-func (g generated) maker(l *layout, newSize int64) (maker, error) {
+// come from a damaged patch. m is what predicts copies into a file of layout l.
+func (g generated) maker(l *layout, m *mover, newSize int64) (maker, error) {
 	within := func(off, n int64) bool { return off >= 0 && n >= 0 && off <= newSize && n <= newSize-off }
 	if !within(g.off, g.n) {
 		return nil, damaged("a table lies outside")
@@ -67,12 +79,18 @@ func (g generated) maker(l *layout, newSize int64) (maker, error) {
 	switch g.kind {
 	case madeFindFunc:
 		t := &findFuncTab{at: g.p[0], min: g.p[2], max: g.p[3]}
-		if !within(g.p[0], 0) || g.p[1] < 0 || g.p[1] > (newSize-g.p[0])/8 || t.min < 0 || t.max <= t.min || t.max > 1<<32 ||
-			findFuncSize(uint64(t.max-t.min)) != g.n {
+		if !within(g.p[0], 0) || g.p[1] < 0 || g.p[1] > (newSize-g.p[0])/8 || !t.fits(g.n) {
 			return nil, damaged("a function table lies outside")
 		}
 		t.entries = make([]uint32, g.p[1])
 		return t, nil
+	case madeFindFuncAhead:
+		t := &findFuncTab{min: g.p[2], max: g.p[3]}
+		if m == nil || !t.fits(g.n) {
+			return nil, damaged("a function table lies outside")
+		}
+		t.entries = differ(m.functions(t.min, t.max), g.except)
+		return made(t.make()), nil
 	case madePageHashes:
 		limit, page := g.p[0], g.p[1]
 		if !within(0, limit) || page < 256 || page > 1<<30 || limit > g.off || (limit+page-1)/page*sha256.Size != g.n {

@@ -134,6 +134,22 @@ func tinyELF(machine uint16, extra int) []byte {
 	return b
 }
 
+// tinyELF125 is tinyELF with findfunctab before the function table, as Go 1.25
+// and older have it.
+func tinyELF125(machine uint16, extra int) []byte {
+	const find, moved, n, module = 640, 72, 6, 2048
+	b := tinyELF(machine, extra)
+	data := b[tinyData:]
+	copy(data[moved:], data[find:][:n])
+	clear(data[find:][:n])
+	word := data[module+8*wordFindFuncTab:]
+	le.PutUint64(word, le.Uint64(word)-find+moved)
+	return b
+}
+
+// tinyData is where tinyELF's data begins, and tinyFuncs its function table.
+const tinyData, tinyFuncs = 0x1200, tinyData + 288
+
 // tinyPE wraps tinyELF's sections in a PE file with a relocation table.
 func tinyPE() []byte {
 	le := binary.LittleEndian

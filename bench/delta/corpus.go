@@ -18,6 +18,7 @@ type pair struct {
 	program, module, pkg string
 	target               string // os/arch
 	toolchain            string // of the old build, if not the local one
+	same                 bool   // the new build is by that toolchain too
 	old, new             build
 	most                 int64 // bytes that the patch may have
 	small                bool
@@ -25,7 +26,10 @@ type pair struct {
 
 func (p pair) name() string {
 	s := p.program + " " + p.old.version + " → " + p.new.version + ", " + p.target
-	if p.toolchain != "" {
+	switch {
+	case p.same:
+		s += ", " + p.toolchain
+	case p.toolchain != "":
 		s += ", " + p.toolchain + " → local"
 	}
 	if p.old.version == p.new.version && p.old.ldflags != p.new.ldflags {
@@ -62,6 +66,8 @@ var pairs = []pair{
 	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "darwin/amd64", old: restic("0.16.4"), new: restic("0.16.5")},
 	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "windows/amd64", old: restic("0.16.4"), new: restic("0.16.5")},
 	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "linux/amd64", old: restic("0.17.3"), new: build{"0.17.3", "-X main.version=0.17.10-rc.1"}, most: 950},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.24.11", same: true, old: age("1.2.0"), new: age("1.2.1"), small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.25.5", same: true, old: age("1.2.0"), new: age("1.2.1"), small: true},
 	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.26.0", old: age("1.2.1"), new: age("1.2.1"), small: true},
 	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.25.5", old: age("1.2.1"), new: age("1.2.1"), small: true},
 }

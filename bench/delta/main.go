@@ -74,7 +74,11 @@ func run(dir, only string, short, pair bool, names []string, child string, args 
 		if err != nil {
 			return err
 		}
-		new, err := p.build(dir, p.new, "")
+		toolchain := ""
+		if p.same {
+			toolchain = p.toolchain
+		}
+		new, err := p.build(dir, p.new, toolchain)
 		if err != nil {
 			return err
 		}
