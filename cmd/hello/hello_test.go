@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -45,6 +46,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+var raced = flag.Bool("raced", false, "build the program with the race detector, too")
+
 // build returns hello of a version; with the tag "faults" it does what HELLO_FAULT says.
 func build(t *testing.T, version string, tags ...string) string {
 	t.Helper()
@@ -54,7 +57,11 @@ func build(t *testing.T, version string, tags ...string) string {
 	if !ok {
 		once = sync.OnceValues(func() (string, error) {
 			out := filepath.Join(builds.dir, name)
-			cmd := exec.Command("go", "build", "-buildvcs=false", "-tags", strings.Join(tags, ","), "-ldflags", "-s -w -X main.version="+version, "-o", out, ".")
+			args := []string{"build", "-buildvcs=false"}
+			if *raced {
+				args = append(args, "-race")
+			}
+			cmd := exec.Command("go", append(args, "-tags", strings.Join(tags, ","), "-ldflags", "-s -w -X main.version="+version, "-o", out, ".")...)
 			if b, err := cmd.CombinedOutput(); err != nil {
 				return "", fmt.Errorf("building hello %s: %w\n%s", version, err, b)
 			}
