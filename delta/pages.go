@@ -27,12 +27,16 @@ const (
 	pageRun  = 16 // at most in one read
 )
 
-// newPages has a cache of 8 MiB, or of half as much for a file whose sites take
-// more than that: Apply's memory is bounded.
+// newPages has a cache of at most 8 MiB, and of half as much for a large file,
+// whose sites take the other half: Apply's memory is bounded.
 func newPages(r io.ReaderAt, size int64) *pages {
-	slots := 2048
+	most := 2048
 	if size > 32<<20 {
-		slots /= 2
+		most /= 2
+	}
+	slots := pageRun
+	for slots < most && int64(slots)<<pageBits < size {
+		slots *= 2
 	}
 	return &pages{r: r, size: size, run: 1, tag: make([]int64, slots), data: make([]byte, slots*pageSize)}
 }

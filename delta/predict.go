@@ -76,6 +76,7 @@ func (m *mover) predict(b []byte, src, dst int64, more bool, c corrector) (int, 
 	addr := from.addr + uint64(src-from.off)
 	newAddr := to.addr + uint64(dst-to.off)
 	done := int64(0) // bytes of b that are final
+	due := c.due()
 	for off := src; ; {
 		var k kind
 		if dense {
@@ -109,24 +110,22 @@ func (m *mover) predict(b []byte, src, dst int64, more bool, c corrector) (int, 
 			continue
 		}
 		target += m.to.at(target)
-		if due := c.due(); due < dst+p+w {
-			if due < dst+p {
-				if err := c.bytes(b[done:p], dst+done); err != nil {
-					return 0, err
-				}
+		if due < dst+p {
+			if err := c.bytes(b[done:p], dst+done); err != nil {
+				return 0, err
 			}
-			if c.due() < dst+p+w {
-				if err := c.reference(ref, dst+p, k, m.new, newAddr+uint64(p), target); err != nil {
-					return 0, err
-				}
-				done = p + w
-				continue
-			}
+			due = c.due()
 		}
-		m.new.refer(k, ref, newAddr+uint64(p), target)
-		done = p + w
+		if done = p + w; due >= dst+done {
+			m.new.refer(k, ref, newAddr+uint64(p), target)
+			continue
+		}
+		if err := c.reference(ref, dst+p, k, m.new, newAddr+uint64(p), target); err != nil {
+			return 0, err
+		}
+		due = c.due()
 	}
-	if c.due() < dst+int64(len(b)) {
+	if due < dst+int64(len(b)) {
 		return len(b), c.bytes(b[done:], dst+done)
 	}
 	return len(b), nil
