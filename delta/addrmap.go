@@ -101,7 +101,7 @@ func mapOfOps(old, new *layout, ops []op) *addressMap {
 		}
 		return cmp.Compare(a.i, b.i)
 	})
-	m := &addressMap{}
+	m := &addressMap{parts: make([]segment, 0, len(spans))}
 	end := uint64(0)
 	for _, s := range spans {
 		if from := max(s.from, end); from < s.to {
@@ -114,7 +114,7 @@ func mapOfOps(old, new *layout, ops []op) *addressMap {
 
 // with returns the map overridden by runs, which are sorted and disjoint.
 func (m *addressMap) with(runs []run) *addressMap {
-	out := &addressMap{}
+	out := &addressMap{parts: make([]segment, 0, len(m.parts)+2*len(runs))}
 	i := 0
 	for _, r := range runs {
 		for ; i < len(m.parts) && m.parts[i].start < r.from; i++ {

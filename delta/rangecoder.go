@@ -143,14 +143,26 @@ func (c *coder) err() error {
 	return nil
 }
 
+// bit codes one decision.
+//
+// Which of two it is cannot be foreseen, least of all by a processor: so decoding
+// computes the bit and does not branch on it. The loops that decode most of a
+// patch have the same lines in them, because a call would cost as much again.
 func (c *coder) bit(m *model, b uint32) uint32 {
 	if c.encoding {
 		c.encode(m.probability(), b)
-	} else {
-		b = c.decode(m.probability())
+		m.learn(b - 1)
+		return b
 	}
-	m.learn(b - 1)
-	return b
+	bound := (c.rng >> 16) * m.probability()
+	zero := uint32(int64(uint64(c.code)-uint64(bound)) >> 63) // all ones if code < bound
+	c.rng = bound&zero | (c.rng-bound)&^zero
+	c.code -= bound &^ zero
+	if c.rng < 1<<24 {
+		c.rng, c.code = c.normal(c.rng, c.code)
+	}
+	m.learn(zero)
+	return zero + 1
 }
 
 // finer is what a plain and a finer model say together: the finer one counts the
@@ -173,20 +185,6 @@ func (c *coder) encode(p, b uint32) {
 		c.rng <<= 8
 		c.shift()
 	}
-}
-
-// Which of two it is cannot be foreseen, least of all by a processor: so decode
-// computes the bit and does not branch on it. The loops that decode most of a
-// patch have the same lines in them, because a call would cost as much again.
-func (c *coder) decode(p uint32) (b uint32) {
-	bound := (c.rng >> 16) * p
-	zero := uint32(int64(uint64(c.code)-uint64(bound)) >> 63) // all ones if code < bound
-	c.rng = bound&zero | (c.rng-bound)&^zero
-	c.code -= bound &^ zero
-	if c.rng < 1<<24 {
-		c.rng, c.code = c.normal(c.rng, c.code)
-	}
-	return zero + 1
 }
 
 // normal reads on until rng is large enough again.
@@ -274,15 +272,15 @@ func (c *coder) finish() []byte {
 // tree codes an n-bit symbol, its high bit first, each bit in the light of the
 // bits above it. It needs 1<<n models.
 func (c *coder) tree(m []model, n int, v uint32) uint32 {
+	m = m[:1<<n]
 	node := uint32(1)
 	if c.encoding {
 		for n--; n >= 0; n-- {
 			node = node<<1 | c.bit(&m[node], v>>n&1)
 		}
-		return node &^ (1 << (bits.Len32(node) - 1))
+		return node - uint32(len(m))
 	}
 	rng, code := c.rng, c.code
-	m = m[:1<<n]
 	for node < uint32(len(m)) {
 		k := &m[node]
 		bound := (rng >> 16) * k.probability()
@@ -296,7 +294,7 @@ func (c *coder) tree(m []model, n int, v uint32) uint32 {
 		}
 	}
 	c.rng, c.code = rng, code
-	return node &^ (1 << (bits.Len32(node) - 1))
+	return node - uint32(len(m))
 }
 
 // tree2 is tree for 8 bits of which a plain and a finer set of models know.
