@@ -2,6 +2,7 @@ package delta
 
 import (
 	"math"
+	"math/bits"
 	"sync"
 )
 
@@ -209,19 +210,41 @@ prefixes:
 // reference.go is its inverse.
 var tailVariant = [5]int{1: 1, 2: 2, 4: 3}
 
-// plain[b] is the length of an instruction that begins with the two bytes of b,
-// low byte first, if that is all one needs to know of it: it has no relative
-// operand. Otherwise 0. Most instructions are plain, but for a REX prefix.
-var plain = sync.OnceValue(func() *[1 << 16]uint8 {
-	var t [1 << 16]uint8
+// refers is what is remembered of an instruction's relative operand: its variant
+// plus one, or 0 if there is none.
+func refers(rel, tail int) uint32 {
+	if rel == 0 {
+		return 0
+	}
+	return uint32(tailVariant[tail] + 1)
+}
+
+// An outline is the length of an instruction and, shifted left by 4, what it
+// refers to.
+type outline uint8
+
+// plain[b] is the outline of the instructions that begin with the two bytes of b,
+// high byte first, if they have one in common whatever follows and, but for one
+// byte of length, also behind a REX prefix. Otherwise it is 0. Most instructions
+// are plain.
+var plain = sync.OnceValue(func() *[1 << 16]outline {
+	var t [1 << 16]outline
 	var b [32]byte
+	measured := func() outline {
+		n, rel, tail := measure(b[:])
+		return outline(uint32(n) | refers(rel, tail)<<4)
+	}
 	for i := range t {
-		le.PutUint16(b[:], uint16(i))
-		b[2] = 0
-		n, rel, _ := measure(b[:])
-		b[2] = 5 // as SIB without a base
-		if n2, _, _ := measure(b[:]); n == n2 && rel == 0 && b[0]&0xf0 != 0x40 && oneByte[b[0]]&special == 0 {
-			t[i] = uint8(n)
+		switch c, c2 := byte(i>>8), byte(i); {
+		case c == 0x0f && c2 != 0x38 && c2 != 0x3a, c == 0xf6, c == 0xf7, oneByte[c]&special == 0:
+		default:
+			continue
+		}
+		b[0], b[1], b[2] = byte(i>>8), byte(i), 0
+		o := measured()
+		b[2] = 5 // as SIB without a base, or as ModRM with a displacement
+		if o == measured() {
+			t[i] = o
 		}
 	}
 	return &t
@@ -229,12 +252,19 @@ var plain = sync.OnceValue(func() *[1 << 16]uint8 {
 
 // findAMD64 marks the references of one section. entries yields the file
 // offsets of its functions in rising order.
+//
+// Which instruction has a reference cannot be foreseen, so the loop that measures
+// them does not branch on it: it writes down where each one ends, and goes on to
+// the next line only if it was worth it.
 func (im *image) findAMD64(s *section, entries func() (int64, bool)) {
-	const ahead = 64 // more than measure looks at
+	const (
+		block = 16 << 10
+		ahead = 64 // more than measure looks at
+	)
 	var (
 		plain = plain()
-		buf   [16<<10 + ahead]byte
-		at    = len(buf) // of off in buf
+		buf   [block + ahead]byte
+		found [block / 4]uint32 // an instruction with a reference has 5 bytes or more
 		end   = s.off + s.fileSize
 	)
 	// entry is where the next function begins.
@@ -248,32 +278,42 @@ func (im *image) findAMD64(s *section, entries func() (int64, bool)) {
 	}
 	pass(s.off)
 	for off := s.off; off < end; {
-		if at > len(buf)-ahead {
-			at = 0
-			im.file.read(buf[:], off)
-		}
-		b := buf[at:]
-		w := le.Uint32(b)
-		rex := ((w&0xf0 ^ 0x40) - 1) >> 31
-		n, rel, tail := int(plain[w>>(8*rex&31)&0xffff]), 0, 0
-		if n != 0 {
-			n += int(rex)
-		} else {
-			n, rel, tail = measure(b)
-		}
-		if next := off + int64(n); next >= entry {
-			if next > entry {
-				// An instruction never reaches into a function: what was read was none.
-				n, rel = int(entry-off), 0
+		im.file.read(buf[:], off)
+		stop := int(min(block, end-off))
+		next := int(min(entry-off, 2*block))
+		n := uint32(0)
+		at := 0
+		for at < stop {
+			w := le.Uint32(buf[at:])
+			rex := ((w&0xf0 ^ 0x40) - 1) >> 31
+			o := uint32(plain[bits.ReverseBytes16(uint16(w>>(8*rex&31)))])
+			length, refer := o&15+rex, o>>4
+			if o == 0 {
+				n, rel, tail := measure(buf[at:])
+				length, refer = uint32(n), refers(rel, tail)
 			}
-			pass(off + int64(n))
+			at += int(length)
+			if at >= next {
+				if at > next {
+					// An instruction never reaches into a function: what was read was none.
+					at, refer = next, 0
+				}
+				pass(off + int64(at))
+				next = int(min(entry-off, 2*block))
+			}
+			found[n%uint32(len(found))] = uint32(at)<<4 | refer
+			n += (refer + 7) >> 3 // 1 for a reference, 0 for none
 		}
-		if rel > 0 && off+int64(n) <= end {
-			addr := s.addr + uint64(off-s.off) + uint64(rel)
-			if im.holds(addr + uint64(4+tail) + uint64(int64(int32(le.Uint32(b[rel:]))))) {
-				im.sites.setDense(off+int64(rel), tailVariant[tail])
+		for _, f := range found[:n] {
+			past, variant := int(f>>4), int(f&15)-1
+			if off+int64(past) > end {
+				break
+			}
+			p := past - int(relTail[variant])
+			if im.holds(s.addr + uint64(off-s.off) + uint64(past) + uint64(int64(int32(le.Uint32(buf[p:]))))) {
+				im.sites.setDense(off+int64(p), variant)
 			}
 		}
-		off, at = off+int64(n), at+n
+		off += int64(at)
 	}
 }

@@ -66,14 +66,14 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
-// What counts as plain has its length and no operand whatever follows, also
+// What counts as plain has its length and its operand whatever follows, also
 // behind a REX prefix.
 func TestPlain(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 7))
 	var b [48]byte
 	count := 0
-	for i, n := range plain() {
-		if n == 0 {
+	for i, o := range plain() {
+		if o == 0 {
 			continue
 		}
 		count++
@@ -83,14 +83,18 @@ func TestPlain(t *testing.T) {
 					b[j] = byte(r.Uint32())
 				}
 				b[0] = 0x40 | b[0]&15
-				le.PutUint16(b[rex:], uint16(i))
-				if got, rel, _ := measure(b[:]); got != int(n)+rex || rel != 0 {
-					t.Fatalf("% x: length %d, operand at %d; plain says %d", b[:16], got, rel, n)
+				b[rex], b[rex+1] = byte(i>>8), byte(i)
+				n, rel, tail := measure(b[:])
+				if got := refers(rel, tail); n != int(o&15)+rex || got != uint32(o>>4) {
+					t.Fatalf("% x: length %d, operand %d; plain says %d, %d", b[:16], n, got, o&15, o>>4)
+				}
+				if rel > 0 && rel != n-int(relTail[o>>4-1]) {
+					t.Fatalf("% x: operand at %d of %d, with %d behind", b[:16], rel, n, tail)
 				}
 			}
 		}
 	}
-	if count < 1<<14 {
+	if count < 1<<15 {
 		t.Errorf("only %d pairs of bytes are plain", count)
 	}
 }
