@@ -14,17 +14,20 @@ const (
 
 // findARM64 marks the references of one section.
 func (im *image) findARM64(s *section) {
-	f := im.file
-	end := s.off + s.fileSize
-	for off := (s.off + 3) &^ 3; off+4 <= end; off += 4 {
-		switch w := f.u32(off); {
-		case w&branchMask == branchBits:
-			im.sites.setWord(off, kindBranch)
-		case w&adrpMask == adrpBits && off+8 <= end:
-			w2 := f.u32(off + 4)
-			if w2>>5&31 == w&31 && (w2&addMask == addBits || w2&memoryMask == memoryBits) {
-				im.sites.setWord(off, kindPage)
-				off += 4
+	const block = 16 << 10
+	var buf [block + 4]byte // the instruction behind is looked at too
+	end := (s.off + s.fileSize) &^ 3
+	for off := (s.off + 3) &^ 3; off < end; off += block {
+		im.file.read(buf[:], off)
+		for at := int64(0); at < min(block, end-off); at += 4 {
+			switch w := le.Uint32(buf[at:]); {
+			case w&branchMask == branchBits:
+				im.sites.setWord(off+at, kindBranch)
+			case w&adrpMask == adrpBits && off+at+8 <= end:
+				w2 := le.Uint32(buf[at+4:])
+				if w2>>5&31 == w&31 && (w2&addMask == addBits || w2&memoryMask == memoryBits) {
+					im.sites.setWord(off+at, kindPage)
+				}
 			}
 		}
 	}

@@ -201,31 +201,26 @@ func (c *coder) normal(rng, code uint32) (uint32, uint32) {
 	return rng, code
 }
 
-// raw codes the low n bits of v as they are.
+// raw codes the low n bits of v as they are, up to 8 at a time, the high ones first.
 func (c *coder) raw(n int, v uint64) uint64 {
 	var got uint64
-	for n--; n >= 0; n-- {
-		c.rng >>= 1
+	for n > 0 {
+		k := min(n, 8)
+		n -= k
+		c.rng >>= k
 		if c.encoding {
-			if v>>n&1 != 0 {
-				c.low += uint64(c.rng)
-			}
+			c.low += uint64(c.rng) * (v >> n & (1<<k - 1))
 			for c.rng < 1<<24 {
 				c.rng <<= 8
 				c.shift()
 			}
 			continue
 		}
-		var b uint64
-		if c.code >= c.rng {
-			c.code -= c.rng
-			b = 1
-		}
-		got = got<<1 | b
-		for c.rng < 1<<24 {
-			c.rng <<= 8
-			c.code = c.code<<8 | uint32(c.next())
-		}
+		// What was cut off rng may let code reach beyond the last value; only a damaged patch does.
+		some := min(c.code/c.rng, 1<<k-1)
+		c.code -= some * c.rng
+		got = got<<k | uint64(some)
+		c.rng, c.code = c.normal(c.rng, c.code)
 	}
 	if c.encoding {
 		return v
