@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // wrk is the load generator of that name with 32 connections, and one client of ours that sees who answers. What wrk counts
@@ -20,6 +22,9 @@ func wrk(l *load) (func() error, error) {
 	}
 	l.wg.Go(func() { l.client(false) })
 	return func() error {
+		if err := awaitHandler(cmd.Process.Pid, syscall.SIGINT); err != nil {
+			return fmt.Errorf("wrk: %w", err)
+		}
 		cmd.Process.Signal(syscall.SIGINT) // it prints what it has counted
 		if err := cmd.Wait(); err != nil {
 			return fmt.Errorf("wrk: %w\n%s", err, out.Bytes())
@@ -40,3 +45,22 @@ func wrk(l *load) (func() error, error) {
 		return nil
 	}, nil
 }
+
+// awaitHandler waits until a process catches a signal, which would end it before. wrk says nothing when it has begun.
+func awaitHandler(pid int, sig syscall.Signal) error {
+	for range 1000 {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			return err
+		}
+		if m := caught.FindSubmatch(status); m != nil {
+			if set, _ := strconv.ParseUint(string(m[1]), 16, 64); set>>(sig-1)&1 != 0 {
+				return nil
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("process %d does not catch %v", pid, sig)
+}
+
+var caught = regexp.MustCompile(`SigCgt:\s*([0-9a-f]+)`)
