@@ -21,8 +21,10 @@ const chunk = 64 << 10
 // compares with what a signature vouches for, best before applying (see
 // ReadHeader). Errors of the three streams and of ctx are returned wrapped.
 //
-// Apply holds an eighth of the old file's size in memory, and some MiB besides.
-// Nothing of it is shared: calls may run at the same time.
+// Apply holds an eighth of the old file's size in memory and 8 to 16 MiB besides,
+// for patches that Diff makes. A patch of nothing but tiny copies can make it hold
+// about as much as the new file is large. Nothing of it is shared: calls may run
+// at the same time.
 func Apply(ctx context.Context, old io.ReaderAt, patch io.Reader, new io.Writer, l Limits) (Header, error) {
 	h, err := ReadHeader(patch)
 	if err != nil {
