@@ -6,7 +6,7 @@ import "slices"
 // bucket of 4096 bytes of code the first function that reaches into it (4 bytes),
 // and for each of its 16 parts how many functions later the part's first one
 // is (1 byte). Written by cmd/link/internal/ld/pcln.go, findfunctab; the same in
-// Go 1.20 to 1.26.
+// Go 1.20 to 1.27.
 const (
 	bucketSize  = 4096
 	partSize    = 256
@@ -18,7 +18,7 @@ func findFuncSize(n uint64) int64 {
 	return int64(4*((n+bucketSize-1)/bucketSize) + (n+partSize-1)/partSize)
 }
 
-// Go 1.26 writes it behind the function table, from which it follows. Up to Go
+// Since Go 1.26 it lies behind the function table, from which it follows. Up to Go
 // 1.25 it lies before that. There it is made from where the address map says that
 // the old functions went; the patch lists the functions that came or went.
 

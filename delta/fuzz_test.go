@@ -11,8 +11,8 @@ import (
 // FuzzApply: whatever the body of a patch says, Apply returns, holds to the
 // header's size, and returns nil only for the promised file.
 func FuzzApply(f *testing.F) {
-	olds := [][]byte{tinyELF(62, 0), tinyELF(183, 0), noise(9, 3000), tinyELF125(62, 0)}
-	news := [][]byte{tinyELF(62, 48), tinyELF(183, 32), noise(9, 2900), tinyELF125(62, 48)}
+	olds := [][]byte{tinyELF(62, 0), tinyELF(183, 0), noise(9, 3000), tinyELF125(62, 0), tinyELF127(62, 0)}
+	news := [][]byte{tinyELF(62, 48), tinyELF(183, 32), noise(9, 2900), tinyELF125(62, 48), tinyELF127(62, 48)}
 	for i, old := range olds {
 		for _, p := range []Predictor{Plain, Go} {
 			var b bytes.Buffer
@@ -98,6 +98,6 @@ func FuzzRoundTrip(f *testing.F) {
 func executableSeeds() [][]byte {
 	return [][]byte{
 		tinyELF(62, 0), tinyELF(62, 40), tinyELF(183, 0), tinyELF(183, 64),
-		tinyELF125(62, 0), tinyELF125(62, 40), tinyPE(), tinyMachO(), []byte("MZ"), []byte("\x7fELF"), nil,
+		tinyELF125(62, 0), tinyELF125(62, 40), tinyELF127(62, 0), tinyELF127(62, 40), tinyPE(), tinyMachO(), []byte("MZ"), []byte("\x7fELF"), nil,
 	}
 }

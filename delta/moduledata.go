@@ -17,8 +17,10 @@ type tables struct {
 }
 
 // The linker writes runtime.moduledata word by word (cmd/link/internal/ld,
-// symtab.go; runtime/symtab.go, type moduledata). The first 41 words are the
-// same in Go 1.20 to 1.26; Go 1.26 inserted epclntab after them.
+// symtab.go; runtime/symtab.go, type moduledata). The words up to types are the
+// same in Go 1.20 to 1.27, and so are the next ones up to 1.26, which inserted
+// epclntab behind them. Go 1.27 tells the length of the type descriptors and where
+// the itabs are before and behind etypes, and has no typelinks.
 const (
 	wordPCHeader     = 0
 	wordFuncNames    = 1
@@ -33,7 +35,10 @@ const (
 	wordTypes        = 37
 	wordETypes       = 38
 	wordGoFunc       = 40
-	wordAfterGoFunc  = 41 // textsectmap, or in Go 1.26 epclntab and textsectmap
+	wordAfterGoFunc  = 41 // textsectmap, or since Go 1.26 epclntab and textsectmap
+	wordETypes127    = 39
+	wordGoFunc127    = 43
+	wordEPclnTab127  = 44
 	pclnMagic        = 0xfffffff1
 	pclnHeaderFuncs  = 8
 	pclnHeaderNames  = 32
@@ -87,6 +92,11 @@ func (im *image) readModuleData(off int64, funcs uint64) bool {
 	if t.funcTab, ok = im.offset(word(wordPclnTable)); !ok || funcs == 0 || funcs > maxTableElements {
 		return false
 	}
+	eTypes, goFunc := int64(wordETypes), int64(wordGoFunc)
+	go127 := word(wordETypes) < word(wordTypes) // a length
+	if go127 {
+		eTypes, goFunc = wordETypes127, wordGoFunc127
+	}
 	t.funcs = int64(funcs)
 	if t.funcTabN = int64(word(wordPclnTable + 1)); t.funcTabN < 0 || t.funcTabN > im.file.size-t.funcTab || t.funcs > t.funcTabN/8 {
 		*t = tables{}
@@ -99,13 +109,13 @@ func (im *image) readModuleData(off int64, funcs uint64) bool {
 		baseFuncTab:  wordPclnTable,
 		baseCUTab:    wordCUTab,
 		baseFileTab:  wordFileTab,
-		baseGoFunc:   wordGoFunc,
+		baseGoFunc:   goFunc,
 		baseTypes:    wordTypes,
 	} {
 		im.base[b] = word(w)
 	}
 	t.minPC, t.maxPC = word(wordMinPC), word(wordMaxPC)
-	t.typesLo, t.typesHi = word(wordTypes), word(wordETypes)
+	t.typesLo, t.typesHi = word(wordTypes), word(eTypes)
 	list := func(i int64) directory {
 		n := word(i + 1)
 		if n > maxTableElements {
@@ -119,14 +129,17 @@ func (im *image) readModuleData(off int64, funcs uint64) bool {
 	}
 	t.cuTab = list(wordCUTab)
 	t.pclnLo = word(wordPCHeader)
-	next := int64(wordAfterGoFunc) // textsectmap: a slice, so length equals capacity
-	if word(next+1) == word(next+2) && word(next+1) < maxTableElements {
+	// In Go up to 1.25 textsectmap is next: a slice, so length equals capacity.
+	switch next := int64(wordAfterGoFunc); {
+	case go127:
+		t.pclnHi = word(wordEPclnTab127)
+	case word(next+1) == word(next+2) && word(next+1) < maxTableElements:
 		t.pclnHi = word(wordPclnTable) + uint64(t.funcTabN)
-	} else {
+		t.typeLinks = list(next + 3)
+	default:
 		t.pclnHi = word(next)
-		next++
+		t.typeLinks = list(next + 4)
 	}
-	t.typeLinks = list(next + 3)
 	if find, ok := im.offset(word(wordFindFuncTab)); ok && t.maxPC > t.minPC {
 		n := findFuncSize(t.maxPC - t.minPC)
 		if n <= im.file.size-find {

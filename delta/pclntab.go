@@ -1,7 +1,7 @@
 package delta
 
 // The layout of a _func record (runtime/runtime2.go, type _func; Go 1.20 to
-// 1.26), written by cmd/link/internal/ld/pcln.go, writeFuncs.
+// 1.27), written by cmd/link/internal/ld/pcln.go, writeFuncs.
 const (
 	funcEntry     = 0
 	funcName      = 4

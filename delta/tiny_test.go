@@ -147,6 +147,21 @@ func tinyELF125(machine uint16, extra int) []byte {
 	return b
 }
 
+// tinyELF127 is tinyELF with the words of moduledata of Go 1.27.
+func tinyELF127(machine uint16, extra int) []byte {
+	const module = 2048
+	b := tinyELF(machine, extra)
+	words := b[tinyData+module:]
+	word := func(i int) []byte { return words[8*i:][:8] }
+	eTypes, goFunc, end := le.Uint64(word(wordETypes)), le.Uint64(word(wordGoFunc)), le.Uint64(word(wordAfterGoFunc))
+	clear(words[8*wordETypes:][:8*16])
+	le.PutUint64(word(wordETypes), 256) // typedesclen
+	le.PutUint64(word(wordETypes127), eTypes)
+	le.PutUint64(word(wordGoFunc127), goFunc)
+	le.PutUint64(word(wordEPclnTab127), end)
+	return b
+}
+
 // tinyData is where tinyELF's data begins, and tinyFuncs its function table.
 const tinyData, tinyFuncs = 0x1200, tinyData + 288
 

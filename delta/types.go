@@ -3,7 +3,7 @@ package delta
 import "encoding/binary"
 
 // The layout of type descriptors (internal/abi/type.go: Type, UncommonType,
-// Method, Imethod; Go 1.20 to 1.26). There is no table of all of them, so they are
+// Method, Imethod; Go 1.20 to 1.27). There is no table of all of them, so they are
 // known by their shape: sizes, alignments and a name where the name should be.
 const (
 	typeSize     = 0

@@ -68,6 +68,7 @@ var pairs = []pair{
 	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "linux/amd64", old: restic("0.17.3"), new: build{"0.17.3", "-X main.version=0.17.10-rc.1"}, most: 950},
 	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.24.11", same: true, old: age("1.2.0"), new: age("1.2.1"), small: true},
 	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.25.5", same: true, old: age("1.2.0"), new: age("1.2.1"), small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.27.3", same: true, old: age("1.2.0"), new: age("1.2.1"), small: true},
 	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.26.0", old: age("1.2.1"), new: age("1.2.1"), small: true},
 	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.25.5", old: age("1.2.1"), new: age("1.2.1"), small: true},
 }
