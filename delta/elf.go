@@ -20,6 +20,8 @@ func (im *image) parseELF() {
 		im.arch = archAMD64
 	case 183:
 		im.arch = archARM64
+	default:
+		im.arch = archOther
 	}
 	headers, size, count := int64(f.u64(40)), int64(f.u16(58)), int64(f.u16(60))
 	if headers <= 0 || headers > f.size || size < 64 {

@@ -250,6 +250,7 @@ func TestTinyExecutables(t *testing.T) {
 		{"elf amd64", tinyELF(62, 0), map[kind]int{kindRel: 2, kindRel + 1: 1, offset32(baseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 6}},
 		{"elf of Go 1.27", tinyELF127(62, 0), map[kind]int{kindRel: 2, kindRel + 1: 1, offset32(baseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 4}},
 		{"elf arm64", tinyELF(183, 0), map[kind]int{kindBranch: 1, kindPage: 1, offset32(baseText): 6, offset32(baseFuncName): 4}},
+		{"elf riscv64", tinyELFOther(), map[kind]int{kindBranch: 0, kindPage: 0, kindRel: 0, kindPointer: 17, offset32(baseText): 6, offset32(baseFuncName): 4}},
 		{"pe", tinyPE(), map[kind]int{kindRel: 2, offset32(baseFuncTab): 2}},
 		{"mach-o", tinyMachO(), map[kind]int{kindBranch: 1, kindRebase: 44}},
 	} {

@@ -98,6 +98,6 @@ func FuzzRoundTrip(f *testing.F) {
 func executableSeeds() [][]byte {
 	return [][]byte{
 		tinyELF(62, 0), tinyELF(62, 40), tinyELF(183, 0), tinyELF(183, 64),
-		tinyELF125(62, 0), tinyELF125(62, 40), tinyELF127(62, 0), tinyELF127(62, 40), tinyPE(), tinyMachO(), []byte("MZ"), []byte("\x7fELF"), nil,
+		tinyELF125(62, 0), tinyELF125(62, 40), tinyELF127(62, 0), tinyELF127(62, 40), tinyELFOther(), tinyPE(), tinyMachO(), []byte("MZ"), []byte("\x7fELF"), nil,
 	}
 }

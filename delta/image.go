@@ -6,13 +6,14 @@ import (
 	"slices"
 )
 
-// An arch decides how code is read. What is not listed is never looked into.
+// An arch decides how code is read.
 type arch byte
 
 const (
-	archNone arch = iota
+	archNone arch = iota // nothing is read
 	archAMD64
 	archARM64
+	archOther // tables and pointers are read, code is not
 )
 
 // A section is a range of the file that has a range of addresses. One without

@@ -50,14 +50,16 @@ const (
 // findTables finds the pclntab by its magic number (internal/abi, symtab.go:
 // Go 1.20 and later) and runtime.moduledata by the pointers with which it begins.
 func (im *image) findTables() {
-	// The magic number, two zeros, the instruction quantum, the pointer size.
+	// The magic number, two zeros, the instruction quantum (1, 2 or 4), the pointer size.
 	const header, quantum = pclnMagic | 8<<56, 1 << 48
 	tries, found := maxHeaders, false
 	for i := 0; i < len(im.sections) && tries > 0 && !found; i++ {
 		s := &im.sections[i]
 		end := s.addr + uint64(s.fileSize)
 		im.words(s, s.addr, end, header+quantum, header+4*quantum+1, func(off int64) bool {
-			if v := im.file.u64(off); v != header+quantum && v != header+4*quantum {
+			switch im.file.u64(off) - header {
+			case quantum, 2 * quantum, 4 * quantum:
+			default:
 				return true
 			}
 			if off+pclnHeader > s.off+s.fileSize {

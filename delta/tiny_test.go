@@ -162,6 +162,14 @@ func tinyELF127(machine uint16, extra int) []byte {
 	return b
 }
 
+// tinyELFOther is for a processor whose code is not read.
+func tinyELFOther() []byte {
+	const riscv, quantum = 243, 6
+	b := tinyELF(riscv, 0)
+	b[tinyData+quantum] = 2
+	return b
+}
+
 // tinyData is where tinyELF's data begins, and tinyFuncs its function table.
 const tinyData, tinyFuncs = 0x1200, tinyData + 288
 
