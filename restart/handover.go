@@ -90,8 +90,7 @@ func (r *Restarter) upgrade() {
 	}()
 	go func() {
 		err := r.upg.Upgrade()
-		// tableflip learns of the predecessor's end by itself, a moment after it has told us (v1.2.3, upgrader.go, run).
-		for i := 0; i < 1000 && err != nil && err.Error() == "parent hasn't exited"; i++ {
+		for i := 0; i < 1000 && tooEarly(err); i++ {
 			time.Sleep(time.Millisecond)
 			err = r.upg.Upgrade()
 		}
@@ -109,6 +108,13 @@ func (r *Restarter) upgrade() {
 		}
 		r.postFor(attempt, event{kind: evUpgraded, err: err})
 	}()
+}
+
+// tooEarly says that tableflip would not upgrade yet. It learns in a goroutine of its own that this process is ready and
+// that its predecessor has ended, a moment after we know it: the first is chosen at random beside a request to upgrade
+// if it has not run since (v1.2.3, upgrader.go, run).
+func tooEarly(err error) bool {
+	return err != nil && (err.Error() == "process is not ready yet" || err.Error() == "parent hasn't exited")
 }
 
 func (r *Restarter) sayHomes(l *link) {
