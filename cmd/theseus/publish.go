@@ -42,7 +42,8 @@ a channel. The channel is written last, so clients see all of the release or not
 again is harmless: it finishes what was interrupted, and changes nothing that is there.
 
 A release never changes once it is published. To offer one that is in another channel already (to promote it from
-beta to stable), leave out --artifact; that takes a channel key only.`,
+beta to stable), leave out --artifact; that takes a channel key only, and adds no signature to the release: enough
+release keys must have signed it already.`,
 		Example: `  theseus publish --repo dl --app hello --version 1.1.0 --channel stable \
       --key theseus.key --notes NOTES.md \
       --artifact linux/amd64=dist/hello-linux \
@@ -337,6 +338,11 @@ func (e *editor) resume(ctx context.Context, name string, file []byte, want *rel
 	}
 	if len(files) > 0 && len(files) < len(m.Artifacts) {
 		return nil, differs("more platforms")
+	}
+	if len(files) == 0 {
+		// Without the files nothing here says what this manifest stands for, and who can write the folder may have put it
+		// there: it is offered as it is signed already, and gets no signature more.
+		return e.quorum(name, file, want.Version)
 	}
 	progress, err := any.Progress(file)
 	if err != nil {
