@@ -149,13 +149,14 @@ func Link(old, new string) error {
 	return Sync(filepath.Dir(new))
 }
 
-// Mkdir makes the folder at path, of mode perm whatever the umask says, or mends mode and owner of one that is there and
-// ours. What is not a folder, or a symbolic link to one, is an error. Processes may race for it.
+// Mkdir makes the folder at path, of mode perm whatever the umask says, or mends the mode of one that is there and ours. The
+// owner of what is there stays: it may be a folder of root's that somebody has moved here. What is not a folder, or a symbolic link to one, is an error. Processes may race for it.
 //
 //	newfstatat(PARENT)
 //	mkdirat                         EEXIST is fine
 //	openat(PATH, O_DIRECTORY|O_NOFOLLOW) fstat
-//	fstat, fchown, fchmod           root asks; only what differs is changed
+//	fstat, fchown                   only if it was made here: root asks, and gives it away in another owner's folder
+//	fchmod                          only if it differs
 //	fsync                           only if it was made here, and so
 //	openat(PARENT, O_DIRECTORY) fsync close
 //	close
@@ -180,14 +181,14 @@ func Mkdir(path string, perm fs.FileMode) error {
 	if !info.IsDir() {
 		return notFolder(path, nil)
 	}
-	if made == nil || mayMend(info) {
+	if made == nil {
 		if err := adopt(d, parent); err != nil {
 			return err
 		}
-		if info.Mode().Perm() != perm {
-			if err := d.Chmod(perm); err != nil {
-				return err
-			}
+	}
+	if info.Mode().Perm() != perm && (made == nil || mayMend(info, parent)) {
+		if err := d.Chmod(perm); err != nil {
+			return err
 		}
 	}
 	if made != nil {

@@ -40,8 +40,8 @@ func adopt(f *os.File, folder fs.FileInfo) error {
 	return f.Chown(int(want.Uid), int(want.Gid))
 }
 
-// mayMend reports whether mode and owner of what info describes are ours to change.
-func mayMend(info fs.FileInfo) bool {
-	uid := os.Geteuid()
-	return uid == 0 || int(info.Sys().(*syscall.Stat_t).Uid) == uid
+// mayMend reports whether the mode of what info describes is ours to change: it and the folder around it are our own.
+func mayMend(info, parent fs.FileInfo) bool {
+	uid := uint32(os.Geteuid())
+	return info.Sys().(*syscall.Stat_t).Uid == uid && parent.Sys().(*syscall.Stat_t).Uid == uid
 }

@@ -17,4 +17,4 @@ func syncOpen(*os.File) error { return nil }
 
 // What is made in a folder gets its access list by inheritance.
 func adopt(*os.File, fs.FileInfo) error { return nil }
-func mayMend(fs.FileInfo) bool          { return false }
+func mayMend(_, _ fs.FileInfo) bool     { return false }

@@ -1,15 +1,12 @@
 package state
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/theseus-go/theseus/internal/durable"
@@ -19,8 +16,14 @@ import (
 // holder's process id when that is known.
 var ErrBusy = errors.New("another update of this program is running")
 
+// errLockMoved: between two calls somebody else made the lock file, or removed it.
+var errLockMoved = errors.New("the lock file was made or removed meanwhile")
+
 // Lock is held by whoever changes the state or swaps the executable. The kernel frees it when its process ends, however
 // that ends; children do not inherit it. It is of mode 0600: who cannot write the installation cannot hold it either.
+//
+// A file that is there already is only locked. It is never written, cut, or given to another owner: in a folder of somebody
+// else's it may be any file under the name of the lock, which root would destroy or give away.
 type Lock struct {
 	home string
 	file *os.File
@@ -60,9 +63,11 @@ func tryLock(home string) (*Lock, error) {
 	err := durable.Mkdir(home, 0o755)
 	var f *os.File
 	if err == nil {
-		f, err = openRegular(path, os.O_RDWR|os.O_CREATE)
+		f, err = openLock(path)
 	}
 	switch {
+	case errors.Is(err, errLockMoved):
+		return nil, nil
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("locking the installation: %w; run it as the user who owns %s, for example with sudo", err, filepath.Dir(home))
 	case err != nil:
@@ -79,10 +84,6 @@ func tryLock(home string) (*Lock, error) {
 	if l.held() != nil {
 		f.Close()
 		return nil, nil
-	}
-	if err := l.mark(); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
 	return l, nil
 }
@@ -107,24 +108,9 @@ func (l *Lock) held() error {
 	return nil
 }
 
-// mark makes the file private and writes into it who holds it. The number is a service to people, so a disk without room for
-// it keeps nobody from working: the lock is the kernel's.
-func (l *Lock) mark() error {
-	if err := own(l.file, l.home); err != nil {
-		return err
-	}
-	l.file.Truncate(0)
-	l.file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	return nil
-}
-
 func busy(f *os.File) error {
-	b := make([]byte, 32)
-	n, err := f.ReadAt(b, 0)
-	if err == nil || errors.Is(err, io.EOF) {
-		if pid, err := strconv.Atoi(string(bytes.TrimSpace(b[:n]))); err == nil && pid > 0 {
-			return fmt.Errorf("%w (process %d)", ErrBusy, pid)
-		}
+	if pid := holder(f); pid > 0 {
+		return fmt.Errorf("%w (process %d)", ErrBusy, pid)
 	}
 	return ErrBusy
 }
@@ -134,7 +120,6 @@ func (l *Lock) Unlock() error {
 	if l.file == nil {
 		return errors.New("the lock is not held")
 	}
-	l.file.Truncate(0) // so that the next ErrBusy does not name us; of no other consequence
 	err := errors.Join(funlock(l.file), l.file.Close())
 	l.file = nil
 	return err

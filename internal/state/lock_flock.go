@@ -5,6 +5,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -68,26 +69,61 @@ func believe(f *os.File, path string) error {
 	return nil
 }
 
-// own gives the lock file the mode 0600 and, as root, the owner of the folder that it is in.
-func own(f *os.File, home string) error {
-	info, err := f.Stat()
+// openLock opens the lock file, and makes it if there is none.
+func openLock(path string) (*os.File, error) {
+	f, err := openRegular(path, os.O_RDWR)
+	if err == nil {
+		if err = closeUp(f, filepath.Dir(path)); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return f, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil, errLockMoved
+	case err != nil:
+		return nil, err
+	}
+	if err := adopt(f, filepath.Dir(path)); err != nil {
+		f.Close()
+		os.Remove(path)
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, nil
+}
+
+// adopt gives the file that we have just made the mode 0600 whatever the umask says and, as root, the owner of the folder.
+func adopt(f *os.File, home string) error {
+	if err := f.Chmod(0o600); err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	folder, err := os.Stat(home)
 	if err != nil {
 		return err
 	}
-	if os.Geteuid() == 0 {
-		folder, err := os.Stat(home)
-		if err != nil {
-			return err
-		}
-		have, want := info.Sys().(*syscall.Stat_t), folder.Sys().(*syscall.Stat_t)
-		if have.Uid != want.Uid || have.Gid != want.Gid {
-			if err := f.Chown(int(want.Uid), int(want.Gid)); err != nil {
-				return err
-			}
-		}
+	of := folder.Sys().(*syscall.Stat_t)
+	return f.Chown(int(of.Uid), int(of.Gid))
+}
+
+// closeUp takes the lock file back from everybody else, in case somebody has opened it to all, if there is no doubt that it
+// is ours: in our own folder, and under no other name.
+func closeUp(f *os.File, home string) error {
+	info, err := f.Stat()
+	if err != nil || info.Mode().Perm() == 0o600 {
+		return err
 	}
-	if info.Mode().Perm() != 0o600 {
-		return f.Chmod(0o600)
+	folder, err := os.Stat(home)
+	if err != nil {
+		return err
 	}
-	return nil
+	us, of := info.Sys().(*syscall.Stat_t), folder.Sys().(*syscall.Stat_t)
+	if int(us.Uid) != os.Geteuid() || int(of.Uid) != os.Geteuid() || us.Nlink != 1 {
+		return nil
+	}
+	return f.Chmod(0o600)
 }

@@ -278,3 +278,75 @@ func TestF23PlantedLinksAndPipes(t *testing.T) {
 		}
 	}
 }
+
+// R05: in a folder that somebody else owns, any file may lie under the name of the lock, and any folder under that of the
+// state folder. Root, who locks there, neither cuts it nor gives it away.
+func TestR05LockOfAnothersMakingIsLeftAlone(t *testing.T) {
+	testenv.NeedRoot(t)
+	const nobody = 65534
+	for what, plant := range map[string]func(home, victim string) error{
+		"a file of root's, moved here":    func(home, victim string) error { return os.Rename(victim, filepath.Join(home, "lock")) },
+		"a hard link to a file elsewhere": func(home, victim string) error { return os.Link(victim, filepath.Join(home, "lock")) },
+		"a hard link in a folder of root's own": func(home, victim string) error {
+			return errors.Join(os.Chown(home, 0, 0), os.Link(victim, filepath.Join(home, "lock")))
+		},
+		"a link to a file elsewhere":    func(home, victim string) error { return os.Symlink(victim, filepath.Join(home, "lock")) },
+		"a link to a name that is free": func(home, victim string) error { return os.Symlink(victim+"2", filepath.Join(home, "lock")) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			home := newHome(t)
+			must(t, errors.Join(os.Chown(filepath.Dir(home), nobody, nobody), os.Mkdir(home, 0o755), os.Chown(home, nobody, nobody)))
+			victim := filepath.Join(filepath.Dir(newHome(t)), "victim") // of the same file system
+			must(t, errors.Join(os.WriteFile(victim, []byte("root:x:0:0"), 0o644), os.Chmod(victim, 0o644)))
+			f, err := os.Open(victim)
+			must(t, err)
+			defer f.Close()
+			before, err := f.Stat()
+			must(t, err)
+			must(t, plant(home, victim))
+
+			if lock, err := state.TryLock(home); err == nil {
+				must(t, lock.Unlock())
+			}
+			after, err := f.Stat()
+			must(t, err)
+			was, is := before.Sys().(*syscall.Stat_t), after.Sys().(*syscall.Stat_t)
+			if is.Uid != was.Uid || is.Gid != was.Gid || is.Size != was.Size || is.Mode != was.Mode || is.Mtim != was.Mtim {
+				t.Errorf("was %d:%d %v, %d bytes; is %d:%d %v, %d bytes", was.Uid, was.Gid, before.Mode(), was.Size, is.Uid, is.Gid, after.Mode(), is.Size)
+			}
+			if _, err := os.Lstat(victim + "2"); err == nil {
+				t.Error("a file was made through the link")
+			}
+		})
+	}
+	t.Run("a folder of root's, moved here", func(t *testing.T) {
+		home := newHome(t)
+		must(t, errors.Join(os.Chown(filepath.Dir(home), nobody, nobody), os.Mkdir(home, 0o700)))
+		if lock, err := state.TryLock(home); err == nil {
+			must(t, lock.Unlock())
+		}
+		info, err := os.Stat(home)
+		must(t, err)
+		if uid := info.Sys().(*syscall.Stat_t).Uid; uid != 0 || info.Mode().Perm() != 0o700 {
+			t.Errorf("it belongs to %d now, with %v", uid, info.Mode())
+		}
+	})
+}
+
+// What root makes in somebody's folder is his, so that he can go on when root has left.
+func TestRootGivesTheLockToTheOwnerOfTheFolder(t *testing.T) {
+	testenv.NeedRoot(t)
+	home := newHome(t)
+	must(t, os.Chown(filepath.Dir(home), 65534, 65534))
+	save(t, home, full())
+	for _, name := range []string{"", "lock", "state"} {
+		info, err := os.Stat(filepath.Join(home, name))
+		must(t, err)
+		if uid := info.Sys().(*syscall.Stat_t).Uid; uid != 65534 {
+			t.Errorf("HOME/%s belongs to %d", name, uid)
+		}
+	}
+	if code, out := stranger(t, "lock", home); code != 0 {
+		t.Errorf("the owner cannot lock: %d %s", code, out)
+	}
+}

@@ -10,8 +10,7 @@ import (
 
 var errLocked = errors.New("locked")
 
-// flock locks one byte far behind the end: on Windows a locked range cannot be read by others, and they should be able to
-// read who holds it.
+// flock locks one byte far behind the end, where older versions wrote nothing.
 func flock(f *os.File) error {
 	at := &windows.Overlapped{OffsetHigh: 1 << 30}
 	err := windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, at)
@@ -36,5 +35,8 @@ func openRegular(path string, flag int) (*os.File, error) {
 	return f, nil
 }
 
-// Access lists are inherited from the folder.
-func own(*os.File, string) error { return nil }
+// openLock makes the file if there is none; its access list is inherited from the folder.
+func openLock(path string) (*os.File, error) { return openRegular(path, os.O_RDWR|os.O_CREATE) }
+
+// holder: Windows tells nobody who holds a lock.
+func holder(*os.File) int { return 0 }
