@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -117,7 +118,7 @@ func (l *link) pass(key string, c syscall.Conn) error {
 
 func (l *link) write(kind byte, text string, rights []byte) error {
 	if len(text) > textMax {
-		text = text[:textMax]
+		text = strings.ToValidUTF8(text[:textMax], "") // no half of a letter at the end
 	}
 	var rec [recordSize]byte
 	rec[0] = kind

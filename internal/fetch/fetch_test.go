@@ -336,7 +336,7 @@ func TestConditional(t *testing.T) {
 			t.Errorf("result is %+v, %v", res, err)
 		}
 	})
-	for _, etag := range []string{"", "bare", `"` + strings.Repeat("x", maxETag) + `"`, `"a"b"`, `"a b"`, `w/"a"`, `"`, "\"a\tb\""} {
+	for _, etag := range []string{"", "bare", `"` + strings.Repeat("x", maxETag) + `"`, `"a"b"`, `"a b"`, `w/"a"`, `"`, "\"a\tb\"", "\"\xff\"", "\"\u00e4\""} {
 		if res, _ := get(server(etag), nil); res.Validator != (Validator{}) {
 			t.Errorf("ETag %q was taken over as %+v", etag, res.Validator)
 		}

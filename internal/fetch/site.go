@@ -168,14 +168,15 @@ func rangeStart(h string) int64 {
 }
 
 // validETag returns an entity tag that may be stored and sent back, or nothing: it comes from the network, later from
-// a file, and a malformed header would fail each request.
+// a file, and a malformed header would fail each request. Only visible ASCII: other bytes are allowed by RFC 9110, but in no
+// character set, so that a file of text could not keep them.
 func validETag(s string) string {
 	opaque := strings.TrimPrefix(s, "W/")
 	if len(s) > maxETag || len(opaque) < 2 || opaque[0] != '"' || opaque[len(opaque)-1] != '"' {
 		return ""
 	}
 	for _, b := range []byte(opaque[1 : len(opaque)-1]) {
-		if b < 0x21 || b == '"' || b == 0x7f {
+		if b < 0x21 || b == '"' || b >= 0x7f {
 			return ""
 		}
 	}

@@ -8,7 +8,6 @@
 package state
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -257,15 +256,11 @@ func (l *Lock) Save(s *State) error {
 	if err := s.check(); err != nil {
 		return fmt.Errorf("saving state: %w", err)
 	}
-	var b bytes.Buffer
-	if err := json.MarshalWrite(&b, s, json.Deterministic(true), jsontext.WithIndent("  ")); err != nil {
+	b, err := encode(s)
+	if err != nil {
 		return fmt.Errorf("saving state: %w", err)
 	}
-	b.WriteByte('\n')
-	if b.Len() > maxSize {
-		return fmt.Errorf("saving state: %d bytes, more than the %d that Load reads", b.Len(), maxSize)
-	}
-	if err := durable.WriteFile(filepath.Join(l.home, "state"), b.Bytes(), 0o644); err != nil {
+	if err := durable.WriteFile(filepath.Join(l.home, "state"), b, 0o644); err != nil {
 		return fmt.Errorf("saving state: %w", err)
 	}
 	return nil
