@@ -87,6 +87,11 @@ var layers = []layer{
 		why: "who else keeps this file current? Paths and files of an fs.FS that it is given: it runs nothing that is found on PATH",
 	},
 	{
+		pkg:  "internal/installation",
+		ours: []string{"internal/durable", "internal/swap", "internal/state", "verify"},
+		why:  "what is on disk, and how does it get back? It works where the program itself cannot start, without key and network",
+	},
+	{
 		pkg:  "internal/*",
 		ours: []string{"internal/durable", "verify"},
 		why:  "each wraps one thing; a package that needs two of ours belongs above this layer. verify is here for its ID type",

@@ -28,6 +28,7 @@ func program(version string) []byte {
 type client struct {
 	*Updater
 	t      *testing.T
+	repo   *testrelease.Repo
 	path   string
 	events *events
 }
@@ -81,7 +82,7 @@ func again(t *testing.T, repo *testrelease.Repo, path, version string, edit ...f
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &client{Updater: u, t: t, path: path, events: ev}
+	return &client{Updater: u, t: t, repo: repo, path: path, events: ev}
 }
 
 func (c *client) update() (Result, error) {

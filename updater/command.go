@@ -7,8 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"strings"
 
+	"github.com/theseus-go/theseus/internal/swap"
 	"github.com/theseus-go/theseus/release"
 )
 
@@ -60,6 +63,9 @@ the new version %[2]s.
   --rollback   go back to the version before this one
   --explain    say of each rule whether it let a release pass
   --json       print one JSON object instead of text
+
+In a folder of another user's, root does none of this: it prints the sudo command
+that does it as that user (exit code 6).
 
 Exit codes: 0 current or updated, 1 error, 2 usage, 3 nothing that this machine
 may install, 4 refused by verification, 5 source unreachable, 6 no permission,
@@ -116,6 +122,7 @@ func (u *Updater) Command(ctx context.Context, args []string) int {
 			return c.usage(fmt.Sprintf("--version: %v", err))
 		}
 	}
+	c.args = args
 	u.terse = u.opts.Logger == nil // a person reads the result; the log would say it twice
 	return c.run(ctx, req)
 }
@@ -140,6 +147,20 @@ func given(flags *flag.FlagSet, name string) (is bool) {
 type command struct {
 	u                                              *Updater
 	check, rollback, dryRun, doctor, explain, json bool
+	args                                           []string // as they were given, without the word self-update
+}
+
+// foreign refuses to work as root in a folder of somebody else's, and says how to do the same as that user.
+func (c *command) foreign() error {
+	args := append([]string{"self-update"}, c.args...)
+	if own := len(os.Args) - len(args); own > 0 && slices.Equal(os.Args[own:], args) {
+		args = os.Args[1:] // the program's own flags too
+	}
+	command := swap.Quote(c.u.target.Path)
+	for _, a := range args {
+		command += " " + swap.Quote(a)
+	}
+	return fail(Planning, "", asOwner(c.u.target, command))
 }
 
 // commandResult is what --json prints. Code is also the exit code.
@@ -163,21 +184,30 @@ func (c *command) usage(why string) int {
 
 func (c *command) run(ctx context.Context, req request) int {
 	u := c.u
+	foreign := c.foreign()
 	switch {
 	case c.doctor:
-		d := u.examine(ctx)
+		d := diagnosis{App: u.opts.App, Running: u.running.String(), Path: u.target.Path, Findings: []finding{}}
+		if foreign == nil {
+			d = u.examine(ctx)
+		} else {
+			d.obstacles(foreign)
+			d = d.sum()
+		}
 		if c.json {
 			c.encode(d)
 		} else {
 			d.print(u.stdout)
 		}
 		return d.Code
-	case c.dryRun:
+	case c.dryRun && foreign == nil:
 		return c.plan(u.rehearsal(ctx, req))
 	}
 	var r Result
-	var err error
-	if leave, ok := u.enter(ctx); !ok {
+	err := foreign
+	if err != nil {
+		// nothing is done
+	} else if leave, ok := u.enter(ctx); !ok {
 		err = &Error{Step: Checking, Err: ErrBusy}
 	} else {
 		show := newProgress(u)

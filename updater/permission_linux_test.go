@@ -3,8 +3,10 @@ package updater
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -51,6 +53,73 @@ func TestWithoutPermission(t *testing.T) {
 	c.holds("1.0.0")
 	if repo.Requested("files/") > 0 {
 		t.Error("downloaded what it may not install")
+	}
+}
+
+// foreign is a client of a program that was updated to 1.1.0, offered 1.2.0, in a folder of another user's.
+func foreign(t *testing.T) (*client, func() string) {
+	t.Helper()
+	testenv.NeedRoot(t)
+	repo := published(t, "1.0.0", "1.1.0")
+	c := install(t, repo, "1.0.0")
+	c.mustUpdate("1.1.0")
+	repo.Publish("1.2.0", program("1.2.0"))
+	dir := filepath.Dir(c.path)
+	// Everything of every file but when it was read: root may look.
+	fingerprint := func() string {
+		out, err := exec.Command("find", dir, "-printf", "%p %i %y %s %m %U %G %n %T@ %C@ %l\n").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	for _, path := range []string{dir, c.path} {
+		if err := os.Chown(path, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c, fingerprint
+}
+
+// R05: whoever owns the folder could exchange what is in it while root works there, so root does not.
+func TestR05RootInAFolderOfSomebodyElse(t *testing.T) {
+	t.Run("recover", func(t *testing.T) {
+		c, fingerprint := foreign(t)
+		before := fingerprint()
+		_, err := Recover(t.Context(), c.path, nil)
+		if want := "sudo -u '#65534' theseus recover " + c.path; !errors.Is(err, ErrPermission) || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("error %v\ndoes not end with %s", err, want)
+		}
+		if after := fingerprint(); after != before {
+			t.Errorf("before:\n%safter:\n%s", before, after)
+		}
+	})
+	t.Run("recover, and only the state folder is somebody else's", func(t *testing.T) {
+		c, fingerprint := foreign(t)
+		if err := errors.Join(os.Chown(filepath.Dir(c.path), 0, 0), os.Chown(c.target.Home, 65534, 65534)); err != nil {
+			t.Fatal(err)
+		}
+		before := fingerprint()
+		if _, err := Recover(t.Context(), c.path, nil); !errors.Is(err, ErrPermission) {
+			t.Errorf("error %v", err)
+		}
+		if after := fingerprint(); after != before {
+			t.Errorf("before:\n%safter:\n%s", before, after)
+		}
+	})
+	for _, args := range []string{"", "--version 1.2.0", "--check", "--rollback", "--dry-run", "--doctor", "--json"} {
+		t.Run("self-update "+args, func(t *testing.T) {
+			c, fingerprint := foreign(t)
+			before := fingerprint()
+			code, stdout, stderr := again(t, c.repo, c.path, "1.1.0").run(strings.Fields("self-update " + args)...)
+			want := strings.TrimSpace("sudo -u '#65534' " + c.path + " self-update " + args)
+			if code != ExitPermission || !strings.Contains(stdout+stderr, want) {
+				t.Errorf("exit code %d\n%s%s\nwant %s", code, stdout, stderr, want)
+			}
+			if after := fingerprint(); after != before {
+				t.Errorf("before:\n%safter:\n%s", before, after)
+			}
+		})
 	}
 }
 

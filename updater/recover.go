@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
+	disk "github.com/theseus-go/theseus/internal/installation"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/swap"
 )
@@ -32,6 +34,9 @@ type Recovery struct {
 // shell, and works where the program itself cannot even start. It counts the
 // start that is coming. It waits at most ten seconds for a process that is at
 // work on the same program. log may be nil.
+//
+// Run by root on a program in a folder of another user's it changes nothing: the error wraps ErrPermission and ends with
+// the command that runs it as that user.
 func Recover(ctx context.Context, path string, log *slog.Logger) (r Recovery, err error) {
 	i := &installation{reporter: &reporter{
 		app: path, log: cmp.Or(log, slog.New(slog.DiscardHandler)), now: time.Now, conditions: map[Kind]string{},
@@ -47,6 +52,9 @@ func Recover(ctx context.Context, path string, log *slog.Logger) (r Recovery, er
 		},
 	}}
 	if i.target, err = swap.Find(path); err != nil {
+		return r, fail(Settling, "", err)
+	}
+	if err := asOwner(i.target, "theseus recover "+swap.Quote(i.target.Path)); err != nil {
 		return r, fail(Settling, "", err)
 	}
 	lock, release, err := i.await(ctx, lockWait)
@@ -72,4 +80,13 @@ func Recover(ctx context.Context, path string, log *slog.Logger) (r Recovery, er
 		r.Installed, r.Proved, r.Starts = st.Installed.Version, st.Installed.Proved, st.Installed.Starts
 	}
 	return r, nil
+}
+
+// asOwner refuses to work as root in a folder of somebody else's, and says how to run command as that user.
+func asOwner(target *swap.Target, command string) error {
+	err := disk.CheckOwner(target)
+	if other := (*disk.OtherOwner)(nil); errors.As(err, &other) {
+		return fmt.Errorf("%w; run it as that user: %s", err, other.Command(command))
+	}
+	return err
 }

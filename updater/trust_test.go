@@ -860,7 +860,7 @@ func TestN05PlainHTTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c = &client{u, t, c.path, c.events}
+	c.Updater = u
 	files := map[string][]byte{}
 	for _, path := range repo.Files() {
 		files[path] = repo.Get(path)

@@ -176,16 +176,21 @@ func TestPermission(t *testing.T) {
 		t.Errorf("in a folder of its own: exit code %d, version %s\n%s", code, i.version(), out)
 	}
 
-	// Root updates for the service: all of it stays the service's.
-	repo.Publish("1.2.0", script("1.2.0"))
+	// Root changes nothing there, and says who may: see doc/recovery.md.
 	j := install(t, build(t, "1.0.0")).trusts(repo)
 	for _, path := range []string{j.dir, j.path} {
 		if err := os.Chown(path, 65534, 65534); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if r := j.selfUpdate(repo); r.code != 0 {
-		t.Errorf("%v", r)
+	before = j.look()
+	owners := "sudo -u '#65534' " + strings.Join(append([]string{j.path}, append(j.flags(repo), "self-update")...), " ")
+	if r := j.selfUpdate(repo); r.code != 6 || !strings.Contains(r.errout, owners) {
+		t.Errorf("root in a folder of somebody else's: %v\nwant %s", r, owners)
+	}
+	j.unmoved(before)
+	if code, out := nobody(j, append(j.flags(repo), "self-update")...); code != 0 {
+		t.Errorf("its owner after that: exit code %d\n%s", code, out)
 	}
 	for _, path := range []string{j.path, j.home(), j.home() + "/state", j.home() + "/lock"} {
 		if info, err := os.Stat(path); err != nil || owner(info) != [2]uint32{65534, 65534} {

@@ -23,7 +23,7 @@ Each call counts the start that is coming. A program that nobody has updated is 
 work on the same program, recover waits for ten seconds and then leaves it to that process.
 
 Exit codes: 0 the program can be started (or another process is at work on it), 1 it cannot be brought back by itself,
-2 usage, 6 no permission.`,
+2 usage, 6 no permission: also for root, if the folder belongs to somebody else; the command for that user is printed then.`,
 		Example: `  theseus recover /opt/hello/hello
   ExecStartPre=-/usr/local/bin/theseus recover /opt/hello/hello`,
 		Args: cobra.ExactArgs(1),
