@@ -39,6 +39,14 @@ type Entry struct {
 	Yanked   *Yank           // withdrawn
 }
 
+// entryRestrictions are the members of an entry that keep some clients from the release, sorted by name.
+var entryRestrictions = []restriction[Entry]{
+	{"floor", func(e *Entry) bool { return e.Floor }},
+	{"paused", func(e *Entry) bool { return e.Paused != "" }},
+	{"rollout", func(e *Entry) bool { return e.Rollout != nil }},
+	{"yanked", func(e *Entry) bool { return e.Yanked != nil }},
+}
+
 // Yank withdraws a release and says what clients that have it installed should do.
 type Yank struct {
 	Reason string
@@ -221,7 +229,7 @@ func (b *entryBody) entry() (*Entry, error) {
 		return nil, malformed("%s: manifest of %d bytes: want 1 to %d", what, e.Manifest.Size, maxManifestSize)
 	}
 	for _, s := range b.Rollout {
-		e.Rollout = append(e.Rollout, Step{At: s.At.Time, BasisPoints: s.BasisPoints})
+		e.Rollout = append(e.Rollout, RolloutStep{At: s.At.Time, BasisPoints: s.BasisPoints})
 	}
 	if err := e.Rollout.check(what); err != nil {
 		return nil, err
@@ -247,7 +255,7 @@ func (b *entryBody) entry() (*Entry, error) {
 			}
 		}
 	}
-	return e, checkRequires(what, e.Requires, entryNames, e.restrictions())
+	return e, checkRequires(what, e.Requires, entryRestrictions, e)
 }
 
 // checkYank: the target of a downgrade has to be one that a client can really take.
@@ -289,26 +297,12 @@ func (c *Channel) checkYank(e Entry) error {
 	return nil
 }
 
-// restrictions are the members of an entry that keep some client from the release.
-func (e *Entry) restrictions() []string {
-	var names []string
-	for _, m := range []struct {
-		name string
-		on   bool
-	}{{"floor", e.Floor}, {"paused", e.Paused != ""}, {"rollout", e.Rollout != nil}, {"yanked", e.Yanked != nil}} {
-		if m.on {
-			names = append(names, m.name)
-		}
-	}
-	return names
-}
-
 func (e *Entry) body() (b entryBody, err error) {
 	if e.Version == nil {
 		return b, malformed("a release without a version")
 	}
 	b = entryBody{Version: e.Version.String(), Manifest: e.Manifest, Floor: e.Floor, Paused: e.Paused}
-	if b.Requires, err = listRequires("release "+b.Version, e.Requires, entryNames, e.restrictions()); err != nil {
+	if b.Requires, err = listRequires("release "+b.Version, e.Requires, entryRestrictions, e); err != nil {
 		return b, err
 	}
 	for _, s := range e.Rollout {

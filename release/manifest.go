@@ -47,6 +47,14 @@ type Download struct {
 	Requires []string       // names that a client must know
 }
 
+// Members that keep some clients from a release or from one of its downloads, sorted by name.
+var (
+	manifestRestrictions = []restriction[Manifest]{
+		{"minimum", func(m *Manifest) bool { return m.Minimum != nil }},
+	}
+	downloadRestrictions []restriction[Download]
+)
+
 // Path is where a repository keeps the stored bytes.
 func (d Download) Path() string { return FilePath(d.Stored.SHA256, d.Encoding) }
 
@@ -165,7 +173,7 @@ func (b *manifestBody) manifest() (*Manifest, error) {
 			return nil, malformed("minimum %s is not below the version, %s: nobody could update to it", m.Minimum, v)
 		}
 	}
-	if err := checkRequires("manifest", m.Requires, manifestNames, m.restrictions()); err != nil {
+	if err := checkRequires("manifest", m.Requires, manifestRestrictions, m); err != nil {
 		return nil, err
 	}
 	if len(b.Artifacts) < 1 || len(b.Artifacts) > maxArtifacts {
@@ -223,7 +231,7 @@ func (b *downloadBody) download(what string, file verify.ID) (*Download, error) 
 	if err := checkSize(what+": download", d.Stored.Size); err != nil {
 		return nil, err
 	}
-	if err := checkRequires(what+": download", d.Requires, downloadNames, nil); err != nil {
+	if err := checkRequires(what+": download", d.Requires, downloadRestrictions, d); err != nil {
 		return nil, err
 	}
 	switch d.Encoding {
@@ -242,22 +250,15 @@ func (b *downloadBody) download(what string, file verify.ID) (*Download, error) 
 	return d, nil
 }
 
-// usable reports why this version of Theseus cannot use the download, or "".
-func (d Download) usable() string {
-	switch {
-	case d.Encoding != "" && d.Encoding != Zstd && d.Encoding != Delta:
+// unusable says why this version of Theseus cannot use the download, or "".
+func (d Download) unusable() string {
+	if d.Encoding != "" && d.Encoding != Zstd && d.Encoding != Delta {
 		return fmt.Sprintf("encoding %s is not known", d.Encoding)
-	case unknown(d.Requires, downloadNames) != nil:
-		return "requires " + strings.Join(unknown(d.Requires, downloadNames), ", ") + ", which is not known"
+	}
+	if u := unknown(d.Requires, names(downloadRestrictions)); u != nil {
+		return "requires " + strings.Join(u, ", ") + ", which is not known"
 	}
 	return ""
-}
-
-func (m *Manifest) restrictions() []string {
-	if m.Minimum != nil {
-		return []string{"minimum"}
-	}
-	return nil
 }
 
 func (m *Manifest) body() (b manifestBody, err error) {
@@ -268,14 +269,14 @@ func (m *Manifest) body() (b manifestBody, err error) {
 	if m.Minimum != nil {
 		b.Minimum = m.Minimum.String()
 	}
-	if b.Requires, err = listRequires("manifest", m.Requires, manifestNames, m.restrictions()); err != nil {
+	if b.Requires, err = listRequires("manifest", m.Requires, manifestRestrictions, m); err != nil {
 		return b, err
 	}
 	for _, a := range slices.SortedStableFunc(slices.Values(m.Artifacts), byPlatform) {
 		ab := artifactBody{OS: a.OS, Arch: a.Arch, Variant: a.Variant, Size: a.File.Size, SHA256: a.File.SHA256}
 		for _, d := range slices.SortedStableFunc(slices.Values(a.Downloads), wholeFirst) {
 			db := downloadBody{Encoding: d.Encoding, From: d.From, Size: d.Stored.Size, SHA256: d.Stored.SHA256}
-			if db.Requires, err = listRequires("download", d.Requires, downloadNames, nil); err != nil {
+			if db.Requires, err = listRequires("download", d.Requires, downloadRestrictions, &d); err != nil {
 				return b, err
 			}
 			ab.Downloads = append(ab.Downloads, db)
@@ -289,17 +290,29 @@ func byPlatform(a, b Artifact) int {
 	return cmp.Or(cmp.Compare(a.OS, b.OS), cmp.Compare(a.Arch, b.Arch), cmp.Compare(a.Variant, b.Variant))
 }
 
-// wholeFirst sorts downloads; two that are equal by it would leave a client to choose by chance.
+// wholeFirst sorts downloads: the file itself, compressed, deltas, others. Two that are equal by it would leave a client to
+// choose by chance.
 func wholeFirst(a, b Download) int {
-	rank := func(d Download) int { return slices.Index([]string{"", Zstd, Delta}, d.Encoding) & 3 } // another encoding: last
 	from := func(d Download) string {
 		if d.From == nil {
 			return ""
 		}
 		return d.From.String()
 	}
-	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Encoding, b.Encoding), cmp.Compare(from(a), from(b)),
+	return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.Encoding, b.Encoding), cmp.Compare(from(a), from(b)),
 		slices.Compare(a.Requires, b.Requires))
+}
+
+func (d Download) rank() int {
+	switch d.Encoding {
+	case "":
+		return 0
+	case Zstd:
+		return 1
+	case Delta:
+		return 2
+	}
+	return 3
 }
 
 func checkSize(what string, size int64) error {

@@ -5,13 +5,31 @@ import (
 	"strings"
 )
 
-// Names that may stand under "requires", by what carries them. A name is added here when a client must not ignore a member
-// of the same name; the member's shape never changes afterwards.
-var (
-	entryNames    = []string{"floor", "paused", "rollout", "yanked"}
-	manifestNames = []string{"minimum"}
-	downloadNames = []string{}
-)
+// A restriction is a member of T that keeps some clients from the release or download that carries it. Its name is listed
+// under requires wherever the member says something, so that a client that does not know it cannot overlook it. A member's
+// shape never changes once it stands here.
+type restriction[T any] struct {
+	name string
+	on   func(*T) bool
+}
+
+// names returns the names of restrictions: those that this version knows.
+func names[T any](known []restriction[T]) (names []string) {
+	for _, r := range known {
+		names = append(names, r.name)
+	}
+	return names
+}
+
+// present returns the names of the restrictions that v has.
+func present[T any](known []restriction[T], v *T) (names []string) {
+	for _, r := range known {
+		if r.on(v) {
+			names = append(names, r.name)
+		}
+	}
+	return names
+}
 
 const maxRequires = 16
 
@@ -26,9 +44,9 @@ func unknown(requires, known []string) []string {
 	return u
 }
 
-// checkRequires holds a list of required names against what is there. Each restriction that is present is listed, so that
-// a client that does not know it cannot overlook it; and none is listed that is not there, since whoever listed it meant something.
-func checkRequires(what string, requires, known, present []string) error {
+// checkRequires compares a list of required names with the restrictions that v has. Each that is present is listed, and
+// none is listed that is not there: whoever listed it meant something.
+func checkRequires[T any](what string, requires []string, known []restriction[T], v *T) error {
 	if len(requires) > maxRequires {
 		return malformed("%s: more than %d required names", what, maxRequires)
 	}
@@ -40,22 +58,22 @@ func checkRequires(what string, requires, known, present []string) error {
 			return malformed("%s: %q is required twice", what, name)
 		}
 	}
-	for _, name := range known {
-		switch listed, there := slices.Contains(requires, name), slices.Contains(present, name); {
+	for _, r := range known {
+		switch listed, there := slices.Contains(requires, r.name), r.on(v); {
 		case there && !listed:
-			return malformed("%s: member %q restricts and is not listed under requires", what, name)
+			return malformed("%s: member %q restricts and is not listed under requires", what, r.name)
 		case listed && !there:
-			return malformed("%s: requires %q, but there is no such member", what, name)
+			return malformed("%s: requires %q, but there is no such member", what, r.name)
 		}
 	}
 	return nil
 }
 
 // listRequires is the publisher's side of checkRequires: the names of what is present. A name that this version does not
-// know belongs to a member that it has dropped when it read the document, so signing that would lose it.
-func listRequires(what string, requires, known, present []string) ([]string, error) {
-	if u := unknown(requires, known); u != nil {
+// know belongs to a member that was dropped when the document was read, so that signing it again would lose the member.
+func listRequires[T any](what string, requires []string, known []restriction[T], v *T) ([]string, error) {
+	if u := unknown(requires, names(known)); u != nil {
 		return nil, malformed("%s requires %s, which this version does not know: sign it with a newer one", what, strings.Join(u, ", "))
 	}
-	return present, nil
+	return present(known, v), nil
 }

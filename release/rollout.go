@@ -12,10 +12,10 @@ import (
 // Rollout says what share of the installations a release is offered to, over time: nobody before the first step, the share
 // of the last step after it, and between two steps a straight line from one share to the next. One step is a fixed share; two
 // steps are a ramp, which also spreads the downloads.
-type Rollout []Step
+type Rollout []RolloutStep
 
-// Step is one corner of a rollout. Times strictly rise and shares never fall from step to step: who was offered a release keeps the offer.
-type Step struct {
+// RolloutStep is one corner of a rollout. Times strictly rise and shares never fall from step to step: who was offered a release keeps the offer.
+type RolloutStep struct {
 	At          time.Time
 	BasisPoints int // share in hundredths of a percent, 0 to 10000
 }

@@ -47,10 +47,10 @@ func (s *shelf) add(v string, edits ...any) *shelf {
 		}
 	}
 	if e.Requires == nil {
-		e.Requires = e.restrictions()
+		e.Requires = present(entryRestrictions, &e)
 	}
 	if m.Requires == nil {
-		m.Requires = m.restrictions()
+		m.Requires = present(manifestRestrictions, m)
 	}
 	s.channel.Entries = append(s.channel.Entries, e)
 	slices.SortFunc(s.channel.Entries, newestFirst)
@@ -58,7 +58,7 @@ func (s *shelf) add(v string, edits ...any) *shelf {
 	return s
 }
 
-func (s *shelf) choose(c Client) (*Offer, []Rule, error) {
+func (s *shelf) choose(c Client) (*Offer, []Verdict, error) {
 	if c.OS == "" {
 		c.Platform = linux
 	}
@@ -216,7 +216,10 @@ func TestSelect(t *testing.T) {
 				if errors.Is(err, ErrNoArtifact) != (n.Rule == "platform") {
 					t.Error("ErrNoArtifact belongs to the rule platform")
 				}
-				if !slices.ContainsFunc(rules, func(r Rule) bool { return r.Rule == n.Rule && !r.Passed && r.Detail == n.Reason }) {
+				if n.Waits() != (n.Rule == "rollout" || n.Rule == "paused") {
+					t.Errorf("Waits() is %v for the rule %s", n.Waits(), n.Rule)
+				}
+				if !slices.ContainsFunc(rules, func(r Verdict) bool { return r.Rule == n.Rule && !r.Passed && r.Detail == n.Reason }) {
 					t.Errorf("the explanation does not say so: %v", rules)
 				}
 			} else if err != nil {

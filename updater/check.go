@@ -116,7 +116,7 @@ func (u *Updater) check(ctx context.Context, req request) (v *view, err error) {
 		Installed: v.installed, Now: v.clock.Now(), Installation: seen.state.Installation,
 		Failed: failures(seen.state), Want: req.want, Manual: req.manual,
 	}
-	var rules []release.Rule
+	var rules []release.Verdict
 	v.offer, rules, err = release.Select(v.channel, client, func(e release.Entry) (*release.Manifest, error) {
 		return u.manifest(ctx, v, e)
 	})

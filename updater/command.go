@@ -165,15 +165,15 @@ func (c *command) foreign() error {
 
 // commandResult is what --json prints. Code is also the exit code.
 type commandResult struct {
-	App       string         `json:"app"`
-	Running   string         `json:"running"`
-	Offered   string         `json:"offered,omitzero"`
-	Installed string         `json:"installed,omitzero"`
-	Notes     string         `json:"notes,omitzero"`
-	Code      int            `json:"code"`
-	Managed   string         `json:"managed,omitzero"`
-	Error     string         `json:"error,omitzero"`
-	Explain   []release.Rule `json:"explain,omitzero"`
+	App       string            `json:"app"`
+	Running   string            `json:"running"`
+	Offered   string            `json:"offered,omitzero"`
+	Installed string            `json:"installed,omitzero"`
+	Notes     string            `json:"notes,omitzero"`
+	Code      int               `json:"code"`
+	Managed   string            `json:"managed,omitzero"`
+	Error     string            `json:"error,omitzero"`
+	Explain   []release.Verdict `json:"explain,omitzero"`
 }
 
 func (c *command) usage(why string) int {
@@ -298,7 +298,7 @@ func (c *command) print(r Result) {
 	}
 }
 
-func (c *command) printRules(rules []release.Rule) {
+func (c *command) printRules(rules []release.Verdict) {
 	for _, r := range rules {
 		verdict := "ok  "
 		if !r.Passed {

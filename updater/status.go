@@ -52,7 +52,7 @@ type Status struct {
 	// Failed are the versions that are not tried again by themselves.
 	Failed map[string]string `json:"failed,omitzero"`
 	// Explain is every rule of the last check, in order; only where asked for.
-	Explain []release.Rule `json:"explain,omitzero"`
+	Explain []release.Verdict `json:"explain,omitzero"`
 }
 
 // Outcome is how an update ended.

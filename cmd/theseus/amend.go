@@ -304,12 +304,12 @@ func parseRollout(s string, now time.Time) (release.Rollout, error) {
 				return nil, bad(part)
 			}
 			if at = now.Add(d); i == 0 {
-				r = append(r, release.Step{At: now})
+				r = append(r, release.RolloutStep{At: now})
 			}
 		} else if i > 0 {
 			return nil, bad(part)
 		}
-		r = append(r, release.Step{At: at, BasisPoints: int(points)})
+		r = append(r, release.RolloutStep{At: at, BasisPoints: int(points)})
 	}
 	return r, nil
 }

@@ -17,11 +17,11 @@ import (
 
 // replayed is where such a client goes.
 type replayed struct {
-	Client  string         `json:"client"` // OS/ARCH@VERSION
-	Channel string         `json:"channel"`
-	Path    []step         `json:"path"`              // the updates it takes, in order
-	Stopped *stop          `json:"stopped,omitempty"` // why it does not reach the newest; absent if it does
-	Explain []release.Rule `json:"explain,omitempty"` // of its last look
+	Client  string            `json:"client"` // OS/ARCH@VERSION
+	Channel string            `json:"channel"`
+	Path    []step            `json:"path"`              // the updates it takes, in order
+	Stopped *stop             `json:"stopped,omitempty"` // why it does not reach the newest; absent if it does
+	Explain []release.Verdict `json:"explain,omitempty"` // of its last look
 }
 
 type step struct {
@@ -35,6 +35,8 @@ type stop struct {
 	Rule    string `json:"rule"`
 	Version string `json:"version"`
 	Reason  string `json:"reason"`
+
+	waits bool // on purpose, and for a while
 }
 
 type replayReport struct {
@@ -76,10 +78,10 @@ func (r *replayReport) print(w io.Writer) {
 	}
 }
 
-// stuck are the clients that something other than the publisher's own patience holds back.
+// stuck returns the clients that are held back by something that does not end by itself.
 func (r *replayReport) stuck() (clients []string) {
 	for _, c := range r.Clients {
-		if c.Stopped != nil && c.Stopped.Rule != "rollout" && c.Stopped.Rule != "paused" {
+		if c.Stopped != nil && !c.Stopped.waits {
 			clients = append(clients, c.Client)
 		}
 	}
@@ -141,7 +143,7 @@ func walk(c *release.Channel, client release.Client, open func(release.Entry) (*
 		offer, rules, err := release.Select(c, client, open)
 		r.Explain = rules
 		if nothing, ok := errors.AsType[*release.Nothing](err); ok {
-			r.Stopped = &stop{nothing.Rule, nothing.Version.String(), nothing.Reason}
+			r.Stopped = &stop{nothing.Rule, nothing.Version.String(), nothing.Reason, nothing.Waits()}
 			return r, nil
 		}
 		if err != nil {
@@ -153,7 +155,7 @@ func walk(c *release.Channel, client release.Client, open func(release.Entry) (*
 		}
 		to := offer.Manifest.Version
 		if slices.Contains(been, to.String()) {
-			r.Stopped = &stop{"newer", to.String(), "the channel sends it in a circle: " + strings.Join(append(been, to.String()), ", ")}
+			r.Stopped = &stop{"newer", to.String(), "the channel sends it in a circle: " + strings.Join(append(been, to.String()), ", "), false}
 			return r, nil
 		}
 		been = append(been, to.String())
