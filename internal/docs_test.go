@@ -159,8 +159,8 @@ func TestReadmeRelease(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "bin", "theseus"), "./cmd/theseus")
-	build.Dir = root
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "bin", "theseus"), ".")
+	build.Dir = filepath.Join(root, "cmd", "theseus")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

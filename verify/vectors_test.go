@@ -440,7 +440,7 @@ func documentVectors(t *testing.T) map[string]vector {
 	add("P03-text-after", "malformed", only1, join(text, one, []byte("hello\n")))
 	add("tab", "malformed", only1, signedText("theseus/channel/v1\n{\t}\n"))
 	add("tab-in-trusted-comment", "malformed", only1, join(text, rawBlock(t, 1, text, "timestamp:1\tfile:x\thashed")))
-	add("nul", "malformed", only1, signedText("theseus/channel/v1\n{\x00}\n"))
+	add("nul-byte", "malformed", only1, signedText("theseus/channel/v1\n{\x00}\n"))
 	add("delete", "malformed", only1, signedText("theseus/channel/v1\n{\x7f}\n"))
 	add("escape", "malformed", only1, join(text, bytes.Replace(one, []byte("signature from"), []byte("\x1b[2Jsignature from"), 1)))
 	add("P05-invalid-utf8", "malformed", only1, signedText("theseus/channel/v1\n{\"\xff\"}\n"))

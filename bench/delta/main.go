@@ -1,9 +1,9 @@
 // Command delta measures patches between releases of real programs: Theseus beside what else there is.
 //
-//	go run .                                   # the table of doc/benchmarks.md: builds about 25 programs first
-//	go run . -short                            # two small programs, a minute
-//	go run . -only restic -tools delta,bsdiff
-//	go run . -pair OLD NEW                     # two files of your own
+//	GOWORK=off go run .                                   # the table of doc/benchmarks.md: builds about 25 programs first
+//	GOWORK=off go run . -short                            # two small programs, a minute
+//	GOWORK=off go run . -only restic -tools delta,bsdiff
+//	GOWORK=off go run . -pair OLD NEW                     # two files of your own
 //
 // The programs are built from their module sources with the local toolchain, CGO_ENABLED=0 -trimpath -ldflags '-s -w',
 // and kept in -dir. Every tool runs as a process of its own; CPU seconds (user and system) and peak memory are those that the

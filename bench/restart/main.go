@@ -1,10 +1,10 @@
 // Command restart measures what clients notice when a server is replaced: Theseus beside what else there is, in one run.
 //
-//	go run . -all -handovers 100             # every table of doc/benchmarks.md
-//	go run . -handovers 100                  # the first: HTTP/1 on this machine
-//	go run . -only theseus,nginx -delay 40ms -clients 200
-//	go run . -only theseus-h2 -slow 2s
-//	go run . -external "name=/path/server {addr}"   # any server that hands over on SIGHUP and answers its process id
+//	GOWORK=off go run . -all -handovers 100             # every table of doc/benchmarks.md
+//	GOWORK=off go run . -handovers 100                  # the first: HTTP/1 on this machine
+//	GOWORK=off go run . -only theseus,nginx -delay 40ms -clients 200
+//	GOWORK=off go run . -only theseus-h2 -slow 2s
+//	GOWORK=off go run . -external "name=/path/server {addr}"   # any server that hands over on SIGHUP and answers its process id
 //
 // "Failed" means: written or dialled, and no complete answer. Clients never retry and never look at a connection before
 // they use it. A connection that the server has announced to close (Connection: close) is a reconnect, not a failure.

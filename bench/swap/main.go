@@ -1,7 +1,7 @@
 // Swap measures what it costs to install a large executable: theseus beside a plain copy of the same bytes and beside
 // minio/selfupdate, in turns, in one run.
 //
-//	cd bench/swap && go run .
+//	cd bench/swap && GOWORK=off go run .
 //
 // Every turn is a process of its own, so that its peak of memory is its own. It exits 1 if theseus holds 32 MiB or more.
 // The file is made of random bytes, read from the page cache and written to --dir: choose a folder on a disk.

@@ -34,15 +34,15 @@ func wholeProgram(work string, size int64) (p program, err error) {
 	if err != nil {
 		return p, err
 	}
-	build := func(out, pkg, version string) error {
-		cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+version, "-o", filepath.Join(work, out), pkg)
-		cmd.Dir = filepath.Join(here, "..", "..") // a module of its own
+	build := func(out, folder, version string) error {
+		cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+version, "-o", filepath.Join(work, out), ".")
+		cmd.Dir = filepath.Join(here, "..", "..", "cmd", folder) // other modules than this one
 		if text, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("building %s: %w\n%s", out, err, text)
 		}
 		return nil
 	}
-	if err := errors.Join(build("theseus", "./cmd/theseus", "0.0.0-dev"), build("hello-1.0.0", "./cmd/hello", "1.0.0"), build("hello-1.1.0", "./cmd/hello", "1.1.0")); err != nil {
+	if err := errors.Join(build("theseus", "theseus", "0.0.0-dev"), build("hello-1.0.0", "hello", "1.0.0"), build("hello-1.1.0", "hello", "1.1.0")); err != nil {
 		return p, err
 	}
 	for _, v := range []string{"1.0.0", "1.1.0"} {

@@ -113,7 +113,7 @@ func theseus(t *testing.T) string {
 
 var buildTheseus = sync.OnceValues(func() (string, error) {
 	out := filepath.Join(builds.dir, "theseus")
-	if b, err := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-s -w", "-o", out, "../theseus").CombinedOutput(); err != nil {
+	if b, err := exec.Command("go", "build", "-C", "../theseus", "-buildvcs=false", "-ldflags", "-s -w", "-o", out, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building theseus: %w\n%s", err, b)
 	}
 	return out, nil

@@ -111,9 +111,10 @@ func sourceFolder(ctx context.Context) (string, error) {
 	if out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output(); err == nil {
 		candidates = append(candidates, strings.TrimSpace(string(out)))
 	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Path == module {
-		if out, err := exec.CommandContext(ctx, "go", "env", "GOMODCACHE").Output(); err == nil {
-			candidates = append(candidates, filepath.Join(strings.TrimSpace(string(out)), filepath.FromSlash(module)+"@"+info.Main.Version))
+	if info, ok := debug.ReadBuildInfo(); ok {
+		library := slices.IndexFunc(info.Deps, func(m *debug.Module) bool { return m.Path == module && m.Replace == nil })
+		if out, err := exec.CommandContext(ctx, "go", "env", "GOMODCACHE").Output(); err == nil && library >= 0 {
+			candidates = append(candidates, filepath.Join(strings.TrimSpace(string(out)), filepath.FromSlash(module)+"@"+info.Deps[library].Version))
 		}
 	}
 	if _, file, _, ok := runtime.Caller(0); ok {
@@ -149,7 +150,8 @@ func (s *stage) build(source string) {
 				defer close(b.done)
 				c := exec.CommandContext(s.ctx, "go", "build", "-C", source, "-buildvcs=false", "-tags", p.tags,
 					"-ldflags", "-s -w -X main.version="+p.version, "-o", b.path, "./cmd/hello")
-				c.Env = append(os.Environ(), "GOTMPDIR="+s.dir) // what an interrupted build leaves goes with the folder
+				// What an interrupted build leaves goes with the folder. The module cache has the library's go.work and not its tools.
+				c.Env = append(os.Environ(), "GOTMPDIR="+s.dir, "GOWORK=off")
 				c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 				c.WaitDelay = 10 * time.Second
 				if out, err := c.CombinedOutput(); err != nil {
