@@ -11,8 +11,8 @@ import (
 	"github.com/theseus-go/theseus/verify"
 )
 
-// A change to the text of a document before it is signed: what an attacker can do who holds a key, and what a publisher can
-// do who writes documents by other means. old must be there exactly once; "" stands for the whole text.
+// A change to the text of a document before it is signed: what an attacker can do who holds a key, and what a publisher
+// can do who writes documents by other means. old must be there exactly once; "" stands for the whole text.
 type change struct {
 	name, old, new string
 	want           error // nil: taken
@@ -234,8 +234,8 @@ func TestP10PathsAreMadeOfHashes(t *testing.T) {
 	}
 }
 
-// A key that leaked and a relabelled old release: the hash in the channel, the version in the manifest and the hash of the
-// file hold each other.
+// A key that leaked and a relabelled old release: the hash in the channel, the version in the manifest and the hash of
+// the file hold each other.
 func TestA04RelabelledRelease(t *testing.T) {
 	repo := testrelease.New(t)
 	old := repo.Publish("1.2.0", []byte("vulnerable"))

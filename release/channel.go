@@ -11,8 +11,8 @@ import (
 	"github.com/theseus-go/theseus/verify"
 )
 
-// Channel is a channel document: which releases are on offer, and to whom. As OpenChannel returns it, it is signed and well
-// formed; whether it is current is for Follows and Fresh to say.
+// Channel is a channel document: which releases are on offer, and to whom. As OpenChannel returns it, it is signed and
+// well formed; whether it is current, Follows and Fresh tell.
 type Channel struct {
 	App, Name string
 	Sequence  int64     // 1 to MaxSequence, higher in each document
@@ -60,8 +60,8 @@ const (
 	maxTrust        = math.MaxInt32
 )
 
-// The wire forms are apart from the types above because they are the format, and because semver's own UnmarshalText takes
-// versions that are not semantic versions.
+// The wire forms are apart from the types above because they are the format, and because semver's own UnmarshalText
+// takes versions that are not semantic versions.
 type (
 	channelBody struct {
 		App      string      `json:"app"`
@@ -93,9 +93,9 @@ type (
 	}
 )
 
-// OpenChannel checks the signatures of a channel document, parses it strictly and compares it with the app and the channel
-// that the client wants. The errors are those of verify.Open, ErrMalformed, ErrAmbiguous, ErrApp and ErrChannel. What it
-// returns may still be old (Follows) or expired (Fresh).
+// OpenChannel checks the signatures of a channel document, parses it strictly and compares it with the app and the
+// channel that the client wants. The errors are those of verify.Open, ErrMalformed, ErrAmbiguous, ErrApp and
+// ErrChannel. What it returns may still be old (Follows) or expired (Fresh).
 func OpenChannel(file []byte, keys verify.Keys, app, channel string) (*Channel, error) {
 	fail := func(err error) (*Channel, error) { return nil, fmt.Errorf("channel %s: %w", channel, err) }
 	d, err := verify.Open(file, verify.TypeChannel, keys)
@@ -120,8 +120,8 @@ func OpenChannel(file []byte, keys verify.Keys, app, channel string) (*Channel, 
 	return c, nil
 }
 
-// SignChannel writes the one form of a channel document and signs it. It accepts exactly what OpenChannel would, sorts the
-// releases and lists what restricts under requires by itself; dates are cut to whole seconds. c is not changed.
+// SignChannel writes the one form of a channel document and signs it. It accepts exactly what OpenChannel would, sorts
+// the releases and lists what restricts under requires by itself; dates are cut to whole seconds. c is not changed.
 func SignChannel(c *Channel, signers ...verify.Signer) (file []byte, err error) {
 	body := channelBody{
 		App: c.App, Channel: c.Name, Sequence: c.Sequence, Trust: c.Trust,
@@ -150,9 +150,10 @@ func (c *Channel) Entry(v *semver.Version) *Entry {
 	return nil
 }
 
-// LowestAllowed is the lowest version that a person may go back to from the installed one, or nil: the highest version that
-// some release is critical below (whatever is older has a hole that is known), and the highest floor that the installation
-// has passed (what is older may not read what it left behind). A signed yank is not bound by it, nor is the undo of a version that was never proved.
+// LowestAllowed is the lowest version that a person may go back to from the installed one, or nil: the highest version
+// that some release is critical below (whatever is older has a hole that is known), and the highest floor that the
+// installation has passed (what is older may not read what it left behind). A signed yank is not bound by it, nor is
+// the undo of a version that was never proved.
 func (c *Channel) LowestAllowed(installed *semver.Version) *semver.Version {
 	var lowest *semver.Version
 	raise := func(v *semver.Version) {
@@ -258,7 +259,7 @@ func (b *entryBody) entry() (*Entry, error) {
 	return e, checkRequires(what, e.Requires, entryRestrictions, e)
 }
 
-// checkYank: the target of a downgrade has to be one that a client can really take.
+// checkYank refuses a way back to a release that no client can really take.
 func (c *Channel) checkYank(e Entry) error {
 	if e.Yanked == nil {
 		return nil

@@ -8,15 +8,15 @@ import (
 // skew is how far the clocks of a publisher and of a machine may be apart.
 const skew = 24 * time.Hour
 
-// Clock is what an installation knows about the time: its own clock, which anybody who runs the machine can set, and dates
-// that somebody signed. All fields but Wall may be zero.
+// Clock is what an installation knows about the time: its own clock, which anybody who runs the machine can set, and
+// dates that somebody signed. All fields but Wall may be zero.
 type Clock struct {
 	Wall  time.Time // the machine's clock
 	Floor time.Time // the highest signed date accepted before
 	Built time.Time // when the running program was built
 }
 
-// Now is the time to judge expiry by: a clock that was set back does not make an expired document good again.
+// Now returns the time to judge expiry by: a clock that was set back does not make an expired document good again.
 func (c Clock) Now() time.Time {
 	now := c.Wall
 	for _, t := range []time.Time{c.Floor, c.Built} {
@@ -27,14 +27,15 @@ func (c Clock) Now() time.Time {
 	return now
 }
 
-// plausible: a clock before the build date of the program that reads it is a clock that was never set (no battery), and says nothing.
+// plausible reports whether the clock says anything: one that stands before the build date of the program that reads it
+// was never set (no battery).
 func (c Clock) plausible() bool { return !c.Wall.Before(c.Built) }
 
 // Behind reports by how much the wall clock is behind what is known for certain; more than a day deserves an event.
 func (c Clock) Behind() time.Duration { return c.Now().Sub(c.Wall) }
 
-// Fresh says whether a document issued and expiring at these times may be believed now: nil, ErrExpired or ErrFuture. A date
-// beyond tomorrow would raise the floor so far that every honest document after it looked expired, so it is refused.
+// Fresh reports whether a document with these dates may be believed now: nil, ErrExpired or ErrFuture. A date beyond
+// tomorrow is refused because it would raise the floor so far that every honest document after it looked expired.
 func (c Clock) Fresh(issued, expires time.Time) error {
 	if c.plausible() && issued.After(c.Wall.Add(skew)) {
 		return fmt.Errorf("%w: issued %s, and this machine's clock says %s: correct the clock if it is wrong; otherwise the publisher's clock is, or a stolen key was used",
@@ -47,8 +48,8 @@ func (c Clock) Fresh(issued, expires time.Time) error {
 	return nil
 }
 
-// Raise is the floor after a document that was issued then and was accepted in full: never lower than before, never more
-// than a day ahead of a plausible wall clock, and never raised by the wall clock itself.
+// Raise returns the floor after a document that was issued then and was accepted in full: never lower than before,
+// never more than a day ahead of a plausible wall clock, and never raised by the wall clock itself.
 func (c Clock) Raise(issued time.Time) time.Time {
 	if top := c.Wall.Add(skew); c.plausible() && issued.After(top) {
 		issued = top

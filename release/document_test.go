@@ -140,8 +140,8 @@ func TestManifestComesBackAsItWasSigned(t *testing.T) {
 	}
 }
 
-// The order in which a publisher lists things, and fractions of seconds and time zones, leave no trace; what is required
-// is listed without asking; and what is signed is not changed.
+// The order in which a publisher lists things, and fractions of seconds and time zones, leave no trace; what is
+// required is listed without asking; and what is signed is not changed.
 func TestSignWritesOneForm(t *testing.T) {
 	c, m := fullChannel(), fullManifest()
 	slices.Reverse(c.Entries)
@@ -182,7 +182,8 @@ func TestSignRefusesWhatItWouldLose(t *testing.T) {
 	}
 }
 
-// The two sides agree on what a document is: each of these is refused by Sign, and by Open if somebody signs it all the same.
+// The two sides agree on what a document is: each of these is refused by Sign, and by Open if somebody signs it all the
+// same.
 func TestSignRefusesWhatOpenWould(t *testing.T) {
 	key := testrelease.NewKey(t, "publisher")
 	for name, edit := range map[string]func(*release.Channel){

@@ -10,8 +10,8 @@ import (
 	"github.com/theseus-go/theseus/verify"
 )
 
-// The fuzzer plays an attacker who holds a key: whatever text it thinks of is signed before it is opened, so that it gets
-// past verify and into the parser. Seeds are the vectors.
+// The fuzzer plays an attacker who holds a key: whatever text it thinks of is signed before it is opened, so that it
+// gets past verify and into the parser. Seeds are the vectors.
 
 func seed(f *testing.F, kind string) {
 	n := 0
@@ -69,7 +69,8 @@ func FuzzChannel(f *testing.F) {
 				t.Fatalf("%s to %s", v, offer.Entry.Version)
 			}
 		}
-		// What was opened can be signed again, and says the same; unless a newer tool wrote something that this one would lose.
+		// What was opened can be signed again, and says the same; unless a newer tool wrote something that this one
+		// would lose.
 		again, err := release.SignChannel(c, key)
 		if err != nil {
 			for _, e := range c.Entries {

@@ -93,8 +93,9 @@ type (
 	}
 )
 
-// OpenManifest checks that the text of a manifest is the one that the channel's entry names, then its signatures, parses it
-// strictly and compares app and version. The errors are those of verify.Open, ErrID, ErrMalformed, ErrAmbiguous, ErrApp and ErrVersion.
+// OpenManifest checks that the text of a manifest is the one that the channel's entry names, then its signatures,
+// parses it strictly and compares app and version. The errors are those of verify.Open, ErrID, ErrMalformed,
+// ErrAmbiguous, ErrApp and ErrVersion.
 func OpenManifest(file []byte, keys verify.Keys, app string, e Entry) (*Manifest, error) {
 	fail := func(err error) (*Manifest, error) { return nil, fmt.Errorf("manifest of %s: %w", e.Version, err) }
 	text, _, err := verify.Split(file)
@@ -127,8 +128,9 @@ func OpenManifest(file []byte, keys verify.Keys, app string, e Entry) (*Manifest
 	return m, nil
 }
 
-// SignManifest writes the one form of a manifest and signs it. It accepts exactly what OpenManifest would, sorts artifacts and
-// downloads and lists what restricts under requires by itself; the date is cut to whole seconds. m is not changed.
+// SignManifest writes the one form of a manifest and signs it. It accepts exactly what OpenManifest would, sorts
+// artifacts and downloads and lists what restricts under requires by itself; the date is cut to whole seconds. m is not
+// changed.
 func SignManifest(m *Manifest, signers ...verify.Signer) (file []byte, err error) {
 	body, err := m.body()
 	if err != nil {
@@ -140,8 +142,8 @@ func SignManifest(m *Manifest, signers ...verify.Signer) (file []byte, err error
 	return verify.Sign(verify.TypeManifest, body, signers...)
 }
 
-// Artifact chooses the file for a platform: the one of exactly this variant, otherwise the one without a variant, which runs
-// on every machine of that OS and architecture. Another variant is never chosen. ErrNoArtifact if there is none.
+// Artifact chooses the file for a platform: the one of exactly this variant, otherwise the one without a variant, which
+// runs on every machine of that OS and architecture. Another variant is never chosen. ErrNoArtifact if there is none.
 func (m *Manifest) Artifact(p Platform) (*Artifact, error) {
 	for _, variant := range []string{p.Variant, ""} {
 		for i := range m.Artifacts {
@@ -290,8 +292,8 @@ func byPlatform(a, b Artifact) int {
 	return cmp.Or(cmp.Compare(a.OS, b.OS), cmp.Compare(a.Arch, b.Arch), cmp.Compare(a.Variant, b.Variant))
 }
 
-// wholeFirst sorts downloads: the file itself, compressed, deltas, others. Two that are equal by it would leave a client to
-// choose by chance.
+// wholeFirst sorts downloads: the file itself, compressed, deltas, others. Two that are equal by it would leave a
+// client to choose by chance.
 func wholeFirst(a, b Download) int {
 	from := func(d Download) string {
 		if d.From == nil {

@@ -13,12 +13,12 @@ const (
 	Delta = "delta" // a patch against the installed file that Download.From names
 )
 
-// ManifestPath is where a repository keeps the manifest of a version. Like every path here it is relative to the base URL,
-// with forward slashes. The channel document of channel C is at C.
+// ManifestPath returns where a repository keeps the manifest of a version. Like every path here it is relative to the
+// base URL, with forward slashes. The channel document of channel C is at C.
 func ManifestPath(v *semver.Version) string { return "releases/" + v.String() + ".manifest" }
 
-// FilePath is where a repository keeps stored bytes with the SHA-256 d: files/ and 64 hex digits, with .zst or .delta after
-// them for an encoded file. It is made of the hash alone, so no document can point anywhere else.
+// FilePath returns where a repository keeps stored bytes with the SHA-256 d: files/ and 64 hex digits, with .zst or
+// .delta after them for an encoded file. It is made of the hash alone, so no document can point anywhere else.
 func FilePath(d verify.Digest, encoding string) string {
 	p := "files/" + d.String()
 	switch encoding {
@@ -30,5 +30,5 @@ func FilePath(d verify.Digest, encoding string) string {
 	return p
 }
 
-// TrustPath is where a repository keeps a version of the trust document.
+// TrustPath returns where a repository keeps a version of the trust document.
 func TrustPath(version int) string { return "trust/" + strconv.Itoa(version) }

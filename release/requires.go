@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// A restriction is a member of T that keeps some clients from the release or download that carries it. Its name is listed
-// under requires wherever the member says something, so that a client that does not know it cannot overlook it. A member's
-// shape never changes once it stands here.
+// A restriction is a member of T that keeps some clients from the release or download that carries it. Its name is
+// listed under requires wherever the member says something, so that a client that does not know it cannot overlook it.
+// A member's shape never changes once it stands here.
 type restriction[T any] struct {
 	name string
 	on   func(*T) bool
@@ -69,8 +69,9 @@ func checkRequires[T any](what string, requires []string, known []restriction[T]
 	return nil
 }
 
-// listRequires is the publisher's side of checkRequires: the names of what is present. A name that this version does not
-// know belongs to a member that was dropped when the document was read, so that signing it again would lose the member.
+// listRequires is the publisher's side of checkRequires: the names of what is present. A name that this version does
+// not know belongs to a member that was dropped when the document was read, so that signing it again would lose the
+// member.
 func listRequires[T any](what string, requires []string, known []restriction[T], v *T) ([]string, error) {
 	if u := unknown(requires, names(known)); u != nil {
 		return nil, malformed("%s requires %s, which this version does not know: sign it with a newer one", what, strings.Join(u, ", "))

@@ -9,12 +9,13 @@ import (
 	"github.com/Masterminds/semver/v3"
 )
 
-// Rollout says what share of the installations a release is offered to, over time: nobody before the first step, the share
-// of the last step after it, and between two steps a straight line from one share to the next. One step is a fixed share; two
-// steps are a ramp, which also spreads the downloads.
+// Rollout says what share of the installations a release is offered to, over time: nobody before the first step, the
+// share of the last step after it, and between two steps a straight line from one share to the next. One step is a
+// fixed share; two steps are a ramp, which also spreads the downloads.
 type Rollout []RolloutStep
 
-// RolloutStep is one corner of a rollout. Times strictly rise and shares never fall from step to step: who was offered a release keeps the offer.
+// RolloutStep is one corner of a rollout. Each step is later than the one before and its share not
+// smaller, so that what was offered stays on offer.
 type RolloutStep struct {
 	At          time.Time
 	BasisPoints int // share in hundredths of a percent, 0 to 10000
@@ -25,7 +26,7 @@ const (
 	all      = 1_000_000 // buckets, and the share that is everyone
 )
 
-// Share is the share of installations at a time, in millionths, rounded down.
+// Share returns the share of installations at a time, in millionths, rounded down.
 func (r Rollout) Share(now time.Time) int {
 	share := 0
 	for i, s := range r {
@@ -42,9 +43,9 @@ func (r Rollout) Share(now time.Time) int {
 	return share
 }
 
-// Bucket is the place of an installation in the queue for one version of one app: 0 to 999,999, the first eight bytes (big
-// endian) of a SHA-256 over app, version and installation id, modulo a million. The version is in it so that each release has
-// other first movers. A rollout has reached the installation when its share is above the bucket.
+// Bucket returns the place of an installation in the queue for one version of one app: 0 to 999,999, the first eight
+// bytes (big endian) of a SHA-256 over app, version and installation id, modulo a million. The version is in it so that
+// each release has other first movers. A rollout has reached the installation when its share is above the bucket.
 func Bucket(app string, v *semver.Version, installation string) int {
 	h := sha256.Sum256([]byte("theseus/rollout/v1\n" + app + "\n" + v.String() + "\n" + installation))
 	return int(binary.BigEndian.Uint64(h[:8]) % all)

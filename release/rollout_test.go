@@ -58,7 +58,8 @@ func TestRolloutCheck(t *testing.T) {
 	}
 }
 
-// The simulation that the promise of a rollout rests on: 100,000 installations, a rollout of 10 %, two releases in a row.
+// The simulation that the promise of a rollout rests on: 100,000 installations, a rollout of 10 %, two releases in a
+// row.
 func TestRolloutOfManyInstallations(t *testing.T) {
 	const n = 100_000
 	ten := Rollout{{day, 1000}}

@@ -19,8 +19,8 @@ type Client struct {
 	Manual       bool              // a person asked: a rollout does not hold back
 }
 
-// A rule judges one release for one client. Everything that is known about a rule stands here: selection, its explanation
-// and whoever replays it ask the value and never compare names.
+// A rule judges one release for one client. Everything that is known about a rule stands here: selection, its
+// explanation and whoever replays it ask the value and never compare names.
 type rule struct {
 	name      string
 	judge     func(*candidate) (v verdict, asked bool) // asked is false where there is nothing to judge
@@ -49,8 +49,8 @@ var entryRules = []*rule{
 	{name: "rollout", judge: judgeRollout, waits: true},
 }
 
-// manifestRules are judged by the manifest, once every rule above has passed. Rules about the artifact follow the one that
-// chooses it.
+// manifestRules are judged by the manifest, once every rule above has passed. Rules about the artifact follow the one
+// that chooses it.
 var manifestRules = []*rule{
 	{name: "requires", judge: judgeManifestRequires, bindsBack: true},
 	{name: "minimum", judge: judgeMinimum, isStep: true},
@@ -157,8 +157,8 @@ func judgePaused(c *candidate) (verdict, bool) {
 	return stop("yes", "paused by the publisher: "+c.Paused)
 }
 
-// A floor is a step for everybody below it. One that is paused or not reached by its rollout holds up what is above it too;
-// one that is yanked is none.
+// A floor is a step for everybody below it. One that is paused or not reached by its rollout holds up what is above it
+// too; one that is yanked is none.
 func judgeFloor(c *candidate) (verdict, bool) {
 	var lowest *semver.Version // entries run from the newest down
 	for _, f := range c.channel.Entries {

@@ -20,9 +20,9 @@ type Offer struct {
 
 // Verdict is one line of an explanation: what a rule looked at, and what came of it.
 //
-// Rules about the client: installed (is what is installed withdrawn?), dev (a developer's build is not replaced unasked),
-// listed (is the wanted version in the channel?). About a release, by its entry in the channel: newer, requires, yanked,
-// failed, paused, floor, rollout; by its manifest: requires, minimum, platform, download.
+// Rules about the client: installed (is what is installed withdrawn?), dev (a developer's build is not replaced
+// unasked), listed (is the wanted version in the channel?). About a release, by its entry in the channel: newer,
+// requires, yanked, failed, paused, floor, rollout; by its manifest: requires, minimum, platform, download.
 type Verdict struct {
 	Release string `json:"release,omitzero"` // the version that was judged; "" for rules about the client
 	Rule    string `json:"rule"`             // one of the names above
@@ -31,9 +31,9 @@ type Verdict struct {
 	Detail  string `json:"detail,omitzero"` // a sentence for a person
 }
 
-// Nothing is the error when something newer exists, or was asked for by name, and this machine may not install it now. It
-// names the first rule that the newest such release failed or, if that release only waits for a step on the way to it, that
-// the step failed. Where that is the rule platform, errors.Is finds ErrNoArtifact.
+// Nothing is the error when something newer exists, or was asked for by name, and this machine may not install it now.
+// It names the first rule that the newest such release failed or, if that release only waits for a step on the way to
+// it, that the step failed. Where that is the rule platform, errors.Is finds ErrNoArtifact.
 type Nothing struct {
 	Rule    string
 	Version *semver.Version
@@ -54,19 +54,20 @@ func (n *Nothing) Unwrap() error {
 	return n.rule.because
 }
 
-// Waits reports whether the publisher holds the release back for a while, on purpose (a pause, a rollout that has not come
-// this far), so that nobody has to do anything.
+// Waits reports whether the publisher holds the release back for a while, on purpose (a pause, a rollout that has not
+// come this far), so that nobody has to do anything.
 func (n *Nothing) Waits() bool { return n.rule != nil && n.rule.waits }
 
 // Select chooses what a client should install now. It judges the releases that are newer than the installed one, newest
 // first, each by every rule, and takes the first that passes all of them: if one is withheld, the next lower one is on
-// offer, and if one cannot be reached directly, the step towards it is. If there is no newer one, the yank of the installed
-// version may name one to go back to. manifest fetches and opens the manifest of an entry; it is called only for entries
-// that passed the rules about entries, once each from the newest down until one is taken, and its error ends the selection.
+// offer, and if one cannot be reached directly, the step towards it is. If there is no newer one, the yank of the
+// installed version may name one to go back to. manifest fetches and opens the manifest of an entry; it is called only
+// for entries that passed the rules about entries, once each from the newest down until one is taken, and its error
+// ends the selection.
 //
-// If offer and err are nil, the client is up to date. If err is a *[Nothing], there is something that it may not install
-// now. rules explains the outcome, whatever it is. The caller checks before that the channel is current ([Channel.Fresh])
-// and not older than what was seen ([Channel.Follows]).
+// If offer and err are nil, the client is up to date. If err is a *[Nothing], there is something that it may not
+// install now. rules explains the outcome, whatever it is. The caller checks before that the channel is current
+// ([Channel.Fresh]) and not older than what was seen ([Channel.Follows]).
 func Select(c *Channel, client Client, manifest func(Entry) (*Manifest, error)) (offer *Offer, rules []Verdict, err error) {
 	if client.Installed == nil {
 		return nil, nil, errors.New("selecting a release: the installed version is not known")
@@ -139,7 +140,8 @@ func (s *selection) run() (*Offer, error) {
 
 func (s *selection) newer(e Entry) bool { return s.Installed.LessThan(e.Version) }
 
-// judgeInstalled looks at the entry of what is installed and returns the one to go back to, if it is withdrawn that way.
+// judgeInstalled looks at the entry of what is installed and returns the one to go back to, if it is withdrawn that
+// way.
 func (s *selection) judgeInstalled() (back *Entry) {
 	e := s.channel.Entry(s.Installed)
 	switch {
@@ -204,9 +206,9 @@ func (s *selection) judge(e Entry, back bool) (*Offer, error) {
 	return &Offer{Entry: e, Manifest: c.manifest, Artifact: c.artifact, Critical: c.critical || s.leavesHole(e), Downgrade: back}, nil
 }
 
-// miss remembers why a release was not taken. A release that only waits for a step is the right one, and the way to it is
-// longer: what is urgent about it is urgent about the step, and what keeps the client from the step is the reason that a
-// person needs. A yanked release counts only if it was requested by name.
+// miss remembers why a release was not taken. A release that only waits for a step is the right one, and the way to it
+// is longer: what is urgent about it is urgent about the step, and what keeps the client from the step is the reason
+// that a person needs. A yanked release counts only if it was requested by name.
 func (s *selection) miss(c *candidate) {
 	fenced := slices.ContainsFunc(c.failed, func(r *rule) bool { return r.fence })
 	if s.nothing == nil && (c.Yanked == nil || s.Want != nil) || s.step && !fenced && c.Yanked == nil {

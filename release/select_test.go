@@ -91,7 +91,8 @@ func yankedBack(to string) func(*Entry) {
 func critical(below string) func(*Entry) { return func(e *Entry) { e.Critical = version(below) } }
 func minimum(v string) func(*Manifest)   { return func(m *Manifest) { m.Minimum = version(v) } }
 
-// Each row says what is on the shelf, who asks, and what comes of it: a version, "" for up to date, or !rule and the version that failed it.
+// Each row says what is on the shelf, who asks, and what comes of it: a version, "" for up to date, or !rule and the
+// version that failed it.
 var selections = []struct {
 	name   string
 	shelf  *shelf
@@ -263,7 +264,8 @@ func TestSelectCritical(t *testing.T) {
 	}
 }
 
-// The manifest of a release that the channel withholds is never asked for, and its error is never passed over in silence.
+// The manifest of a release that the channel withholds is never asked for, and its error is never passed over in
+// silence.
 func TestSelectFetchesOnlyWhatPassedTheChannel(t *testing.T) {
 	s := newShelf().add("1.1.0").add("1.2.0", minimum("1.1.0")).add("1.3.0", paused).add("1.4.0", rolling).add("1.5.0", unknownReq).add("1.6.0", yankedStay)
 	if _, _, err := s.choose(Client{Installed: version("1.0.0"), Installation: "x"}); err != nil {

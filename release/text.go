@@ -10,8 +10,8 @@ const (
 	maxReason = 512
 )
 
-// printable reports whether a text for people may be written to a terminal as it is: JSON can bring in control characters
-// that the bytes of a document cannot have.
+// printable reports whether a text for people may be written to a terminal as it is: JSON can bring in control
+// characters that the bytes of a document cannot have.
 func printable(s, also string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && !strings.ContainsRune(also, r) })
 }

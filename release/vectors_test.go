@@ -17,8 +17,8 @@ import (
 	"github.com/theseus-go/theseus/verify"
 )
 
-// The vectors of channel documents and manifests are the rows of attack_test.go as files, for other implementations. Their
-// layout is that of the vectors of package verify; doc/release-format.md says what the headers mean.
+// The vectors of channel documents and manifests are the rows of attack_test.go as files, for other implementations.
+// Their layout is that of the vectors of package verify; doc/release-format.md says what the headers mean.
 var update = flag.Bool("update", false, "write the vectors and the examples of doc/release-format.md anew")
 
 const vectorFolder = "../testdata/vectors"

@@ -11,10 +11,10 @@ import (
 // maxVersion is the length of the longest version, in bytes. Versions become file names.
 const maxVersion = 64
 
-// ParseVersion parses a semantic version (semver.org, 2.0.0) of at most 64 bytes, all three numbers written out, without
-// a leading v and without build metadata. Build metadata has no place in an order of releases, and its '+' is a space in
-// the URLs of some object stores. A numeric identifier of a pre-release must fit in 64 bits like the three numbers:
-// beyond that the order of versions would no longer be that of the specification.
+// ParseVersion parses a semantic version (semver.org, 2.0.0) of at most 64 bytes, all three numbers written out,
+// without a leading v and without build metadata. Build metadata has no place in an order of releases, and its '+' is a
+// space in the URLs of some object stores. A numeric identifier of a pre-release must fit in 64 bits like the three
+// numbers: beyond that the order of versions would no longer be that of the specification.
 func ParseVersion(s string) (*semver.Version, error) {
 	if len(s) > maxVersion {
 		return nil, fmt.Errorf("version %.20q…: longer than %d bytes", s, maxVersion)
@@ -36,6 +36,6 @@ func ParseVersion(s string) (*semver.Version, error) {
 	return v, nil
 }
 
-// Development reports whether v is a developer's build: 0.0.0-dev, or any version whose pre-release is dev. Nobody published
-// it, so an update that nobody asked for does not replace it.
+// Development reports whether v is a developer's build: 0.0.0-dev, or any version whose pre-release is dev. Nobody
+// published it, so an update that nobody asked for does not replace it.
 func Development(v *semver.Version) bool { return v.Prerelease() == "dev" }

@@ -158,8 +158,8 @@ func TestP12P13TheModuleAloneWouldTakeThem(t *testing.T) {
 	}
 }
 
-// A prehashed signature over a document is, flipped to legacy, one over the 64 bytes of its hash. They are no document, and
-// the flip is refused before that.
+// A prehashed signature over a document is, flipped to legacy, one over the 64 bytes of its hash. They are no document,
+// and the flip is refused before that.
 func TestP14DigestAsPayload(t *testing.T) {
 	text := "theseus/channel/v1\n{}\n"
 	digest := blake2b.Sum512([]byte(text))

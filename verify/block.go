@@ -23,8 +23,8 @@ const (
 	linesPerBlock  = 4
 )
 
-// parseBlocks takes 1 to 16 blocks and nothing else. Stricter than the module, which takes CR, line ends within base64 and
-// unused bits: one signature has one text here. Every block must be prehashed, that of an unknown key too.
+// parseBlocks takes 1 to 16 blocks and nothing else. Stricter than the module, which takes CR, line ends within base64
+// and unused bits: one signature has one text here. Every block must be prehashed, that of an unknown key too.
 func parseBlocks(b []byte) ([]block, error) {
 	if err := characters(b); err != nil {
 		return nil, within(err, "signatures")

@@ -14,8 +14,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Caps of the JSON object, held before anything is allocated for it. A manifest of the greatest size with a real artifact
-// for every 400 bytes stays under the second.
+// Caps of the JSON object, held before anything is allocated for it. A manifest of the greatest size with a real
+// artifact for every 400 bytes stays under the second.
 const (
 	maxDepth  = 16      // objects and arrays within each other
 	maxValues = 1 << 16 // members and elements in all
@@ -23,10 +23,12 @@ const (
 )
 
 // Decode parses the verified JSON object strictly into the struct that v points to. The struct is the schema: a field
-// without omitzero or omitempty is a required member. On an error the struct is unchanged. Refused with ErrMalformed: a duplicate name; a name that equals a
-// known one but for case; null; a number that is not a canonical integer from 0 to 2^53-1 (no sign, fraction, exponent or
-// leading zero); invalid UTF-8 and lone surrogates; more than 16 levels or 65,536 values; anything after the object; and a
-// value that does not fit its field. Other members are ignored, but the rules on null, numbers and size hold for them too.
+// without omitzero or omitempty is a required member. On an error the struct is unchanged.
+//
+// These are ErrMalformed: a duplicate name; a name that equals a known one but for case; null; a number that is not an
+// integer from 0 to 2^53-1 in its shortest form (no sign, fraction, exponent or leading zero); invalid UTF-8 and lone
+// surrogates; more than 16 levels or 65,536 values; anything after the object; a value that does not fit its field.
+// Other members are ignored, but the rules on null, numbers and size hold within them too.
 func (d *Document) Decode(v any) error {
 	_, object, _ := bytes.Cut(d.Text, []byte("\n"))
 	return decode(object, v)
@@ -38,13 +40,17 @@ func decode(object []byte, v any) error {
 		return fmt.Errorf("decoding into %T, which is not a pointer to a struct", v)
 	}
 	fresh := reflect.New(into.Elem().Type())
-	w := walk{Decoder: jsontext.NewDecoder(bytes.NewReader(object)), schemas: map[reflect.Type]schema{}}
+
+	// What the json package would let pass: null, other numbers, other letter case, depth, members that are missing.
+	w := tokens{Decoder: jsontext.NewDecoder(bytes.NewReader(object)), schemas: map[reflect.Type]schema{}}
 	if err := w.value(fresh.Type().Elem()); err != nil {
 		return err
 	}
 	if _, err := w.ReadToken(); err != io.EOF {
 		return refuse(ErrMalformed, "there is something after the JSON object")
 	}
+
+	// What it finds itself: duplicates, bad UTF-8, values of the wrong kind. v changes only if all is well.
 	if err := json.Unmarshal(object, fresh.Interface()); err != nil {
 		return misfit(err)
 	}
@@ -52,9 +58,9 @@ func decode(object []byte, v any) error {
 	return nil
 }
 
-// walk goes once over the tokens beside the type that they are for. It finds what the json package lets pass; duplicates
-// and bad UTF-8 the package finds itself.
-type walk struct {
+// tokens goes once over the tokens of an object, beside the type that they are for, and finds what the json package
+// lets pass.
+type tokens struct {
 	*jsontext.Decoder
 	values  int
 	schemas map[reflect.Type]schema
@@ -67,7 +73,7 @@ type schema map[string]struct {
 }
 
 // value reads one value for the type t; nil is a type without schema.
-func (w *walk) value(t reflect.Type) error {
+func (w *tokens) value(t reflect.Type) error {
 	if w.values++; w.values > maxValues {
 		return refuse(ErrMalformed, "the JSON object has more than %d values", maxValues)
 	}
@@ -95,7 +101,7 @@ func (w *walk) value(t reflect.Type) error {
 	return nil
 }
 
-func (w *walk) array(t reflect.Type) error {
+func (w *tokens) array(t reflect.Type) error {
 	var element reflect.Type
 	if t != nil && (t.Kind() == reflect.Slice || t.Kind() == reflect.Array) {
 		element = t.Elem()
@@ -108,7 +114,7 @@ func (w *walk) array(t reflect.Type) error {
 	return w.end()
 }
 
-func (w *walk) object(t reflect.Type) error {
+func (w *tokens) object(t reflect.Type) error {
 	var known schema
 	var element reflect.Type
 	if t != nil && t.Kind() == reflect.Struct {
@@ -147,15 +153,15 @@ func (w *walk) object(t reflect.Type) error {
 	return nil
 }
 
-func (w *walk) end() error {
+func (w *tokens) end() error {
 	if _, err := w.ReadToken(); err != nil {
 		return w.bad(err)
 	}
 	return nil
 }
 
-// bad says where. Names come from outside, and are quoted and cut.
-func (w *walk) bad(err error) error {
+// bad adds the JSON path to err. Names in it come from outside, and are quoted and cut.
+func (w *tokens) bad(err error) error {
 	if syntax := (*jsontext.SyntacticError)(nil); errors.As(err, &syntax) {
 		err = syntax.Err // without its own idea of where
 	}
@@ -166,7 +172,7 @@ func refuseAt(at jsontext.Pointer, err error) error {
 	return refuse(ErrMalformed, "the JSON object is refused at %+.100q: %.200s", "/"+strings.TrimPrefix(string(at), "/"), err)
 }
 
-// misfit is bad for what the json package finds when it fills the struct.
+// misfit adds the JSON path to what the json package finds when it fills the struct.
 func misfit(err error) error {
 	semantic := (*json.SemanticError)(nil)
 	if !errors.As(err, &semantic) {
@@ -179,7 +185,7 @@ func misfit(err error) error {
 	return refuseAt(semantic.JSONPointer, err)
 }
 
-func (w *walk) schema(t reflect.Type) schema {
+func (w *tokens) schema(t reflect.Type) schema {
 	if s, ok := w.schemas[t]; ok {
 		return s
 	}
@@ -210,7 +216,7 @@ func (s schema) add(t reflect.Type) {
 	}
 }
 
-// schemaOf follows pointers, and returns nil for a type that unmarshals itself: what is within is its own affair.
+// schemaOf follows pointers, and returns nil for a type that unmarshals itself and so is its own schema.
 func schemaOf(t reflect.Type) reflect.Type {
 	for ; t != nil; t = t.Elem() {
 		p := reflect.PointerTo(t)
@@ -232,7 +238,8 @@ var unmarshalers = []reflect.Type{
 	reflect.TypeFor[json.UnmarshalerFrom](),
 }
 
-// canonical judges what is a JSON number, which has no leading zero and no plus.
+// canonical reports whether a JSON number, which has no leading zero and no plus, is an integer that documents may
+// have.
 func canonical(number string) bool {
 	n, err := strconv.ParseUint(number, 10, 64)
 	return err == nil && n <= maxNumber

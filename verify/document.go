@@ -11,7 +11,8 @@ import (
 	"aead.dev/minisign"
 )
 
-// Type is the first line of a signed document. It is part of the signed text, so that a signature for one type is none for another.
+// Type is the first line of a signed document. It is part of the signed text, so that a signature for one type is none
+// for another.
 type Type string
 
 const (
@@ -33,8 +34,8 @@ var textCap = map[Type]int{
 	TypeManifest: maxText,
 }
 
-// MaxSize is the greatest size in bytes of a whole file of this type, text, empty line and blocks: the cap that a fetcher
-// puts beside its reader. It is 0 for a type that this package does not know.
+// MaxSize is the greatest size in bytes of a whole file of this type, text, empty line and blocks: the cap that a
+// fetcher puts beside its reader. It is 0 for a type that this package does not know.
 func (t Type) MaxSize() int64 {
 	if n, ok := textCap[t]; ok {
 		return int64(n) + 1 + maxSigned
@@ -52,11 +53,12 @@ type Document struct {
 // ID is the identity of the document: that of its text.
 func (d *Document) ID() ID { return IDOf(d.Text) }
 
-// Open checks structure, algorithm, signatures and threshold, then the type line. What it returns was signed by at least
-// keys.Threshold() of keys. It does not look into the JSON object; [Document.Decode] does.
+// Open checks structure, algorithm, signatures and threshold, then the type line. What it returns was signed by at
+// least keys.Threshold() of keys. It does not look into the JSON object; [Document.Decode] does.
 //
 // Errors: ErrTooLarge, ErrMalformed, ErrAlgorithm, ErrSignature, ErrThreshold, ErrType.
 func Open(file []byte, t Type, keys Keys) (*Document, error) {
+	// Size and form, without a key and without reading the JSON.
 	if limit := t.MaxSize(); int64(len(file)) > limit {
 		return nil, refuse(ErrTooLarge, "the file has more than the %d bytes that a %s may have: check the address", limit, t)
 	}
@@ -64,6 +66,9 @@ func Open(file []byte, t Type, keys Keys) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	// Which of the keys signed this text, and are they enough? A signature that names one of them and does not fit ends
+	// it.
 	signers, err := f.signers(keys)
 	if err != nil {
 		return nil, err
@@ -71,14 +76,16 @@ func Open(file []byte, t Type, keys Keys) (*Document, error) {
 	if err := f.enough(signers, keys); err != nil {
 		return nil, err
 	}
+
+	// The type line is part of what was signed, so from here on it can be believed.
 	if f.typ != t {
 		return nil, refuse(ErrType, "the document is signed, but it is a %s and not a %s: check the address, or somebody passes one off as the other", f.typ, t)
 	}
 	return &Document{Type: t, Text: f.text, Signers: signers}, nil
 }
 
-// Split takes a file apart without trusting it: for tools that show or split documents. Text and blocks are parts of file.
-// Only the structure was checked (ErrMalformed, ErrTooLarge, ErrAlgorithm); nothing in them is known to be true.
+// Split takes a file apart without trusting it: for tools that show or split documents. Text and blocks are parts of
+// file. Only the structure was checked (ErrMalformed, ErrTooLarge, ErrAlgorithm); nothing in them is known to be true.
 func Split(file []byte) (text []byte, blocks [][]byte, err error) {
 	f, err := parse(file)
 	if err != nil {
@@ -109,15 +116,21 @@ func parse(b []byte) (*file, error) {
 	if !bytes.HasPrefix(b, []byte(typePrefix)) {
 		return nil, refuse(ErrMalformed, "%s", looksLike(b))
 	}
+
+	// The first empty line, which must be the only one, ends what is signed.
 	end := bytes.Index(b, []byte("\n\n")) + 1
 	text, signed := b, []byte(nil)
 	if end > 0 {
 		text, signed = b[:end], b[end+1:]
 	}
+
+	// What is signed.
 	f, err := parseText(text)
 	if err != nil {
 		return nil, err
 	}
+
+	// The signatures.
 	if end == 0 {
 		return nil, refuse(ErrMalformed, "the document has no signatures (after the text comes one empty line, then the signatures): sign it, or fetch it again if it was cut short")
 	}
@@ -138,6 +151,7 @@ func parseSignedOrNot(b []byte) (*file, error) {
 
 // parseText checks the form of what is signed: type line, JSON object, LF.
 func parseText(text []byte) (*file, error) {
+	// The type line: what is this, and how large may it be?
 	line, object, _ := bytes.Cut(text, []byte("\n"))
 	t := Type(line)
 	if !typeLine.Match(line) {
@@ -149,6 +163,8 @@ func parseText(text []byte) (*file, error) {
 	if limit, ok := textCap[t]; len(text) > maxText || ok && len(text) > limit {
 		return nil, refuse(ErrTooLarge, "the text has %d bytes, more than a %s may have", len(text), t)
 	}
+
+	// Printable UTF-8 and LF, and one JSON object as far as its first and last byte tell.
 	if err := characters(text); err != nil {
 		return nil, err
 	}
@@ -179,19 +195,23 @@ func characters(b []byte) error {
 	return nil
 }
 
-// signers returns the distinct keys whose block verifies. A block of an unknown id is skipped: its id is all that is looked
-// at, the known keys are not tried on it. A block that names a known key and does not verify refuses the document.
+// signers returns the distinct keys whose block verifies. A block of an unknown id is skipped: its id is all that is
+// looked at, the known keys are not tried on it. A block that names a known key and does not verify refuses the
+// document.
 func (f *file) signers(keys Keys) (signers []Key, err error) {
 	text := hashed(f.text)
 	for _, b := range f.blocks {
+		// A key that is not one of ours says nothing, for or against.
 		named := keys.named(b.id)
 		if len(named) == 0 {
 			continue
 		}
+		// One of ours must fit. Otherwise the text was changed, or somebody uses its id.
 		i := slices.IndexFunc(named, func(k Key) bool { return k.verifies(text, b.raw) })
 		if i < 0 {
 			return nil, refuse(ErrSignature, "the signature that names key %s does not fit the text: the document or the signature was changed, or another key says that it is this one", keyID(b.id))
 		}
+		// Each key counts once.
 		if !slices.ContainsFunc(signers, named[i].Equal) {
 			signers = append(signers, named[i])
 		}
@@ -199,15 +219,15 @@ func (f *file) signers(keys Keys) (signers []Key, err error) {
 	return signers, nil
 }
 
-// hashed returns the module's reader after all of text, which is the only state in which it may sign or verify: before the end
-// it does so for a prefix.
+// hashed returns the module's reader after all of text, which is the only state in which it may sign or verify: before
+// the end it does so for a prefix.
 func hashed(text []byte) *minisign.Reader {
 	r := minisign.NewReader(bytes.NewReader(text))
 	io.Copy(io.Discard, r) // from memory, which never fails
 	return r
 }
 
-// enough holds the signers against the threshold.
+// enough compares the signers with the threshold.
 func (f *file) enough(signers []Key, keys Keys) error {
 	switch n := len(signers); {
 	case keys.threshold < 1:

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// TrustDraft is the JSON object of a trust document, to be written, edited and compared by tools. Nobody vouches for it:
-// clients use [Trust].
+// TrustDraft is the JSON object of a trust document, to be written, edited and compared by tools. Nobody vouches for
+// it: clients use [Trust].
 type TrustDraft struct {
 	App     string `json:"app"`
 	Version int    `json:"version"` // 1 follows a bare key
@@ -36,7 +36,8 @@ const (
 	maxVersion   = 1<<31 - 1
 )
 
-// Set makes the keys of the role. ErrMalformed: no threshold that can be reached, a key that is named twice, too many.
+// Set returns the keys of the role. ErrMalformed if the threshold cannot be reached, a key is named twice, or there are
+// too many.
 func (r Role) Set() (Keys, error) {
 	if len(r.Keys) > maxKeys || r.Threshold > maxThreshold {
 		return Keys{}, refuse(ErrMalformed, "%s and a threshold of %d are more than the %d keys and the threshold of %d that a role may have", plural(len(r.Keys), "key"), r.Threshold, maxKeys, maxThreshold)
@@ -119,7 +120,8 @@ type RoleChange struct {
 	From, To       int // threshold
 }
 
-// Compare returns the changes from d to next for the roles trust, release and channel, in this order; keys are compared by their bytes.
+// Compare returns the changes from d to next for the roles trust, release and channel, in this order; keys are compared
+// by their bytes.
 func (d TrustDraft) Compare(next TrustDraft) [3]RoleChange {
 	change := func(name string, old, next Role) RoleChange {
 		return RoleChange{name, without(next.Keys, old.Keys), without(old.Keys, next.Keys), old.Threshold, next.Threshold}
@@ -136,15 +138,15 @@ func without(keys, others []NamedKey) (left []NamedKey) {
 	return left
 }
 
-// Progress says how far the signing of a document has come.
+// Progress tells how far the signing of a document has come.
 type Progress struct {
 	Signed  []Key // whose signature is there and fits
 	Missing []Key // whose is not
 	Needed  int   // how many of Missing must still sign
 }
 
-// Progress says which of the keys have signed a document of any type, signed or not yet. A signature that names one of
-// the keys and does not fit is ErrSignature. Of a trust document ask both the old trust keys and its own.
+// Progress returns which of the keys have signed a document of any type, signed or not yet. A signature that names one
+// of the keys and does not fit is ErrSignature. Of a trust document ask both the old trust keys and its own.
 func (k Keys) Progress(file []byte) (Progress, error) {
 	f, err := parseSignedOrNot(file)
 	if err != nil {

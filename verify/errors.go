@@ -7,28 +7,28 @@ import (
 	"strings"
 )
 
-// What a caller may branch on, with errors.Is. Every error of this package about a document or a key is one of these, and
-// its text is one sentence for an operator.
+// What a caller may branch on, with errors.Is. Every error of this package about a document or a key wraps one of
+// these, and its text is one sentence for an operator.
 var (
-	// ErrMalformed: the bytes are not a document (or key) of this format. An HTML page and half a download are malformed.
+	// ErrMalformed means that the bytes are not a document (or key) of this format, as an HTML page or half a download.
 	ErrMalformed = errors.New("malformed")
-	// ErrTooLarge: the file, its text or its signatures are larger than the format allows.
+	// ErrTooLarge means that the file, its text or its signatures are larger than the format allows.
 	ErrTooLarge = errors.New("too large")
-	// ErrAlgorithm: a signature is not of the prehashed kind, "ED".
+	// ErrAlgorithm means that a signature is not of the prehashed kind, "ED".
 	ErrAlgorithm = errors.New("signature algorithm refused")
-	// ErrSignature: a signature by one of the keys does not fit the text, or none of the keys signed.
+	// ErrSignature means that a signature by one of the keys does not fit the text, or that none of the keys signed.
 	ErrSignature = errors.New("signature refused")
-	// ErrThreshold: some of the keys signed, but fewer than it takes.
+	// ErrThreshold means that some of the keys signed, but fewer than it takes.
 	ErrThreshold = errors.New("too few signatures")
-	// ErrType: signed, but a document of another type than the one asked for.
+	// ErrType means that the document is signed, but of another type than the one asked for.
 	ErrType = errors.New("document of another type")
-	// ErrApp: signed, but for another app.
+	// ErrApp means that the document is signed, but for another app.
 	ErrApp = errors.New("document of another app")
-	// ErrVersion: signed, but not the trust version that comes next.
+	// ErrVersion means that the document is signed, but not the trust version that comes next.
 	ErrVersion = errors.New("document of another version")
-	// ErrEncrypted: the private key has a passphrase, see [DecryptPrivateKey].
+	// ErrEncrypted means that the private key has a passphrase: see [DecryptPrivateKey].
 	ErrEncrypted = errors.New("private key is encrypted")
-	// ErrPassphrase: the passphrase does not open the private key.
+	// ErrPassphrase means that the passphrase does not open the private key.
 	ErrPassphrase = errors.New("wrong passphrase")
 )
 
@@ -50,8 +50,8 @@ func within(err error, format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, err)...)
 }
 
-// looksLike says what a file is that is not a signed document, and what to do: most often the address is wrong or a machine
-// in between answered.
+// looksLike says what a file is that is not a signed document, and what to do: most often the address is wrong or a
+// machine in between answered.
 func looksLike(file []byte) string {
 	head := file[:min(len(file), 512)]
 	start := strings.ToLower(string(bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\uFEFF")), " \t\r\n")))

@@ -117,7 +117,8 @@ func FuzzBlock(f *testing.F) {
 	})
 }
 
-// FuzzTrust: a trust document that is taken reads the same with another JSON package, and is written and read again as it was.
+// FuzzTrust: a trust document that is taken reads the same with another JSON package, and is written and read again as
+// it was.
 func FuzzTrust(f *testing.F) {
 	for _, v := range vectors(f, "trust", 50) {
 		f.Add(v.body)

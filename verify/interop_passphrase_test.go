@@ -9,8 +9,8 @@ import (
 	"github.com/theseus-go/theseus/internal/testenv"
 )
 
-// Each passphrase costs seconds and 1 GB, so each direction is tried once, and not with the race detector, which makes it
-// three times as long and has nothing to see: no goroutine is involved.
+// Each passphrase costs seconds and 1 GB, so each direction is tried once, and not with the race detector, which makes
+// it three times as long and has nothing to see: no goroutine is involved.
 func TestInteropKeyWithPassphrase(t *testing.T) {
 	testenv.Need(t, "minisign")
 	t.Run("made by minisign", func(t *testing.T) {

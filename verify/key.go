@@ -12,8 +12,8 @@ import (
 	"aead.dev/minisign"
 )
 
-// Key is a minisign public key. Two keys are the same key if their 32 bytes are, whatever their ids say: the id is a random
-// number that nothing binds to the key. The zero Key is no key and no [Keys] can hold it.
+// Key is a minisign public key. Two keys are the same key if their 32 bytes are, whatever their ids say: the id is a
+// random number that nothing binds to the key. The zero Key is no key and no [Keys] can hold it.
 type Key struct {
 	id    uint64
 	bytes [32]byte
@@ -26,8 +26,8 @@ const (
 	privateSize  = 2*3 + 32 + 2*8 + 104
 )
 
-// ParseKey reads a minisign public key: the .pub file (a comment line and a base64 line) or the base64 line alone, with or
-// without a final LF. Anything else is ErrMalformed, and so is a key for which anybody can make signatures.
+// ParseKey reads a minisign public key: the .pub file (a comment line and a base64 line) or the base64 line alone, with
+// or without a final LF. Anything else is ErrMalformed, and so is a key for which anybody can make signatures.
 func ParseKey(text string) (Key, error) {
 	line, err := keyLine(text, "public key")
 	if err != nil {
@@ -73,7 +73,8 @@ func (k Key) File() string {
 	return comment + "minisign public key " + k.ID() + "\n" + k.String() + "\n"
 }
 
-// ID returns 16 upper-case hex digits, as minisign prints it. It is a hint for people and for finding the key; it proves nothing.
+// ID returns 16 upper-case hex digits, as minisign prints it. It is a hint for people and for finding the key; it
+// proves nothing.
 func (k Key) ID() string { return keyID(k.id) }
 
 func keyID(id uint64) string { return fmt.Sprintf("%016X", id) }
@@ -84,16 +85,16 @@ func (k Key) Fingerprint() Digest { return sha256.Sum256(k.bytes[:]) }
 // Equal reports whether the key bytes are the same; ids are not compared.
 func (k Key) Equal(o Key) bool { return k.bytes == o.bytes }
 
-// verifies reports whether block is a signature by k over all that was read from text. The caller has seen that the block
-// says ED: the module takes the algorithm from the block and does not authenticate it.
+// verifies reports whether block is a signature by k over all that was read from text. The caller has seen that the
+// block says ED: the module takes the algorithm from the block and does not authenticate it.
 func (k Key) verifies(text *minisign.Reader, block []byte) bool {
 	var p minisign.PublicKey
 	return p.UnmarshalText([]byte(k.String())) == nil && text.Verify(p, block)
 }
 
-// smallOrder are the y coordinates, without the sign bit, of the curve points whose order divides 8, and their encodings
-// above the prime. For such a "key" signatures can be made without any secret: 32 zero bytes are one. crypto/ed25519 takes
-// them; the C minisign (libsodium's ge25519_has_small_order) does not.
+// smallOrder are the y coordinates, without the sign bit, of the curve points whose order divides 8, and their
+// encodings above the prime. For such a "key" signatures can be made without any secret: 32 zero bytes are one.
+// crypto/ed25519 takes them; the C minisign (libsodium's ge25519_has_small_order) does not.
 var smallOrder = [...][32]byte{
 	{},
 	{0: 1},
@@ -136,7 +137,8 @@ func keyLine(text, what string) (string, error) {
 	return lines[0], nil
 }
 
-// decodeBase64 is strict: standard alphabet, padding, no line ends, unused bits zero. What it takes re-encodes to itself.
+// decodeBase64 is strict: standard alphabet, padding, no line ends, unused bits zero. What it takes re-encodes to
+// itself.
 func decodeBase64(line []byte) ([]byte, error) {
 	if bytes.ContainsAny(line, "\r\n") { // which the package skips
 		return nil, fmt.Errorf("line end within base64")

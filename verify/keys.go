@@ -48,12 +48,15 @@ func (k Keys) named(id uint64) (named []Key) {
 	return named
 }
 
-// ResetDue reports whether what a client remembers of a channel (sequence, kept text, time floor) is to be forgotten
-// because the keys that vouched for it were replaced: fewer than threshold of the keys with these fingerprints, which were
-// counted for the remembered document, are among the channel keys of today. threshold is the one that held when they were
-// counted. It ends a fast-forward by a leaked key (a sequence that nobody can exceed) without letting a replay in:
-// adding a key, changing a threshold or changing the keys of another role resets nothing. A memory that could not have been
-// accepted, with fewer distinct fingerprints than threshold or a threshold below 1, resets nothing either.
+// ResetDue reports whether a client has to forget what it remembers of a channel (sequence, kept text, time floor)
+// because the keys that vouched for it were replaced: of the keys with these fingerprints, which were counted for the
+// remembered document, fewer than threshold are still among the channel keys. threshold is the one that held when they
+// were counted.
+//
+// That ends a fast-forward by a leaked key, a sequence that nobody can exceed. Adding a key, changing a threshold or
+// changing the keys of another role resets nothing, and neither does a memory that could not have been accepted: fewer
+// distinct fingerprints than threshold, or a threshold below 1. What is forgotten has to be replaced by a floor in the
+// same step, or an older document that a remaining key signed would be accepted again: package release does both.
 func ResetDue(counted []Digest, threshold int, now Keys) bool {
 	distinct := make(map[Digest]bool)
 	for _, f := range counted {

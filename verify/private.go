@@ -14,8 +14,8 @@ type PrivateKey struct {
 	public  Key
 }
 
-// ParsePrivateKey reads a minisign private key without passphrase (minisign -G -W, theseus keygen): the file, or its base64
-// line alone. ErrEncrypted for one that has a passphrase.
+// ParsePrivateKey reads a minisign private key without passphrase (minisign -G -W, theseus keygen): the file, or its
+// base64 line alone. ErrEncrypted for one that has a passphrase.
 func ParsePrivateKey(text string) (*PrivateKey, error) {
 	line, err := privateLine(text)
 	if err != nil {
@@ -31,8 +31,8 @@ func ParsePrivateKey(text string) (*PrivateKey, error) {
 	return newPrivateKey(private)
 }
 
-// DecryptPrivateKey reads a minisign private key that has a passphrase. It takes seconds and about 1 GB of memory: that is
-// minisign's defence against guessing. ErrPassphrase if the passphrase is wrong.
+// DecryptPrivateKey reads a minisign private key that has a passphrase. It takes seconds and about 1 GB of memory: that
+// is minisign's defence against guessing. ErrPassphrase if the passphrase is wrong.
 func DecryptPrivateKey(text, passphrase string) (*PrivateKey, error) {
 	line, err := privateLine(text)
 	if err != nil {
@@ -48,8 +48,9 @@ func DecryptPrivateKey(text, passphrase string) (*PrivateKey, error) {
 	return newPrivateKey(private)
 }
 
-// GenerateKey makes a key pair from 32 bytes of random (nil: the system's) and returns it as the files of stock minisign: .pub and .key. With a passphrase
-// the private key is encrypted, which takes seconds and about 1 GB of memory, see [DecryptPrivateKey].
+// GenerateKey makes a key pair from 32 bytes of random (nil: the system's) and returns it as the files of stock
+// minisign: .pub and .key. With a passphrase the private key is encrypted, which takes seconds and about 1 GB of
+// memory, see [DecryptPrivateKey].
 func GenerateKey(random io.Reader, passphrase string) (public, private string, err error) {
 	_, key, err := minisign.GenerateKey(random)
 	if err != nil {
@@ -92,8 +93,8 @@ func (s signer) Sign(text []byte) ([]byte, error) {
 	return hashed(text).SignWithComments(s.private, s.trusted, "signature from key "+s.public.ID()), nil
 }
 
-// newPrivateKey refuses a pair whose halves do not belong together. The file holds both, and signing with a wrong public
-// half gives the private one away to whoever sees the signatures.
+// newPrivateKey refuses a pair whose halves do not belong together. The file holds both, and signing with a wrong
+// public half gives the private one away to whoever sees the signatures.
 func newPrivateKey(private minisign.PrivateKey) (*PrivateKey, error) {
 	public, err := ParseKey(private.Public().(minisign.PublicKey).String())
 	if err != nil {

@@ -54,8 +54,9 @@ func Text(t Type, body any) ([]byte, error) {
 	return text, nil
 }
 
-// AddSignature appends a block to a document of any type, in the place of one with the same key id if there is one. file
-// may also be the text of a document that nobody has signed yet. The other blocks are kept as they are and not judged.
+// AddSignature appends a block to a document of any type, in the place of one with the same key id if there is one.
+// file may also be the text of a document that nobody has signed yet. The other blocks are kept as they are and not
+// judged.
 func AddSignature(file []byte, s Signer) ([]byte, error) {
 	f, err := parseSignedOrNot(file)
 	if err != nil {

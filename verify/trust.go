@@ -23,9 +23,9 @@ type Trust struct {
 	draft TrustDraft
 }
 
-// ParseTrust reads what a program is built with or remembers: a minisign public key, or a whole trust document. A document
-// is checked against its own trust keys, which proves that it is whole and well made and no more: the caller vouches for
-// where it came from and compares App. What comes from a server goes through [Trust.Next].
+// ParseTrust reads what a program is built with or remembers: a minisign public key, or a whole trust document. A
+// document is checked against its own trust keys, which proves that it is whole and well made and no more: the caller
+// vouches for where it came from and compares App. What comes from a server goes through [Trust.Next].
 func ParseTrust(text string) (*Trust, error) {
 	if !strings.HasPrefix(text, typePrefix) {
 		key, err := ParseKey(text)
@@ -48,23 +48,29 @@ func ParseTrust(text string) (*Trust, error) {
 }
 
 // Next opens trust version t.Version+1 of the app: signed by a threshold of t.Trust and by a threshold of its own trust
-// keys, for this app, with exactly the next version. t is not changed, and on an error nothing is to be remembered. Expiry
-// is not judged here: a client walks to the last version and judges that.
+// keys, for this app, with exactly the next version. t is not changed, and on an error nothing is to be remembered.
+// Expiry is not judged here: a client walks to the last version and judges that.
 //
-// app is what the program is called. It is asked for because version 0 does not know, and one key may serve two programs.
+// app is what the program is called. It is asked for because version 0 does not know, and one key may serve two
+// programs.
 //
 // Errors: those of [Open] and [Document.Decode], ErrApp, ErrVersion.
 func (t *Trust) Next(file []byte, app string) (*Trust, error) {
+	// The keys in force vouch for the successor.
 	next, err := openTrust(file, t.Trust)
 	if err != nil {
 		return nil, within(err, "trust document, checked with the keys of version %d", t.Version)
 	}
+
+	// It is ours, and the very next one: a version that is passed over could have taken a key away.
 	if next.App != app || t.Version > 0 && t.App != app {
 		return nil, refuse(ErrApp, "the trust document is for app %q, and this is %q: check the address, every app has a repository of its own", next.App, app)
 	}
 	if next.Version != t.Version+1 {
 		return nil, refuse(ErrVersion, "this is trust version %d where version %d follows: publish every version, clients take them one by one", next.Version, t.Version+1)
 	}
+
+	// Its own keys vouch for themselves, so that nobody is named who cannot sign, and nobody locks himself out.
 	if _, err := Open(file, TypeTrust, next.Trust); err != nil {
 		return nil, within(err, "trust document, checked with its own keys, those of version %d", next.Version)
 	}

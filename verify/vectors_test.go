@@ -79,7 +79,8 @@ func readVector(tb testing.TB, path string) vector {
 	return v
 }
 
-// vectors reads all files of a folder and fails if there are fewer than least: a corpus that loads nothing proves nothing.
+// vectors reads all files of a folder and fails if there are fewer than least: a corpus that loads nothing proves
+// nothing.
 func vectors(tb testing.TB, folder string, least int) map[string]vector {
 	tb.Helper()
 	paths, err := filepath.Glob(filepath.Join(vectorFolder, folder, "*"))
@@ -204,7 +205,8 @@ func TestVectors(t *testing.T) {
 	})
 }
 
-// TestVectorsAreThoseMadeHere holds the files against what made them; those with a header "made-by" came from elsewhere.
+// TestVectorsAreThoseMadeHere holds the files against what made them; those with a header "made-by" came from
+// elsewhere.
 func TestVectorsAreThoseMadeHere(t *testing.T) {
 	made := map[string]vector{}
 	add := func(folder string, vs map[string]vector) {
@@ -463,7 +465,8 @@ func documentVectors(t *testing.T) map[string]vector {
 	return all
 }
 
-// addOrder adds the order of the group to a scalar: the signature equation still holds, and only a strict verifier refuses.
+// addOrder adds the order of the group to a scalar: the signature equation still holds, and only a strict verifier
+// refuses.
 func addOrder(s []byte) {
 	order := [32]byte{0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 31: 0x10}
 	carry := 0
