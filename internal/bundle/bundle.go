@@ -1,9 +1,9 @@
 // Package bundle puts what an update needs into one file, for machines that are on no network.
 //
-// A bundle is a tar archive (POSIX ustar) with part of a repository, under the names that a repository has: the channel,
-// its trust documents, manifests, and files. It is signed by nobody, and need not be: what is in it is checked as if it had
-// come from a server. So a reader only has to survive it, and everything that it does not need is refused: other types
-// than regular files, extended headers, names outside the alphabet of a repository, names that occur twice.
+// A bundle is a tar archive (POSIX ustar) with part of a repository, under the names that a repository has: the
+// channel, its trust documents, manifests, and files. It is signed by nobody, and need not be: what is in it is checked
+// as if it had come from a server. So a reader only has to survive it, and everything that it does not need is refused:
+// other types than regular files, extended headers, names outside the alphabet of a repository, names that occur twice.
 package bundle
 
 import (

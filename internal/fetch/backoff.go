@@ -11,8 +11,9 @@ import (
 const maxRetryAfter = time.Hour
 
 // Backoff is the wait before the next try after so many failures in a row: a random part of first·2^(failures-1), which
-// never exceeds limit. That the whole wait is random ("full jitter") spreads a fleet best after an outage that all of it
-// saw at once; see Brooker, Exponential Backoff And Jitter, AWS Architecture Blog 2015. random is rand.Float64 or alike.
+// never exceeds limit. That the whole wait is random ("full jitter") spreads a fleet best after an outage that all of
+// it saw at once; see Brooker, Exponential Backoff And Jitter, AWS Architecture Blog 2015. random is rand.Float64 or
+// alike.
 func Backoff(first, limit time.Duration, failures int, random func() float64) time.Duration {
 	d := min(first, limit)
 	for i := 1; i < failures && d < limit; i++ {

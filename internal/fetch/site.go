@@ -167,9 +167,9 @@ func rangeStart(h string) int64 {
 	return int64(n)
 }
 
-// validETag returns an entity tag that may be stored and sent back, or nothing: it comes from the network, later from
-// a file, and a malformed header would fail each request. Only visible ASCII: other bytes are allowed by RFC 9110, but in no
-// character set, so that a file of text could not keep them.
+// validETag returns an entity tag that may be stored and sent back, or nothing: it comes from the network, later from a
+// file, and a malformed header would fail each request. Only visible ASCII: other bytes are allowed by RFC 9110, but in
+// no character set, so that a file of text could not keep them.
 func validETag(s string) string {
 	opaque := strings.TrimPrefix(s, "W/")
 	if len(s) > maxETag || len(opaque) < 2 || opaque[0] != '"' || opaque[len(opaque)-1] != '"' {

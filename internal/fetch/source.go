@@ -163,8 +163,8 @@ func validPath(path string) error {
 	return nil
 }
 
-// folder is a file:// source: the folder of a repository, or a bundle, whatever lies there when it is asked. It gives no
-// ETags: to read a document is as cheap as to ask whether it changed, and a modification time can lie.
+// folder is a file:// source: the folder of a repository, or a bundle, whatever lies there when it is asked. It gives
+// no ETags: to read a document is as cheap as to ask whether it changed, and a modification time can lie.
 type folder struct {
 	name   string
 	dir    string

@@ -1,6 +1,7 @@
-// Package managed finds out whether somebody else keeps a program's file current: a package manager, whose database says
-// which bytes the file has, or a container image, which brings the old file back at the next start. A file that is replaced
-// behind their back is damage to them: their next update puts back what it knows, and their checks report a break-in.
+// Package managed finds out whether somebody else keeps a program's file current: a package manager, whose database
+// says which bytes the file has, or a container image, which brings the old file back at the next start. A file that is
+// replaced behind their back is damage to them: their next update puts back what it knows, and their checks report a
+// break-in.
 //
 // Everything is read from paths and files. Nothing that is found on PATH is run: what "dpkg" there is may be anything.
 package managed
@@ -39,8 +40,8 @@ func (m *Manager) String() string {
 	return m.Name + " keeps it current (" + m.Because + "); run: " + m.Command
 }
 
-// Find returns who, by the table, keeps the program current; nil if nobody does. What cannot be read gives nobody away: who
-// may not read a package database (they are all world-readable) is not told of it.
+// Find returns who, by the table, keeps the program current; nil if nobody does. What cannot be read gives nobody away:
+// who may not read a package database (they are all world-readable) is not told of it.
 func Find(p Place) *Manager {
 	for _, row := range table {
 		if row.os != "" && row.os != p.OS || row.where != "" && !p.exists(row.where) {
@@ -81,9 +82,9 @@ func (p Place) shown(name string) string {
 	return "/" + name
 }
 
-// inTree matches the program's folders with a tree such as Cellar/PACKAGE/*, anywhere in its path, and wants the proof below
-// what matched, so that a folder that only bears the name gives nobody away. A tree that begins with a slash begins at the
-// root.
+// inTree matches the program's folders with a tree such as Cellar/PACKAGE/*, anywhere in its path, and wants the proof
+// below what matched, so that a folder that only bears the name gives nobody away. A tree that begins with a slash
+// begins at the root.
 func (p Place) inTree(tree, proof string) (name, because string) {
 	folders := strings.Split(path.Dir(p.Path), "/")
 	want := strings.Split(strings.TrimPrefix(tree, "/"), "/")

@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// Variable is the environment variable by which an operator says who keeps the programs current that he starts: a command to
-// run instead, 1 to say only that somebody does, or 0 that nobody does, whatever is found.
+// Variable is the environment variable by which an operator says who keeps the programs current that he starts: a
+// command to run instead, 1 to say only that somebody does, or 0 that nobody does, whatever is found.
 const Variable = "THESEUS_MANAGED"
 
-// MarkerName is the name of the file beside the program NAME that says the same; its first line is the command, and may be
-// empty.
+// MarkerName is the name of the file beside the program NAME that says the same; its first line is the command, and may
+// be empty.
 func MarkerName(program string) string { return "." + program + ".managed" }
 
 // maxCommand caps the command that is shown.
 const maxCommand = 512
 
-// Said returns what was said of the program in its build, in the environment and beside its file, in the order in which they
-// count: the environment is the operator's last word, then whoever built it for a distribution, then the marker file. free:
-// nobody manages it, and nobody shall be looked for.
+// Said returns what was said of the program in its build, in the environment and beside its file, in the order in which
+// they count: the environment is the operator's last word, then whoever built it for a distribution, then the marker
+// file. free: nobody manages it, and nobody shall be looked for.
 func Said(p Place, build, env string) (m *Manager, free bool) {
 	switch strings.ToLower(env) {
 	case "0", "no", "false":

@@ -23,8 +23,8 @@ type row struct {
 	command string
 }
 
-// table is asked from the top; the first row that finds its own counts. Sources: the managers' own documentation of their
-// layout, named where it is not in the manual page.
+// table is asked from the top; the first row that finds its own counts. Sources: the managers' own documentation of
+// their layout, named where it is not in the manual page.
 var table = []row{
 	// A program in a keg (docs.brew.sh/Formula-Cookbook) or in a cask's folder.
 	{name: "Homebrew", tree: "Cellar/PACKAGE/*", proof: "INSTALL_RECEIPT.json", command: "brew upgrade {package}"},
@@ -73,8 +73,8 @@ func flatpakSandbox(p Place) (pkg, because string) {
 	return "", ""
 }
 
-// dpkg looks the file up in /var/lib/dpkg/info/PACKAGE.list, a path a line (dpkg-query(1), --listfiles). A list may name a
-// file of /usr/bin as /bin, from before the two became one folder.
+// dpkg looks the file up in /var/lib/dpkg/info/PACKAGE.list, a path a line (dpkg-query(1), --listfiles). A list may
+// name a file of /usr/bin as /bin, from before the two became one folder.
 func dpkg(p Place) (pkg, because string) {
 	names := []string{"/" + p.Path}
 	if old, ok := strings.CutPrefix(p.Path, "usr/"); ok && !strings.HasPrefix(old, "local/") {
@@ -100,8 +100,8 @@ func pacman(p Place) (pkg, because string) {
 	}, p.Path)
 }
 
-// notOfPackages are the folders that no package may put a file into (Filesystem Hierarchy Standard 3.0, 3.8, 3.14, 3.18, 4.9;
-// Debian Policy 9.1.2). Programs that people put there need no look into thousands of lists.
+// notOfPackages are the folders that no package may put a file into (Filesystem Hierarchy Standard 3.0, 3.8, 3.14,
+// 3.18, 4.9; Debian Policy 9.1.2). Programs that people put there need no look into thousands of lists.
 var notOfPackages = []string{"home/", "root/", "tmp/", "usr/local/"}
 
 // listed looks for a line in the file lists that a database keeps, one for each package.
@@ -162,10 +162,10 @@ func apk(p Place) (pkg, because string) {
 	return "", ""
 }
 
-// rpm decides by the path alone: its database (SQLite, Berkeley DB or its own) cannot be read without its library. Where it
-// rules, which is where no other database of this table is, the Filesystem Hierarchy Standard 3.0 (4.1, 4.9) leaves nothing
-// in /usr but /usr/local to anybody else. What a vendor's package put into /opt is not found; its publisher knows, and
-// should link such builds with the switch.
+// rpm decides by the path alone: its database (SQLite, Berkeley DB or its own) cannot be read without its library.
+// Where it rules, which is where no other database of this table is, the Filesystem Hierarchy Standard 3.0 (4.1, 4.9)
+// leaves nothing in /usr but /usr/local to anybody else. What a vendor's package put into /opt is not found; its
+// publisher knows, and should link such builds with the switch.
 func rpm(p Place) (pkg, because string) {
 	if !strings.HasPrefix(p.Path, "usr/") || strings.HasPrefix(p.Path, "usr/local/") {
 		return "", ""
@@ -197,8 +197,8 @@ var containerMarkers = []string{".dockerenv", "run/.containerenv", "run/host/con
 // Inits whose only purpose is to be process 1 for the program that a container is made for.
 var smallInits = []string{"docker-init", "tini", "tini-static", "dumb-init", "catatonit", "podman-init"}
 
-// container: the container exists for this program if process 1 is the program, or the program is the one child of an init
-// that runs nothing else. Any other process in a container, a shell's or a full init's, lives as on a machine.
+// container: the container exists for this program if process 1 is the program, or the program is the one child of an
+// init that runs nothing else. Any other process in a container, a shell's or a full init's, lives as on a machine.
 func container(p Place) (pkg, because string) {
 	i := slices.IndexFunc(containerMarkers, p.exists)
 	if i < 0 {
