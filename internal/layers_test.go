@@ -86,6 +86,11 @@ var layers = []layer{
 		why: "who else keeps this file current? Paths and files of an fs.FS that it is given: it runs nothing that is found on PATH",
 	},
 	{
+		pkg:  "internal/catalog",
+		ours: []string{"internal/fetch", "release", "verify"},
+		why:  "what is on offer, verified? Clients and the publisher's tool walk the same way; what is remembered is a value, and where it lies is not known here",
+	},
+	{
 		pkg:  "internal/installation",
 		ours: []string{"internal/durable", "internal/swap", "internal/state", "verify"},
 		why:  "what is on disk, and how does it get back? It works where the program itself cannot start, without key and network",
@@ -245,6 +250,8 @@ func TestLayersRefuse(t *testing.T) {
 		{"cmd/hello", module + "/internal/testrelease"},
 		{"cmd/theseus", module + "/restart"},
 		{"internal/fetch", module + "/internal/state"},
+		{"internal/catalog", module + "/internal/state"},
+		{"internal/installation", module + "/internal/catalog"},
 		{"delta", module + "/verify"},
 	} {
 		if find(c.pkg).allows(c.imported) {

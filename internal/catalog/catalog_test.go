@@ -1,0 +1,199 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Masterminds/semver/v3"
+
+	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/internal/testrelease"
+	"github.com/theseus-go/theseus/release"
+	"github.com/theseus-go/theseus/verify"
+)
+
+// files reads a repository as a folder would be read.
+func files(repo *testrelease.Repo) Files {
+	return func(_ context.Context, path string, limit int64) ([]byte, error) {
+		for _, name := range repo.Files() {
+			if name == path {
+				b := repo.Get(path)
+				return b[:min(int64(len(b)), limit+1)], nil
+			}
+		}
+		return nil, fs.ErrNotExist
+	}
+}
+
+func root(t *testing.T, repo *testrelease.Repo) *verify.Trust {
+	t.Helper()
+	trust, err := verify.ParseTrust(repo.Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return trust
+}
+
+func client(t *testing.T, repo *testrelease.Repo) *Client {
+	return &Client{App: repo.App, Channel: "stable", Root: root(t, repo)}
+}
+
+// rotated is a repository whose trust documents 1 to n were signed by the publisher.
+func rotated(t *testing.T, n int) *testrelease.Repo {
+	t.Helper()
+	repo := testrelease.New(t)
+	repo.Publish("1.0.0", []byte("one"))
+	for v := 1; v <= n; v++ {
+		repo.Trust(verify.TrustDraft{Version: v, Trust: testrelease.Role(1, repo.ReleaseKeys[0])}, repo.ReleaseKeys[0])
+	}
+	return repo
+}
+
+func TestWalk(t *testing.T) {
+	repo := rotated(t, 3)
+	pinned := root(t, repo)
+	d := Documents{Source: files(repo), App: "hello", Trust: pinned}
+	followed, err := d.Walk(t.Context())
+	if err != nil || len(followed) != 3 || d.Trust.Version != 3 || followed[2] != d.Trust {
+		t.Errorf("followed %d, at version %d, %v", len(followed), d.Trust.Version, err)
+	}
+	repo.Put("trust/2", testrelease.Flip(repo.Get("trust/2"), 40))
+	d = Documents{Source: files(repo), App: "hello", Trust: pinned}
+	if followed, err = d.Walk(t.Context()); !Refused(err) || len(followed) != 1 || d.Trust.Version != 1 {
+		t.Errorf("beyond a document that does not follow: %d, at version %d, %v", len(followed), d.Trust.Version, err)
+	}
+	repo.Remove("trust/1")
+	d = Documents{Source: files(repo), App: "hello", Trust: pinned}
+	if followed, err = d.Walk(t.Context()); err != nil || len(followed) != 0 || d.Trust != pinned {
+		t.Errorf("beyond a gap: %d, at version %d, %v", len(followed), d.Trust.Version, err)
+	}
+}
+
+// What an object store answers for a file that is not there ends the walk too.
+func TestWalkEndsAtForbidden(t *testing.T) {
+	repo := rotated(t, 1)
+	repo.Hook("trust/2", testrelease.Status(http.StatusForbidden))
+	d := Documents{Source: &fetch.Client{Sources: []string{repo.URL()}}, App: "hello", Trust: root(t, repo)}
+	if followed, err := d.Walk(t.Context()); err != nil || len(followed) != 1 {
+		t.Errorf("followed %d, %v", len(followed), err)
+	}
+}
+
+func TestDocuments(t *testing.T) {
+	repo := testrelease.New(t)
+	repo.Publish("1.0.0", []byte("one"))
+	d := Documents{Source: files(repo), App: "hello", Trust: root(t, repo)}
+	c, file, err := d.Channel(t.Context(), "stable", nil)
+	if err != nil || string(file) != string(repo.Get("stable")) || len(c.Entries) != 1 {
+		t.Fatalf("%v, %v", c, err)
+	}
+	m, file, err := d.Manifest(t.Context(), c.Entries[0])
+	if err != nil || string(file) != string(repo.Get("releases/1.0.0.manifest")) || m.Version.String() != "1.0.0" {
+		t.Errorf("%v, %v", m, err)
+	}
+	no := errors.New("no")
+	if c, file, err := d.Channel(t.Context(), "stable", func(*release.Channel) error { return no }); !errors.Is(err, no) || !Refused(err) || c != nil || file != nil {
+		t.Errorf("a channel that the caller refuses: %v, %v", c, err)
+	}
+	if _, _, err := d.Channel(t.Context(), "beta", nil); !errors.Is(err, fetch.ErrNotFound) || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a channel that is not there: %v", err)
+	}
+	repo.Put("stable", []byte(strings.Repeat("x", int(verify.TypeChannel.MaxSize())+1)))
+	if _, _, err := d.Channel(t.Context(), "stable", nil); !errors.Is(err, fetch.ErrTooLarge) {
+		t.Errorf("a channel that is too large: %v", err)
+	}
+}
+
+// What was verified before an error is remembered with it, and nothing of what was refused.
+func TestLookRemembers(t *testing.T) {
+	repo := rotated(t, 1)
+	first := repo.Get("stable")
+	repo.Publish("1.1.0", []byte("two"))
+	c := client(t, repo)
+	v, err := c.Look(t.Context(), files(repo), Memory{}, repo.Now)
+	if err != nil || v.Memory.Trust.Version != 1 || len(v.Followed) != 1 || v.Memory.Channel.Sequence != 2 || !v.Memory.Floor.Equal(repo.Now) {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	offer, rules, err := v.Select(t.Context(), release.Client{Platform: testrelease.Host(), Installed: semver.MustParse("1.0.0")})
+	if err != nil || offer == nil || offer.Entry.Version.String() != "1.1.0" || len(rules) == 0 || len(v.Memory.Manifests) != 1 {
+		t.Errorf("offer %v, %v", offer, err)
+	}
+	repo.Put("stable", first)
+	again, err := c.Look(t.Context(), files(repo), v.Memory, repo.Now.Add(time.Hour))
+	if !errors.Is(err, release.ErrRollback) || !again.Lagging || again.Channel != nil || again.Memory.Channel != v.Memory.Channel {
+		t.Errorf("an older document: %+v, %v", again, err)
+	}
+	if again, err = c.Look(t.Context(), files(repo), v.Memory, repo.Now.Add(25*time.Hour)); !errors.Is(err, release.ErrRollback) || again.Lagging {
+		t.Errorf("after a day: %+v, %v", again, err)
+	}
+}
+
+// A07: the time floor that a stolen key raised goes with the key, wherever it is remembered.
+func TestA07FloorGoesWithTheKey(t *testing.T) {
+	repo := testrelease.New(t)
+	repo.Publish("1.0.0", []byte("one"))
+	stolen := Memory{
+		Channel: &Channel{Seen: release.Seen{Sequence: 43, Threshold: 1, Signers: []verify.Digest{testrelease.NewKey(t, "stolen").Key().Fingerprint()}}},
+		Floor:   time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC),
+	}
+	c := client(t, repo)
+	for name, m := range map[string]Memory{
+		"in the file": c.Join(stolen, Memory{}), "in this process": c.Join(Memory{}, stolen), "in both": c.Join(stolen, stolen),
+	} {
+		if m.Channel != nil || !m.Floor.IsZero() {
+			t.Errorf("%s: still remembered: %+v", name, m)
+		}
+	}
+	if v, err := c.Look(t.Context(), files(repo), stolen, repo.Now); err != nil || v.Memory.Channel.Sequence != 1 || v.Memory.Floor.Year() == 2099 {
+		t.Errorf("%+v, %v", v.Memory, err)
+	}
+}
+
+func TestJoin(t *testing.T) {
+	repo := rotated(t, 2)
+	c := client(t, repo)
+	early := repo.Now.Add(-time.Hour)
+	v, err := c.Look(t.Context(), files(repo), Memory{}, early)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := v.Memory
+	repo.Now = repo.Now.Add(time.Minute)
+	repo.Resign(nil)
+	if v, err = c.Look(t.Context(), files(repo), old, repo.Now); err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range map[string]Memory{"older first": c.Join(old, v.Memory), "newer first": c.Join(v.Memory, old)} {
+		if m.Channel.Sequence != 2 || !m.Floor.Equal(v.Memory.Floor) || m.Trust.Version != 2 {
+			t.Errorf("%s: %+v", name, m)
+		}
+	}
+	foreign := old
+	foreign.Trust.File = "nonsense"
+	if m := c.Join(foreign, v.Memory); m.Channel.Sequence != 2 || m.Trust.File == "nonsense" {
+		t.Errorf("with a trust document that is torn: %+v", m)
+	}
+}
+
+// Whoever was built with another trust document of the same version than the remembered one follows neither.
+func TestLookRefusesAnotherRoot(t *testing.T) {
+	repo := rotated(t, 1)
+	c := client(t, repo)
+	v, err := c.Look(t.Context(), files(repo), Memory{}, repo.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := rotated(t, 0)
+	other.Trust(verify.TrustDraft{Version: 1, Trust: testrelease.Role(1, testrelease.NewKey(t, "other"))}, testrelease.NewKey(t, "other"), other.ReleaseKeys[0])
+	if c.Root, err = verify.ParseTrust(string(other.Get("trust/1"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Look(t.Context(), files(repo), v.Memory, repo.Now); !errors.Is(err, ErrRoot) || !Refused(err) {
+		t.Errorf("error %v", err)
+	}
+}

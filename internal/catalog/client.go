@@ -1,0 +1,252 @@
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/release"
+	"github.com/theseus-go/theseus/verify"
+)
+
+// Client is who looks: an app that follows a channel. It must not change once it is in use.
+type Client struct {
+	App     string
+	Channel string
+	Root    *verify.Trust // what the client was built with
+	Built   time.Time     // when; a floor for the clock
+}
+
+// View is what a client saw at one moment.
+type View struct {
+	Clock   release.Clock // fixed once: every rule judges by the same moment
+	Trust   *verify.Trust
+	Channel *release.Channel // accepted and current; nil if Look returned an error
+
+	// Memory is what to remember from now on. It is worth as much if Look returned an error: what was verified before it
+	// happened stays verified.
+	Memory   Memory
+	Followed []*verify.Trust // new trust documents, in their order
+	Failed   []fetch.Attempt // sources that did not serve
+
+	// TrustLost says why the remembered trust document was not usable, nil if it was.
+	TrustLost error
+	// Lagging: with a release.ErrRollback, that whoever served the old document may merely be behind, because the
+	// remembered one is current and was served less than a day ago.
+	Lagging bool
+
+	client *Client
+	source Source
+}
+
+// Look gets the newest documents that pass every check: memory, trust, channel, in this order. now is the wall clock. The
+// View is never nil.
+func (c *Client) Look(ctx context.Context, source Source, m Memory, now time.Time) (*View, error) {
+	v := &View{client: c, source: source, Memory: m, Clock: release.Clock{Wall: now, Floor: m.Floor, Built: c.Built}}
+	trust, lost, err := c.inForce(m)
+	if err != nil {
+		return v, err
+	}
+	if lost != nil {
+		v.TrustLost, v.Memory.Trust = lost, Trust{}
+	}
+	v.believe(trust)
+	if err := v.look(ctx); err != nil {
+		v.Lagging = errors.Is(err, release.ErrRollback) && v.lagging()
+		return v, err
+	}
+	return v, nil
+}
+
+// believe makes a trust document the one in force, and forgets what it does not vouch for.
+func (v *View) believe(trust *verify.Trust) {
+	v.Trust = trust
+	v.Memory.forget(trust)
+	v.Clock.Floor = v.Memory.Floor
+}
+
+// look brings v.Channel to the newest document, and walks to newer trust documents where that is asked for.
+func (v *View) look(ctx context.Context) error {
+	if v.walkDue() {
+		// Asking is a courtesy to key rotation: no answer is no reason to stop, the trust document's own expiry is.
+		if err := v.walk(ctx); err != nil && ctx.Err() != nil {
+			return err
+		}
+	}
+	for walked := false; ; walked = true {
+		c, err := v.channel(ctx)
+		before := v.Trust.Version
+		switch {
+		case walked:
+		case errors.Is(err, verify.ErrSignature) || errors.Is(err, verify.ErrThreshold):
+			// Perhaps signed by keys that a newer trust document names. If there is none, the refusal of the channel is the
+			// answer.
+			if walkErr := v.walk(ctx); walkErr != nil && Refused(walkErr) {
+				return walkErr
+			}
+		case err == nil && c.Trust > v.Trust.Version:
+			if err := v.walk(ctx); err != nil {
+				return err
+			}
+		}
+		if v.Trust.Version != before {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		v.Channel = c
+		break
+	}
+	if v.Trust.Expired(v.Clock.Now()) {
+		return fmt.Errorf("trust document %d ended on %s: the publisher must sign a newer one: %w",
+			v.Trust.Version, v.Trust.Expires.Format(time.DateOnly), release.ErrExpired)
+	}
+	return nil
+}
+
+// walkDue is once a day, and near the end of the trust document in force. The channel and its signatures ask for more.
+func (v *View) walkDue() bool {
+	if !v.Trust.Expires.IsZero() && v.Clock.Now().Add(7*24*time.Hour).After(v.Trust.Expires) {
+		return true
+	}
+	return v.Clock.Wall.Sub(v.Memory.Asked) >= 24*time.Hour
+}
+
+// walk follows newer trust documents and remembers each.
+func (v *View) walk(ctx context.Context) error {
+	v.Memory.Asked = v.Clock.Wall
+	docs := v.documents()
+	followed, err := docs.Walk(ctx)
+	for _, t := range followed {
+		v.Memory.Trust = Trust{Version: t.Version, File: string(t.File)}
+		v.believe(t)
+		v.raise(t.Issued)
+	}
+	v.Followed = append(v.Followed, followed...)
+	return err
+}
+
+// raise moves the floor of the clock.
+func (v *View) raise(issued time.Time) {
+	v.Memory.Floor = v.Clock.Raise(issued)
+	v.Clock.Floor = v.Memory.Floor
+}
+
+func (v *View) documents() Documents {
+	return Documents{Source: v.source, App: v.client.App, Trust: v.Trust}
+}
+
+// channel gets one channel document that is signed, for us, not older than what is remembered, and current; "not modified"
+// re-evaluates the remembered one.
+func (v *View) channel(ctx context.Context) (c *release.Channel, err error) {
+	var file []byte
+	known := v.Memory.Channel
+	accept := func(b []byte) error {
+		opened, err := release.OpenChannel(b, v.Trust.Channel, v.client.App, v.client.Channel)
+		if err != nil {
+			return err
+		}
+		if known != nil {
+			if err := opened.Follows(known.Seen); err != nil {
+				return ask(err)
+			}
+		}
+		if err := opened.Fresh(v.Clock); err != nil {
+			return err
+		}
+		c, file = opened, bytes.Clone(b)
+		return nil
+	}
+	var validator *fetch.Validator
+	if known != nil && known.Validator.ETag != "" {
+		if _, err := release.OpenChannel([]byte(known.File), v.Trust.Channel, v.client.App, v.client.Channel); err == nil {
+			validator = &known.Validator
+		}
+	}
+	res, err := v.get(ctx, validator, accept)
+	if err != nil {
+		return nil, err
+	}
+	if res.NotModified {
+		stale := accept([]byte(known.File))
+		if stale == nil {
+			served := *known
+			served.Served = v.Clock.Wall.UTC()
+			v.Memory.Channel = &served
+			return c, nil
+		}
+		// "Nothing new" of a document that no longer holds: whoever says so lags or lies. All sources are asked for the
+		// whole document.
+		if res, err = v.get(ctx, nil, accept); err != nil {
+			return nil, stale
+		}
+	}
+	v.Memory.Channel = &Channel{Seen: c.Seen(), File: string(file), Served: v.Clock.Wall.UTC(), Validator: res.Validator}
+	v.raise(c.Issued)
+	return c, nil
+}
+
+func (v *View) get(ctx context.Context, validator *fetch.Validator, accept func([]byte) error) (fetch.Result, error) {
+	res, err := v.source.Document(ctx, v.client.Channel, verify.TypeChannel.MaxSize(), validator, accept)
+	v.Failed = append(v.Failed, res.Failed...)
+	return res, err
+}
+
+// ask has the source asked once more, past its caches, for a document that is newer.
+func ask(err error) error {
+	if errors.Is(err, release.ErrRollback) {
+		return &staleError{err}
+	}
+	return err
+}
+
+// staleError is a fetch.ErrStale that keeps the text of its cause.
+type staleError struct{ error }
+
+func (e *staleError) Unwrap() []error { return []error{e.error, fetch.ErrStale} }
+
+func (v *View) lagging() bool {
+	known := v.Memory.Channel
+	if known == nil || v.Clock.Wall.Sub(known.Served) > 24*time.Hour {
+		return false
+	}
+	c := v.client.Known(v.Memory)
+	return c != nil && c.Fresh(v.Clock) == nil
+}
+
+// Select chooses what this client should install now: see release.Select. client.Now is set here.
+func (v *View) Select(ctx context.Context, client release.Client) (*release.Offer, []release.Verdict, error) {
+	client.Now = v.Clock.Now()
+	return release.Select(v.Channel, client, func(e release.Entry) (*release.Manifest, error) { return v.Manifest(ctx, e) })
+}
+
+// maxManifests is how many manifests are kept for the next look.
+const maxManifests = 16
+
+// Manifest opens one release manifest, by the hash that the channel names. One that was fetched before is opened under the
+// entry that names it now, and by the keys that are trusted now.
+func (v *View) Manifest(ctx context.Context, e release.Entry) (*release.Manifest, error) {
+	if file := v.Memory.Manifests[e.Manifest]; file != nil {
+		if m, err := release.OpenManifest(file, v.Trust.Release, v.client.App, e); err == nil {
+			return m, nil
+		}
+	}
+	docs := v.documents()
+	m, file, err := docs.Manifest(ctx, e)
+	v.Failed = append(v.Failed, docs.Failed...)
+	if err != nil {
+		return nil, err
+	}
+	kept := maps.Clone(v.Memory.Manifests)
+	if kept == nil || len(kept) >= maxManifests {
+		kept = map[verify.ID][]byte{}
+	}
+	kept[e.Manifest] = file
+	v.Memory.Manifests = kept
+	return m, nil
+}
