@@ -48,7 +48,12 @@ var layers = []layer{
 		why:     "useful to programs that want nothing else of ours, and safe on hostile patches because it can reach nothing",
 	},
 	{
+		pkg: "restart/internal/conn",
+		why: "how one connection, listener or server is let go of; it wraps net and net/http and knows nothing of processes",
+	},
+	{
 		pkg:     "restart",
+		ours:    []string{"restart/internal/conn"},
 		outside: []string{"github.com/cloudflare/tableflip"},
 		why:     "a handover knows nothing of updates: whoever replaces the executable by other means can use it",
 	},
@@ -243,6 +248,8 @@ func TestLayersRefuse(t *testing.T) {
 	for _, c := range []struct{ pkg, imported string }{
 		{"verify", module + "/release"},
 		{"restart", module + "/updater"},
+		{"restart/internal/conn", module + "/restart"},
+		{"restart/internal/conn", "github.com/cloudflare/tableflip"},
 		{"updater", module + "/restart"},
 		{"updater", "github.com/cloudflare/tableflip"},
 		{"updater", "github.com/minio/selfupdate"},

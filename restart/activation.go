@@ -2,6 +2,7 @@ package restart
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -12,7 +13,7 @@ import (
 
 // Socket activation (sd_listen_fds(3)): a service manager has opened sockets, and passes them at 3 and following.
 
-// activated are the sockets that a service manager has passed to this process and nobody has asked for yet.
+// activated holds the sockets that a service manager has passed to this process and that nobody has asked for yet.
 type activated struct {
 	mu    sync.Mutex
 	files []*os.File // named by LISTEN_FDNAMES
@@ -45,63 +46,37 @@ func (a *activated) take() {
 	}
 }
 
-// listener returns the socket for that network and address, or nil. The network "fd" asks by name.
-func (a *activated) listener(network, address string) (net.Listener, error) {
+// takeActivated returns the service manager's socket for network and address, or the zero T if there is none. For the
+// network "fd" the address is the socket's name, and it is an error if there is none.
+func takeActivated[T io.Closer](a *activated, s source[T], network, address string) (none T, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	byName := network == "fd"
 	for i, f := range a.files {
-		if network == "fd" && f.Name() != address {
+		if byName && f.Name() != address {
 			continue
 		}
-		ln, err := net.FileListener(f)
-		if err != nil {
-			if network == "fd" {
-				return nil, fmt.Errorf("the socket %s of the service manager: %w", address, err)
-			}
-			continue // a packet socket
-		}
-		if network == "fd" || sameAddress(network, address, ln.Addr()) {
+		socket, err := s.fromFile(f)
+		switch {
+		case err != nil && byName:
+			return none, fmt.Errorf("the socket %s of the service manager: %w", address, err)
+		case err != nil: // a socket of the other kind
+		case byName || sameAddress(network, address, s.addr(socket)):
 			f.Close()
 			a.files = slices.Delete(a.files, i, i+1)
-			return ln, nil
+			return socket, nil
+		default:
+			socket.Close()
 		}
-		ln.Close()
 	}
-	if network == "fd" {
-		return nil, fmt.Errorf("the service manager has passed no socket of the name %s (FileDescriptorName= in its unit)", address)
+	if byName {
+		return none, fmt.Errorf("the service manager has passed no socket of the name %s (FileDescriptorName= in its unit)", address)
 	}
-	return nil, nil
+	return none, nil
 }
 
-// packetConn is the same for packets.
-func (a *activated) packetConn(network, address string) (net.PacketConn, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for i, f := range a.files {
-		if network == "fd" && f.Name() != address {
-			continue
-		}
-		c, err := net.FilePacketConn(f)
-		if err != nil {
-			if network == "fd" {
-				return nil, fmt.Errorf("the socket %s of the service manager: %w", address, err)
-			}
-			continue
-		}
-		if network == "fd" || sameAddress(network, address, c.LocalAddr()) {
-			f.Close()
-			a.files = slices.Delete(a.files, i, i+1)
-			return c, nil
-		}
-		c.Close()
-	}
-	if network == "fd" {
-		return nil, fmt.Errorf("the service manager has passed no socket of the name %s (FileDescriptorName= in its unit)", address)
-	}
-	return nil, nil
-}
-
-// left names what nobody has asked for, and closes it: connections to it would wait for ever.
+// left closes the sockets that nobody has asked for, because connections to them would wait for ever, and returns their
+// names.
 func (a *activated) left() (names []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -113,7 +88,7 @@ func (a *activated) left() (names []string) {
 	return names
 }
 
-// sameAddress says whether a socket at got is what a call of Listen with network and address means.
+// sameAddress reports whether Listen(network, address) means the socket at got.
 func sameAddress(network, address string, got net.Addr) bool {
 	switch got := got.(type) {
 	case *net.UnixAddr:

@@ -9,17 +9,20 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/theseus-go/theseus/restart/internal/conn"
 )
 
-// finisher is something that was registered with OnDrain.
+// A finisher is a function that was given to OnDrain.
 type finisher struct {
 	name   string
 	finish func(context.Context) error
 }
 
-// drain ends the service of this process: everything side by side, under one hard limit. It returns when all is done,
-// or when the limit has passed and the rest is cut. out, if not nil, is where connections go.
-func (r *Restarter) drain(ctx context.Context, limit time.Duration, out *link, homes map[string]bool, stopping bool) {
+// drain ends the service of this process: everything side by side, under one hard limit. It returns when all is done, or
+// when the limit has passed and the rest is cut. Connections leave through out, if it is not nil, for the servers of the
+// other process whose keys are given.
+func (r *Restarter) drain(ctx context.Context, limit time.Duration, out *link, keys map[string]bool, stopping bool) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	r.announce.Do(func() { close(r.draining) })
@@ -34,11 +37,11 @@ func (r *Restarter) drain(ctx context.Context, limit time.Duration, out *link, h
 	r.mu.Unlock()
 	for _, s := range servers {
 		wg.Go(func() {
-			var to sink
-			if out != nil && homes[s.key] && canPass() {
-				to = func(c syscall.Conn) error { return out.pass(s.key, c) }
+			var to conn.Sink
+			if out != nil && keys[s.Key()] {
+				to = func(c syscall.Conn) error { return out.pass(s.Key(), c) }
 			}
-			c := s.drain(ctx, min(limit, r.opts.grace(s.idleTimeout(), stopping)), to)
+			c := s.Drain(ctx, min(limit, r.opts.grace(s.IdleTimeout(), stopping)), to)
 			mu.Lock()
 			cut = append(cut, c...)
 			mu.Unlock()
@@ -80,11 +83,4 @@ func (r *Restarter) drain(ctx context.Context, limit time.Duration, out *link, h
 		sort.Strings(cut)
 		r.event(Event{Name: EventCut, Text: "cut at the end of the drain: " + strings.Join(cut, ", ")})
 	}
-}
-
-func (s *server) idleTimeout() time.Duration {
-	if s.srv.IdleTimeout != 0 {
-		return s.srv.IdleTimeout
-	}
-	return s.srv.ReadTimeout // as net/http has it
 }

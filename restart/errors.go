@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 var (
@@ -35,7 +34,7 @@ func (e *HandoverError) Error() string {
 		who = fmt.Sprintf("the new process %d", e.PID)
 	}
 	when := "did not start to serve"
-	if e.Phase == StandingBy {
+	if e.Phase == PhaseStandingBy {
 		when = "did not pass its probation"
 	}
 	return fmt.Sprintf("restart: %s %s: %v", who, when, e.Err)
@@ -54,14 +53,3 @@ var errTold = calledOff(errors.New("told to stop before the new process had prov
 
 // calledOff is err as a reason for which no version is to blame.
 func calledOff(err error) error { return fmt.Errorf("%w: %w", ErrCalledOff, err) }
-
-// blame is tableflip's error of an upgrade, which has no types, as a cause. A process that ended by one of the signals
-// that people and terminals send was told to, before it could catch them.
-func blame(err error) error {
-	for _, s := range []string{"hangup", "interrupt", "terminated"} {
-		if strings.HasSuffix(err.Error(), "signal: "+s) {
-			return calledOff(err)
-		}
-	}
-	return err
-}

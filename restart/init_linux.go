@@ -22,10 +22,10 @@ const (
 	initName = "theseus-init" // the name of the pipe, for the others
 )
 
-// endedBit marks a process id as that of a process whose Run has returned nil. Linux has process ids of at most 22 bits.
+// endedBit marks the process id of a process whose Run has returned nil. Linux has process ids of at most 22 bits.
 const endedBit = 1 << 31
 
-// becomeInit returns only in a process that serves.
+// becomeInit turns process 1 into an init and never returns there. In any other process it does nothing.
 func (r *Restarter) becomeInit() error {
 	if os.Getpid() != 1 {
 		return nil
@@ -57,9 +57,9 @@ func (r *Restarter) becomeInit() error {
 	return nil
 }
 
-// initLoop returns the exit status. It looks into the pipe when something happens for which it matters who is in
-// service, and then without waiting, so that a signal rarely goes to a process that has been replaced. One that asks to
-// stop is for the service: whoever takes over after it is told as well.
+// initLoop returns the exit status. It reads the pipe, without waiting, on each event that depends on who is in service,
+// so that a signal rarely goes to a process that has been replaced. A signal to stop is meant for the service: a process
+// that takes over after it gets it too.
 func (r *Restarter) initLoop(main int, pipe *os.File, caught <-chan os.Signal) int {
 	fd := int(pipe.Fd())
 	syscall.SetNonblock(fd, true)
@@ -132,7 +132,7 @@ func (r *Restarter) initLoop(main int, pipe *os.File, caught <-chan os.Signal) i
 			}
 		}
 		forward(s)
-		if r.opts.Signals[s].Do == Stop {
+		if r.opts.Signals[s].Do == ActionStop {
 			told = s
 		}
 	}
@@ -166,10 +166,10 @@ func (r *Restarter) inheritInit() error {
 	return nil
 }
 
-// tellInit: this process is in service now.
+// tellInit says that this process is in service now.
 func (r *Restarter) tellInit() { r.writeInit(uint32(os.Getpid())) }
 
-// tellInitEnd: this process was in service, and ends in order.
+// tellInitEnd says that this process, which was in service, ends in order.
 func (r *Restarter) tellInitEnd() { r.writeInit(uint32(os.Getpid()) | endedBit) }
 
 func (r *Restarter) writeInit(word uint32) {

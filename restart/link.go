@@ -10,15 +10,14 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// A link is the control socket between a process and its successor: half of a socket pair, made anew for each
-// handover and inherited by name. It carries messages and, with them, connections.
+// A link is one end of the control socket between a process and its successor: half of a socket pair, made for one handover
+// and inherited by name. It carries messages, and connections with them.
 //
 // Every message is a record of recordSize bytes: its kind, the length of its text in two bytes, the text, zeros. With
 // records of one size a plain stream will do, so the same code serves systems without SOCK_SEQPACKET (darwin), and the
@@ -55,8 +54,8 @@ const (
 
 // Messages of both.
 const (
-	msgHome = 'k' // text: the key of a server that adopts connections here
-	msgConn = 'c' // a connection for the server with the key in text
+	msgServer = 'k' // text: the key of a server that adopts connections here
+	msgConn   = 'c' // a connection for the server with the key in text
 )
 
 // linkName is the name under which the successor's end is inherited.
@@ -215,5 +214,3 @@ func closeAll(fds []int) {
 		syscall.Close(fd)
 	}
 }
-
-func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"syscall"
-	"time"
 )
 
 // Without handover there is nobody to talk to.
@@ -23,7 +22,7 @@ const (
 	msgServing
 	msgWell
 	msgBack
-	msgHome
+	msgServer
 	linkName = ""
 )
 
@@ -34,4 +33,3 @@ func (l *link) pass(string, syscall.Conn) error                         { return
 func (l *link) listen(func(byte, string), func(key string, c net.Conn)) {}
 func (l *link) finish()                                                 {}
 func (l *link) Close() error                                            { return nil }
-func milliseconds(time.Duration) string                                 { return "" }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// stamped is an event with the attempt that it belongs to; 0: any.
+// A stamped event belongs to one handover, or to any if attempt is 0.
 type stamped struct {
 	event
 	attempt int
@@ -23,13 +23,13 @@ func (r *Restarter) postFor(attempt int, e event) {
 	}
 }
 
-// loop is the one goroutine that decides.
+// loop passes events to the machine and performs its actions. Nobody else does.
 func (r *Restarter) loop() {
 	for {
 		var e event
 		var hooks Signal
-		// Signals first: that a terminal or a service manager ends the successor and us must not look like a
-		// successor that died.
+		// Signals first: a terminal or a service manager that ends the successor and this process must not look like
+		// a successor that died.
 		select {
 		case s := <-r.signals:
 			e, hooks = r.signal(s)
@@ -57,7 +57,7 @@ func (r *Restarter) loop() {
 		if hooks.After != nil {
 			hooks.After()
 		}
-		if r.state.phase == Stopped {
+		if r.state.phase == PhaseStopped {
 			return
 		}
 	}
@@ -66,15 +66,15 @@ func (r *Restarter) loop() {
 func (r *Restarter) signal(s os.Signal) (event, Signal) {
 	h := r.opts.Signals[s]
 	switch h.Do {
-	case HandOver:
-		if r.why != nil {
-			r.event(Event{Name: EventFailed, Err: r.why, Text: "cannot hand over"})
+	case ActionHandOver:
+		if r.unsupported != nil {
+			r.event(Event{Name: EventFailed, Err: r.unsupported, Text: "cannot hand over"})
 			return event{}, h
 		}
 		return event{kind: evHangup}, h
-	case Stop:
+	case ActionStop:
 		return event{kind: evStop, sig: s}, h
-	case Cut:
+	case ActionCut:
 		return event{kind: evCut}, h
 	}
 	return event{}, h
@@ -84,8 +84,8 @@ func (r *Restarter) decide(e event) {
 	before := r.state.phase
 	var todo []action
 	r.state, todo = step(r.state, e)
-	if r.state.phase != before && before == Probation {
-		r.trial()
+	if r.state.phase != before && before == PhaseProbation {
+		r.endProbation()
 	}
 	r.publish()
 	for _, a := range todo {
@@ -101,36 +101,36 @@ func (r *Restarter) perform(a action) {
 	case doCommit:
 		r.commit()
 	case doOpen:
-		r.each(parkable.resume)
+		r.each(gate.Resume)
 	case doPark:
-		r.each(parkable.park)
+		r.each(gate.Park)
 	case doRelease:
-		r.each(parkable.release)
+		r.each(gate.Release)
 	case doWork:
 		r.workers.work()
 	case doRest:
 		attempt := r.attempt
-		r.workers.rest(r.state.phase == Draining || r.state.phase == Returning, func() { r.postFor(attempt, event{kind: evIdle}) })
+		r.workers.rest(r.state.phase == PhaseDraining || r.state.phase == PhaseReturning, func() { r.postFor(attempt, event{kind: evIdle}) })
 	case doUpgrade:
-		r.upgrade()
-	case doSay:
-		if r.down != nil {
-			r.down.say(a.msg, a.text)
+		r.startSuccessor()
+	case doTellSuccessor:
+		if r.successor != nil {
+			r.successor.say(a.msg, a.text)
 		}
-	case doTell:
+	case doTellPredecessor:
 		if a.msg == msgServing {
-			r.sayHomes(r.up)
+			r.sayServers(r.predecessor.link)
 		}
-		r.up.say(a.msg, a.text)
+		r.predecessor.say(a.msg, a.text)
 	case doKill:
-		r.kill()
+		r.killSuccessor()
 	case doArm:
 		r.arm(a.time)
 	case doDisarm:
 		r.disarm(a.time)
-	case doTrial:
+	case doProve:
 		ctx, cancel := context.WithCancel(context.Background())
-		r.trial = cancel
+		r.endProbation = cancel
 		go r.prove(ctx)
 	case doAnswer:
 		if a.call != nil {
@@ -149,21 +149,21 @@ func (r *Restarter) perform(a action) {
 	case doUndo:
 		r.undo(a.err)
 	case doHandOn:
-		out, to := r.down, r.ours.take()
+		out, to := r.successor.link, r.successor.servers.take()
 		r.event(Event{Name: EventProved, PID: r.state.child, Text: "the new process has proved itself"})
 		go func() {
 			r.drain(r.cutCtx, r.opts.Drain, out, to, false)
 			r.post(event{kind: evDrained})
 		}()
 	case doGiveBack:
-		out, to := r.up, r.upHomes.take()
+		out, to := r.predecessor.link, r.predecessor.servers.take()
 		go func() {
 			r.drain(r.cutCtx, giveBackLimit, out, to, true)
 			r.post(event{kind: evDrained})
 		}()
 	case doStop:
 		if r.opts.ShutdownDelay > 0 {
-			r.each(parkable.resume)
+			r.each(gate.Resume)
 		}
 		go func() {
 			if r.opts.ShutdownDelay > 0 {
@@ -172,7 +172,7 @@ func (r *Restarter) perform(a action) {
 				case <-r.cutCtx.Done():
 				}
 			}
-			r.each(parkable.release)
+			r.each(gate.Release)
 			r.drain(r.cutCtx, r.opts.Drain, nil, nil, true)
 			r.post(event{kind: evDrained})
 		}()
@@ -185,6 +185,19 @@ func (r *Restarter) perform(a action) {
 	}
 }
 
+// commit makes this process the one in service.
+func (r *Restarter) commit() {
+	r.writePIDFile()
+	r.tellInit()
+	if r.upg != nil {
+		// An error means that the predecessor is gone, so that nobody has to be told.
+		if err := r.upg.Ready(); err != nil && !r.state.alone {
+			r.opts.Logger.Warn("restart: telling the process before this one", "error", err)
+		}
+	}
+	r.event(Event{Name: EventProved, PID: os.Getpid(), Text: "this process is in service"})
+}
+
 func (a action) pid() int {
 	var h *HandoverError
 	if errors.As(a.err, &h) {
@@ -193,7 +206,7 @@ func (a action) pid() int {
 	return 0
 }
 
-func (r *Restarter) each(do func(parkable)) {
+func (r *Restarter) each(do func(gate)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, g := range r.gates {
@@ -203,7 +216,7 @@ func (r *Restarter) each(do func(parkable)) {
 
 func (r *Restarter) arm(kind eventKind) {
 	r.disarm(kind)
-	d := map[eventKind]time.Duration{evTimeStart: r.opts.UpgradeTimeout, evTimeSilent: healthSilence, evTimeKill: goodbye}[kind]
+	d := map[eventKind]time.Duration{evTimeStart: r.opts.UpgradeTimeout, evTimeSilent: healthSilence, evTimeKill: killAfter}[kind]
 	attempt := r.attempt
 	r.timers[kind] = time.AfterFunc(d, func() { r.postFor(attempt, event{kind: kind}) })
 }
@@ -215,10 +228,10 @@ func (r *Restarter) disarm(kind eventKind) {
 	}
 }
 
-// end lets Run return. Signals are still caught, without effect: the default action would spoil the exit status.
+// end lets Run return. Signals stay caught, without effect: their default action would change the exit status.
 func (r *Restarter) end(err error) {
 	if r.state.stop && r.upg != nil {
-		// Nobody takes over: the paths of unix sockets go. After a handover tableflip has let go of them already.
+		// Nobody takes over, so the paths of unix sockets are removed. After a handover tableflip has forgotten them.
 		r.upg.Stop()
 		<-r.upg.Exit()
 	}
@@ -242,32 +255,11 @@ func (r *Restarter) publish() {
 	}
 	s.Ready = r.state.phase.Ready() && !r.state.stop
 	s.Successor, s.Predecessor = r.state.child, r.state.parent
-	if r.why != nil {
-		s.Unsupported = r.why.Error()
+	if r.unsupported != nil {
+		s.Unsupported = r.unsupported.Error()
 	}
 	r.statusMu.Unlock()
 	if changed {
 		r.event(Event{Name: EventPhase, PID: r.state.child, Text: fmt.Sprintf("%v -> %v", from, r.state.phase)})
-	}
-}
-
-func (r *Restarter) event(e Event) {
-	r.eventMu.Lock()
-	defer r.eventMu.Unlock()
-	e.Time, e.Phase = time.Now(), r.Phase()
-	log := r.opts.Logger.Info
-	if e.Err != nil || e.Name == EventCut || e.Name == EventDowngrade {
-		log = r.opts.Logger.Warn
-	}
-	args := []any{"event", e.Name, "phase", e.Phase.String(), "pid", os.Getpid()}
-	if e.PID != 0 && e.PID != os.Getpid() {
-		args = append(args, "other", e.PID)
-	}
-	if e.Err != nil {
-		args = append(args, "error", e.Err)
-	}
-	log("restart: "+e.Text, args...)
-	if r.opts.Event != nil {
-		r.opts.Event(e)
 	}
 }

@@ -11,8 +11,8 @@ import (
 
 var verbNames = map[verb]string{
 	doCommit: "commit", doOpen: "open", doPark: "park", doRelease: "release", doWork: "work", doRest: "rest",
-	doUpgrade: "upgrade", doSay: "say", doTell: "tell", doKill: "kill", doArm: "arm", doDisarm: "disarm",
-	doTrial: "trial", doAnswer: "answer", doFail: "fail", doUndo: "undo", doGiveBack: "giveback", doHandOn: "handon",
+	doUpgrade: "upgrade", doTellSuccessor: "say", doTellPredecessor: "tell", doKill: "kill", doArm: "arm", doDisarm: "disarm",
+	doProve: "trial", doAnswer: "answer", doFail: "fail", doUndo: "undo", doGiveBack: "giveback", doHandOn: "handon",
 	doStop: "stop", doCut: "cut", doDie: "die", doEnd: "end",
 }
 
@@ -192,7 +192,7 @@ func TestMachineNeverWedges(t *testing.T) {
 				if a.do == doEnd {
 					ended = true
 				}
-				if a.do == doTell && !s.successor {
+				if a.do == doTellPredecessor && !s.successor {
 					t.Fatalf("%+v on %v tells a predecessor that it does not have", s, e.kind)
 				}
 				if a.do == doUpgrade && (s.parent && next.parent || next.stop) {
@@ -200,13 +200,13 @@ func TestMachineNeverWedges(t *testing.T) {
 				}
 			}
 			switch {
-			case ended != (next.phase == Stopped && s.phase != Stopped):
+			case ended != (next.phase == PhaseStopped && s.phase != PhaseStopped):
 				t.Fatalf("%+v on %v: phase %v, Run returns: %v", s, e.kind, next.phase, ended)
-			case s.phase == Stopped && len(todo) > 0 && e.kind != evCall:
+			case s.phase == PhaseStopped && len(todo) > 0 && e.kind != evCall:
 				t.Fatalf("a stopped process does %v", todo)
 			case next.call != nil && !open:
 				t.Fatalf("%+v on %v: a caller waits in %v", s, e.kind, next.phase)
-			case next.phase < s.phase && !(next.phase == Serving):
+			case next.phase < s.phase && !(next.phase == PhaseServing):
 				t.Fatalf("%v on %v goes back to %v", s.phase, e.kind, next.phase)
 			}
 			walk(next, depth-1)

@@ -85,9 +85,9 @@ func serverMain(text string) {
 			return restart.Signal{Do: do, Before: func() { say("before %s", name) }, After: func() { say("after %s", name) }}
 		}
 		signals = restart.DefaultSignals()
-		signals[syscall.SIGUSR1] = hook("USR1", restart.Nothing)
-		signals[syscall.SIGTSTP] = hook("TSTP", restart.HandOver)
-		signals[syscall.SIGHUP] = hook("HUP", restart.Nothing)
+		signals[syscall.SIGUSR1] = hook("USR1", restart.ActionNothing)
+		signals[syscall.SIGTSTP] = hook("TSTP", restart.ActionHandOver)
+		signals[syscall.SIGHUP] = hook("HUP", restart.ActionNothing)
 	}
 	r := restart.New(restart.Options{
 		Signals: signals,
@@ -95,7 +95,7 @@ func serverMain(text string) {
 		Logger: slog.New(slog.DiscardHandler),
 		Event: func(e restart.Event) {
 			say("event %s %s: %s (%v)", e.Name, e.Phase, e.Text, e.Err)
-			if e.Name == restart.EventPhase && e.Phase == restart.Probation {
+			if e.Name == restart.EventPhase && e.Phase == restart.PhaseProbation {
 				go misbehave(plan, "serving")
 			}
 		},

@@ -34,19 +34,28 @@ func writePIDFile(path string) error {
 	return nil
 }
 
-// pidFileIsOurs says whether path names this process.
+// pidFileIsOurs reports whether the file at path names this process.
 func pidFileIsOurs(path string) bool {
 	b, err := os.ReadFile(path)
 	return err == nil && strings.TrimSpace(string(b)) == strconv.Itoa(os.Getpid())
 }
 
-// notifier tells a service manager what happens (sd_notify(3)). Without one it does nothing. The variable stays in the
-// environment, because the successor needs it.
+func (r *Restarter) writePIDFile() {
+	if r.opts.PIDFile == "" {
+		return
+	}
+	if err := writePIDFile(r.opts.PIDFile); err != nil {
+		r.event(Event{Name: EventDowngrade, Err: err, Text: "without a PID file"})
+	}
+}
+
+// A notifier tells a service manager what happens (sd_notify(3)), if there is one. NOTIFY_SOCKET stays in the environment,
+// because the successor needs it.
 type notifier struct{ socket string }
 
 func newNotifier() notifier { return notifier{os.Getenv("NOTIFY_SOCKET")} }
 
-// say sends assignments. An error changes nothing: a service manager that does not listen finds out by itself.
+// say sends assignments. Errors are ignored: nothing here could be done about them.
 func (n notifier) say(lines ...string) {
 	if n.socket == "" {
 		return
@@ -60,29 +69,30 @@ func (n notifier) say(lines ...string) {
 	c.Write([]byte(strings.Join(lines, "\n") + "\n"))
 }
 
-// notify tells the phase. What ends a reload is READY=1, whatever came of it: the service is up.
+// notify tells the service manager of a change of phase. READY=1 ends a reload, whether it succeeded or not: the service
+// is up.
 func (r *Restarter) notify(from, to Phase) {
 	status := "STATUS=" + to.String()
 	switch {
-	case to == HandingOver:
+	case to == PhaseHandingOver:
 		r.notifier.say("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", monotonic()), status, extend(r.opts.UpgradeTimeout+r.opts.Probation))
-	case to == StandingBy:
+	case to == PhaseStandingBy:
 		r.notifier.say(fmt.Sprintf("STATUS=standing by: process %d is on probation for %v", r.state.child, r.opts.Probation))
-	case to == Serving && from == Starting:
+	case to == PhaseServing && from == PhaseStarting:
 		r.notifier.say("READY=1", status)
-	case to == Serving && from == Probation:
+	case to == PhaseServing && from == PhaseProbation:
 		if r.state.alone { // nobody else can say it
 			r.notifier.say(fmt.Sprintf("MAINPID=%d", os.Getpid()), "READY=1", status)
 		}
-	case to == Serving: // the successor failed
+	case to == PhaseServing: // the successor failed
 		r.statusMu.Lock()
 		why := r.status.Error
 		r.statusMu.Unlock()
 		r.notifier.say("READY=1", "STATUS=serving; the last handover failed: "+strings.ReplaceAll(why, "\n", " "))
-	case to == Draining && !r.state.stop:
+	case to == PhaseDraining && !r.state.stop:
 		// From the process that is the main one still, so that NotifyAccess=main will do.
 		r.notifier.say(fmt.Sprintf("MAINPID=%d", r.state.child), "READY=1", fmt.Sprintf("STATUS=serving as process %d", r.state.child))
-	case to == Draining:
+	case to == PhaseDraining:
 		r.notifier.say("STOPPING=1", status, extend(r.opts.ShutdownDelay+r.opts.Drain))
 	}
 }
@@ -91,12 +101,12 @@ func extend(d time.Duration) string {
 	return fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (d + 5*time.Second).Microseconds())
 }
 
-// watchdog tells the service manager twice per interval that the goroutine which decides still does. A successor takes
-// over the interval that was meant for the first process.
+// watchdog tells the service manager, twice per interval, that loop still runs. A successor keeps the interval that was
+// meant for the first process.
 func (r *Restarter) watchdog(ctx context.Context) {
 	usec, _ := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
 	pid, _ := strconv.Atoi(os.Getenv("WATCHDOG_PID"))
-	if usec <= 0 || r.notifier.socket == "" || pid != 0 && pid != os.Getpid() && r.up == nil {
+	if usec <= 0 || r.notifier.socket == "" || pid != 0 && pid != os.Getpid() && r.predecessor == nil {
 		return
 	}
 	tick := time.NewTicker(time.Duration(usec) * time.Microsecond / 2)
@@ -105,7 +115,7 @@ func (r *Restarter) watchdog(ctx context.Context) {
 		select {
 		case <-tick.C:
 			r.post(event{kind: evNothing}) // answered by the loop: it is alive
-			if p := r.Phase(); p.Ready() && p != Probation || p == Draining {
+			if p := r.Phase(); p.Ready() && p != PhaseProbation || p == PhaseDraining {
 				r.notifier.say("WATCHDOG=1")
 			}
 		case <-ctx.Done():

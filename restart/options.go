@@ -64,9 +64,9 @@ const (
 	stopGrace     = time.Second     // Grace of a process that stops
 	healthEvery   = time.Second     // between two calls of Health
 	healthAnswer  = 2 * time.Second // for Health to answer; below healthSilence
-	healthSilence = 3 * time.Second // without a report: ill
-	goodbye       = 5 * time.Second // a process that was told to go has this long until it is killed
-	giveBackLimit = 3 * time.Second // for a process in probation to return its connections; below goodbye
+	healthSilence = 3 * time.Second // a new process that does not report for so long is ill
+	killAfter     = 5 * time.Second // a process that was told to go is killed after this time
+	giveBackLimit = 3 * time.Second // for a process on probation to return its connections; below killAfter
 )
 
 // withDefaults fills in what was left zero.
@@ -95,7 +95,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// grace is how long idle connections that cannot move are kept when a drain begins.
+// grace returns how long idle connections that cannot move are kept when a drain begins.
 func (o Options) grace(idle time.Duration, stopping bool) time.Duration {
 	g := o.Grace
 	switch {

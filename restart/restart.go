@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/cloudflare/tableflip"
+
+	"github.com/theseus-go/theseus/restart/internal/conn"
 )
 
 // A Restarter owns the listeners, the servers and the workers of one process, and its signals. A process has one.
@@ -18,15 +20,15 @@ import (
 type Restarter struct {
 	opts Options
 
-	startOnce sync.Once
-	startErr  error
-	upg       *tableflip.Upgrader // nil: this process cannot hand over, and why says why
-	why       error
+	startOnce   sync.Once
+	startErr    error
+	upg         *tableflip.Upgrader // nil if unsupported is not
+	unsupported error               // why this process cannot hand over
 
 	mu        sync.Mutex // guards what is registered
 	running   bool
-	gates     []parkable
-	servers   []*server
+	gates     []gate
+	servers   []*conn.Server
 	finishers []finisher
 	undos     []func(context.Context, error) error
 	workers   workers
@@ -45,33 +47,26 @@ type Restarter struct {
 	notifier  notifier
 	init      *os.File // where the process in service tells its id, if an init of ours is process 1; nil otherwise
 
-	// The predecessor, if there is one.
-	up      *link
-	upHomes homes
-	terms   chan time.Duration // the probation that it wants
+	predecessor *predecessor // nil if there is none
 
 	// Owned by loop.
-	state   state
-	attempt int // counts handovers, so that what a dead successor said is not heard as another's word
-	down    *link
-	ours    homes // of the successor
-	timers  map[eventKind]*time.Timer
-	trial   context.CancelFunc
+	state        state
+	successor    *successor // of the last handover; nil before the first
+	attempt      int        // numbers the handovers, so that late words of a failed successor are not taken for the next one's
+	timers       map[eventKind]*time.Timer
+	endProbation context.CancelFunc
 
 	eventMu  sync.Mutex // one event at a time
 	statusMu sync.Mutex
 	status   Status
 }
 
-// parkable is a gate of either kind.
-type parkable interface {
-	park()
-	resume()
-	release()
+// A gate is a conn.Gate or a conn.PacketGate.
+type gate interface {
+	Park()
+	Resume()
+	Release()
 }
-
-// call is a call of Handover that waits for its outcome.
-type call struct{ done chan error }
 
 // New makes a Restarter. It starts nothing and touches nothing: the first Listen, ListenPacket or Run does, so a
 // program that only prints its version never does.
@@ -83,9 +78,8 @@ func New(o Options) *Restarter {
 		draining: make(chan struct{}),
 		done:     make(chan struct{}),
 		result:   make(chan error, 1),
-		terms:    make(chan time.Duration, 1),
 		timers:   map[eventKind]*time.Timer{},
-		status:   Status{Phase: Starting, Since: time.Now(), PID: os.Getpid()},
+		status:   Status{Phase: PhaseStarting, Since: time.Now(), PID: os.Getpid()},
 	}
 	r.cutCtx, r.cut = context.WithCancel(context.Background())
 	r.workers.broken = func(err error) { r.post(event{kind: evBroken, err: err}) }
@@ -108,13 +102,8 @@ func (r *Restarter) Listen(network, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("restart: listening on %s %s: %w", network, address, err)
 	}
-	g := newGate(ln, network+" "+address)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.gates = append(r.gates, g)
-	if r.accepting() {
-		g.resume()
-	}
+	g := conn.NewGate(ln, network+" "+address)
+	r.addGate(g)
 	return g, nil
 }
 
@@ -128,25 +117,23 @@ func (r *Restarter) ListenPacket(network, address string) (net.PacketConn, error
 	if err != nil {
 		return nil, fmt.Errorf("restart: listening on %s %s: %w", network, address, err)
 	}
-	pc, ok := c.(packetConn)
-	if !ok {
+	g, err := conn.NewPacketGate(c)
+	if err != nil {
 		c.Close()
-		return nil, fmt.Errorf("restart: listening on %s %s: a %T cannot be parked", network, address, c)
+		return nil, fmt.Errorf("restart: listening on %s %s: %w", network, address, err)
 	}
-	g := newPacketGate(pc)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.gates = append(r.gates, g)
-	if r.accepting() {
-		g.resume()
-	}
+	r.addGate(g)
 	return g, nil
 }
 
-// accepting says whether a listener that is opened now should accept.
-func (r *Restarter) accepting() bool {
-	p := r.Phase()
-	return p.Ready() && p != StandingBy
+// addGate registers g, and opens it if this process accepts now.
+func (r *Restarter) addGate(g gate) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gates = append(r.gates, g)
+	if p := r.Phase(); p.Ready() && p != PhaseStandingBy {
+		g.Resume()
+	}
 }
 
 // Serve makes Run serve srv on ln. With certificates in srv.TLSConfig it serves TLS. From here on srv belongs to the
@@ -155,7 +142,7 @@ func (r *Restarter) accepting() bool {
 func (r *Restarter) Serve(ln net.Listener, srv *http.Server) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.servers = append(r.servers, newServer(ln, srv, r.draining, func(text string) {
+	r.servers = append(r.servers, conn.NewServer(ln, srv, r.draining, func(text string) {
 		r.event(Event{Name: EventDowngrade, Text: text})
 	}))
 }
@@ -181,59 +168,6 @@ func (r *Restarter) OnDrain(name string, finish func(ctx context.Context) error)
 	r.finishers = append(r.finishers, finisher{name, finish})
 }
 
-// OnFailure registers what undoes an update whose handover failed. It is called when a signal had asked for the
-// handover, and this process is back in service; a caller of Handover learns from its error, and undoes by itself.
-// cause is a *HandoverError; if it wraps ErrCalledOff the new version is not to blame.
-func (r *Restarter) OnFailure(undo func(ctx context.Context, cause error) error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.undos = append(r.undos, undo)
-}
-
-// Handover starts what is on disk now and hands over to it. It returns nil when the new process has proved itself:
-// that one is in service, and this one drains. Any error means that nothing has changed: this process is in service
-// (or stops, if it was told to), and whoever swapped the executable should undo that. A *HandoverError says what
-// happened to the new process.
-//
-// While the process before this one still drains, Handover waits for its end. When ctx ends, the new process is
-// called off. Two handovers at once are one too many: ErrBusy. Before Run: ErrNotRunning. Where handing over is not
-// possible at all: errors.ErrUnsupported.
-func (r *Restarter) Handover(ctx context.Context) error {
-	r.mu.Lock()
-	running := r.running
-	r.mu.Unlock()
-	if !running {
-		return ErrNotRunning
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if r.why != nil {
-		return fmt.Errorf("restart: handing over: %w", r.why)
-	}
-	defer r.workers.enter(ctx)()
-	c := &call{done: make(chan error, 1)}
-	r.post(event{kind: evCall, call: c})
-	select {
-	case err := <-c.done:
-		return err
-	case <-r.done:
-	case <-ctx.Done():
-		r.post(event{kind: evCancel, call: c, err: ctx.Err()})
-		select {
-		case err := <-c.done:
-			return err
-		case <-r.done:
-		}
-	}
-	select {
-	case err := <-c.done:
-		return err
-	default:
-		return ErrNotRunning
-	}
-}
-
 // Run serves until this process is replaced or told to stop, by a signal or by the end of ctx, and everything that was
 // begun is finished or, at the hard limit, cut. It returns nil then, and otherwise the error that ended the service.
 // main should return soon after.
@@ -248,11 +182,7 @@ func (r *Restarter) Run(ctx context.Context) error {
 	}
 	r.running = true
 	for _, s := range r.servers {
-		if s.plain && !canPass() {
-			s.plain = false
-			r.event(Event{Name: EventDowngrade, Text: "this release of Go does not read connections as expected: they are drained, not passed on"})
-		}
-		s.serve(func(err error) { r.post(event{kind: evBroken, err: err}) })
+		s.Serve(func(err error) { r.post(event{kind: evBroken, err: err}) })
 	}
 	r.mu.Unlock()
 	for _, name := range r.activated.left() {
@@ -269,18 +199,23 @@ func (r *Restarter) Run(ctx context.Context) error {
 	}
 }
 
-// Status is a snapshot.
+// Status returns a snapshot.
 func (r *Restarter) Status() Status {
 	r.statusMu.Lock()
 	defer r.statusMu.Unlock()
 	return r.status
 }
 
-// Phase is where this process stands.
+// Phase returns where this process stands.
 func (r *Restarter) Phase() Phase { return r.Status().Phase }
 
-// Ready says whether this process should get traffic: what /readyz answers.
+// Ready reports whether this process should get traffic. It is what /readyz should answer.
 func (r *Restarter) Ready() bool { return r.Status().Ready }
 
-// Draining is closed when this process begins to drain.
+// Draining returns a channel that is closed when this process begins to drain.
 func (r *Restarter) Draining() <-chan struct{} { return r.draining }
+
+// DrainStarted returns a channel that is closed when the process that serves the request with this context begins to
+// drain: a WebSocket or an event stream should say goodbye then. For a context that does not come from a server given to
+// Serve, the channel is nil and blocks for ever.
+func DrainStarted(ctx context.Context) <-chan struct{} { return conn.DrainStarted(ctx) }

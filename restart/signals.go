@@ -6,10 +6,10 @@ import "os"
 type Action uint8
 
 const (
-	Nothing  Action = iota // only the hooks run
-	HandOver               // start what is on disk now and hand over to it
-	Stop                   // drain and stop; a second one ends the drain at once
-	Cut                    // end a drain at once (endless calls it the hammer); nothing otherwise
+	ActionNothing  Action = iota // only the hooks run
+	ActionHandOver               // start what is on disk now and hand over to it
+	ActionStop                   // drain and stop; a second one ends the drain at once
+	ActionCut                    // end a drain at once (endless calls it the hammer); nothing otherwise
 )
 
 // Signal is an action with hooks. Before runs before the action is taken, After when it has been taken, which is

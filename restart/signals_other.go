@@ -8,6 +8,8 @@ import (
 )
 
 // DefaultSignals drains and stops on an interrupt, and when the console is closed. The caller may change the map.
-func DefaultSignals() Signals { return Signals{os.Interrupt: {Do: Stop}, syscall.SIGTERM: {Do: Stop}} }
+func DefaultSignals() Signals {
+	return Signals{os.Interrupt: {Do: ActionStop}, syscall.SIGTERM: {Do: ActionStop}}
+}
 
 func die(os.Signal) { os.Exit(1) }

@@ -13,10 +13,10 @@ import (
 // kill a program that sets no hook. The caller may change the map.
 func DefaultSignals() Signals {
 	return Signals{
-		syscall.SIGHUP:  {Do: HandOver},
-		syscall.SIGTERM: {Do: Stop},
-		syscall.SIGINT:  {Do: Stop},
-		syscall.SIGUSR2: {Do: Cut},
+		syscall.SIGHUP:  {Do: ActionHandOver},
+		syscall.SIGTERM: {Do: ActionStop},
+		syscall.SIGINT:  {Do: ActionStop},
+		syscall.SIGUSR2: {Do: ActionCut},
 		syscall.SIGUSR1: {},
 	}
 }

@@ -1,28 +1,26 @@
 package restart
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 
 	"github.com/cloudflare/tableflip"
 )
 
-// start makes this process what it is: a first one or a successor.
+// start finds out whether this process is the first one or a successor, once.
 func (r *Restarter) start() error {
 	r.startOnce.Do(func() { r.startErr = r.starting() })
 	return r.startErr
 }
 
 func (r *Restarter) starting() error {
-	// tableflip starts os.Args[0], at a time when the program may have changed its directory or its file may have
-	// moved. Links are left in it, so that one that was flipped meanwhile counts.
+	// tableflip starts os.Args[0], at a time when the program may have changed its directory or moved its file. Links
+	// in it are not resolved, so that the successor is what they point to by then.
 	if err := absoluteArg0(); err != nil {
-		r.why = calledOff(err)
+		r.unsupported = calledOff(err)
 	}
 	if err := r.becomeInit(); err != nil {
 		return err
@@ -31,13 +29,13 @@ func (r *Restarter) starting() error {
 		r.opts.PIDFile = filepath.Join(startDir, r.opts.PIDFile) // main may change its directory
 	}
 	r.notifier = newNotifier()
-	// Before tableflip: a signal that comes while a handover begins must not find the default action.
+	// Before tableflip, because a signal during the start must not meet its default action.
 	for s := range r.opts.Signals {
 		signal.Notify(r.signals, s)
 	}
 	inherited := adoptSentinel()
 	upg, err := tableflip.New(tableflip.Options{
-		UpgradeTimeout: r.opts.UpgradeTimeout + r.opts.Probation + 2*goodbye, // the machine is stricter
+		UpgradeTimeout: r.opts.UpgradeTimeout + r.opts.Probation + 2*killAfter, // our own timers fire first
 		ListenConfig:   r.opts.ListenConfig,
 	})
 	os.Unsetenv(sentinel) // it would make other children of ours believe that they are successors
@@ -47,11 +45,11 @@ func (r *Restarter) starting() error {
 	case inherited:
 		return fmt.Errorf("restart: taking over from the process before this one: %w", err)
 	case errors.Is(err, tableflip.ErrNotSupported):
-		r.why = calledOff(fmt.Errorf("%w on this platform: end the program and let its service manager start the new version", errors.ErrUnsupported))
+		r.unsupported = calledOff(fmt.Errorf("%w on this platform: end the program and let its service manager start the new version", errors.ErrUnsupported))
 	default:
-		r.why = calledOff(err)
+		r.unsupported = calledOff(err)
 	}
-	if r.why != nil {
+	if r.unsupported != nil {
 		r.upg = nil
 	}
 	if !inherited {
@@ -60,27 +58,8 @@ func (r *Restarter) starting() error {
 	if err := r.inheritInit(); err != nil {
 		return err
 	}
-	if r.upg != nil && r.upg.HasParent() {
-		r.state.parent = true
-		f, err := r.upg.File(linkName)
-		if err != nil || f == nil {
-			return fmt.Errorf("restart: the process before this one did not pass its control socket: was it built with this package? (%v)", err)
-		}
-		if r.up, err = openLink(f); err != nil {
-			return fmt.Errorf("restart: %w", err)
-		}
-		r.state.successor = true
-		r.up.say(msgHello, strconv.Itoa(os.Getpid()))
-		go func() {
-			r.up.listen(r.hearPredecessor, r.adopt)
-			r.post(event{kind: evOrphan})
-		}()
-		go func() {
-			r.upg.WaitForParent(context.Background())
-			r.post(event{kind: evParentGone})
-		}()
-	} else {
-		r.state.free = true
+	if err := r.findPredecessor(); err != nil {
+		return err
 	}
 	r.publish()
 	go r.loop()

@@ -1,6 +1,6 @@
 //go:build unix
 
-package restart
+package conn
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ import (
 // TestCanPass fails on a release of Go whose net/http reads in another way: connections are then drained, not passed
 // on, and pass.go has to learn the new way.
 func TestCanPass(t *testing.T) {
-	if !canPass() {
+	if !CanPass() {
 		t.Error("net/http of this release of Go does not read as pass.go expects")
 	}
 }
@@ -28,11 +28,11 @@ func TestPassRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := newGate(ln, "tcp x")
-	g.resume()
+	g := NewGate(ln, "tcp x")
+	g.Resume()
 	draining := make(chan struct{})
-	s := newServer(g, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })}, draining, func(string) {})
-	s.serve(func(err error) { t.Error(err) })
+	s := NewServer(g, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })}, draining, func(string) {})
+	s.Serve(func(err error) { t.Error(err) })
 	var conns []net.Conn
 	var answers [100]byte
 	ask := func(c net.Conn) string {
@@ -56,12 +56,12 @@ func TestPassRefused(t *testing.T) {
 		conns = append(conns, c)
 		ask(c)
 	}
-	g.release()
+	g.Release()
 	var tries atomic.Int64
 	done := make(chan []string, 1)
 	go func() {
 		ctx := t.Context()
-		done <- s.drain(ctx, time.Minute, func(syscall.Conn) error { tries.Add(1); return errors.New("full") })
+		done <- s.Drain(ctx, time.Minute, func(syscall.Conn) error { tries.Add(1); return errors.New("full") })
 	}()
 	for s.t.moving() || !s.lame.Load() {
 		time.Sleep(time.Millisecond)
@@ -84,7 +84,7 @@ func TestReadDeadlineSurvivesAPoke(t *testing.T) {
 	theirs, ours := net.Pipe()
 	defer theirs.Close()
 	tr := newTracker(ours.LocalAddr())
-	c := &conn{Conn: ours, t: tr}
+	c := &movable{Conn: ours, t: tr}
 	c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	reading := make(chan error, 1)
 	go func() {

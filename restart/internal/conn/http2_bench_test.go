@@ -1,4 +1,4 @@
-package restart
+package conn
 
 import (
 	"io"
@@ -11,7 +11,7 @@ import (
 // BenchmarkHTTP2 is one request after the other, and many at once, on one connection without TLS: with what follows the
 // frames for a farewell, and without it. A machine's speed drifts, so run it several times and compare pairs:
 //
-//	for i in $(seq 10); do go test ./restart -run '^$' -bench HTTP2; done
+//	for i in $(seq 10); do go test ./restart/internal/conn -run '^$' -bench HTTP2; done
 func BenchmarkHTTP2(b *testing.B) {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
@@ -25,9 +25,9 @@ func BenchmarkHTTP2(b *testing.B) {
 		})}
 		b.Cleanup(func() { srv.Close() })
 		if wrapped {
-			g := newGate(ln, "bench")
-			g.resume()
-			newServer(g, srv, nil, func(text string) { b.Error(text) }).serve(func(err error) { b.Error(err) })
+			g := NewGate(ln, "bench")
+			g.Resume()
+			NewServer(g, srv, nil, func(text string) { b.Error(text) }).Serve(func(err error) { b.Error(err) })
 		} else {
 			go srv.Serve(ln)
 		}

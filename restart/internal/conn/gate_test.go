@@ -1,4 +1,4 @@
-package restart
+package conn
 
 import (
 	"errors"
@@ -13,14 +13,14 @@ func TestCloseAfterRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := newGate(ln, "")
-	g.resume()
+	g := NewGate(ln, "")
+	g.Resume()
 	ended := make(chan error)
 	go func() {
 		_, err := g.Accept()
 		ended <- err
 	}()
-	g.release()
+	g.Release()
 	for range 2 {
 		if err := g.Close(); err != nil {
 			t.Errorf("Close: %v", err)

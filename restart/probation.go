@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// prove is the probation, seen from the process that is on it: as long as the predecessor wants, with a word to it
-// every second that all is well. It ends by evTimePassed, by evIll, or by ctx when something else has ended it.
+// prove runs the probation of this process: for as long as the predecessor asked, reporting health every second. It ends
+// with evTimePassed, with evIll, or, when something else has ended the probation, with ctx.
 func (r *Restarter) prove(ctx context.Context) {
 	var limit time.Duration
 	select {
-	case limit = <-r.terms:
+	case limit = <-r.predecessor.probation:
 	case <-ctx.Done():
 		return
 	}
@@ -30,7 +30,7 @@ func (r *Restarter) prove(ctx context.Context) {
 			r.post(event{kind: evTimePassed})
 			return
 		}
-		r.up.say(msgWell, "")
+		r.predecessor.say(msgWell, "")
 		select {
 		case <-tick.C:
 		case <-end.C:
@@ -41,7 +41,7 @@ func (r *Restarter) prove(ctx context.Context) {
 	}
 }
 
-// healthy asks Health, and does not wait for ever.
+// healthy calls Health, and waits for healthAnswer at most.
 func (r *Restarter) healthy(ctx context.Context) error {
 	if r.opts.Health == nil {
 		return nil

@@ -1,6 +1,6 @@
 //go:build unix
 
-package restart
+package conn
 
 import (
 	"bufio"
@@ -22,16 +22,16 @@ func TestHooksSeeTheConnection(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			g := newGate(ln, network)
-			g.resume()
+			g := NewGate(ln, network)
+			g.Resume()
 			seen := make(chan string, 8)
 			srv := &http.Server{
 				ConnContext: func(ctx context.Context, c net.Conn) context.Context { seen <- fmt.Sprintf("%T", c); return ctx },
 				ConnState:   func(c net.Conn, _ http.ConnState) { seen <- fmt.Sprintf("%T", c) },
 				Handler:     http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}),
 			}
-			s := newServer(g, srv, nil, func(string) {})
-			s.serve(func(err error) { t.Error(err) })
+			s := NewServer(g, srv, nil, func(string) {})
+			s.Serve(func(err error) { t.Error(err) })
 			defer srv.Close()
 			defer g.Close()
 			c, err := net.Dial(network, ln.Addr().String())

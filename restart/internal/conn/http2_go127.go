@@ -1,6 +1,6 @@
 //go:build go1.27
 
-package restart
+package conn
 
 import (
 	"crypto/tls"
@@ -14,7 +14,7 @@ import (
 
 func (f *farewells) attach(*http.Server) (ok bool) { return true }
 
-// listener wraps what ln accepts. For a server with certificates TLS is in it, and tls is true.
+// listener wraps what ln accepts. For a server with certificates it does TLS as well, and secure is true.
 func (f *farewells) listener(ln net.Listener, srv *http.Server) (wrapped net.Listener, secure bool) {
 	h2c := srv.Protocols != nil && srv.Protocols.UnencryptedHTTP2()
 	if !hasCertificates(srv) {

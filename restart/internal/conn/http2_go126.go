@@ -1,6 +1,6 @@
 //go:build !go1.27
 
-package restart
+package conn
 
 import (
 	"crypto/tls"
@@ -17,13 +17,13 @@ const (
 	nextPlain = "unencrypted_http2" // a private contract of net/http and x/net/http2
 )
 
-// attach wraps the HTTP/2 connections of srv. It is called from BaseContext, before anything is accepted. ok is false
-// where net/http does not keep the contract: then HTTP/2 ends as it does without this package.
+// attach wraps the HTTP/2 connections of srv. BaseContext calls it, before anything is accepted. It returns false if
+// net/http does not keep the contract; HTTP/2 then ends as it does without this package.
 func (f *farewells) attach(srv *http.Server) (ok bool) {
 	plain := srv.TLSNextProto[nextPlain]
 	secure := srv.TLSNextProto[nextTLS]
 	if plain == nil || secure == nil {
-		return len(srv.TLSNextProto) == 0 // no HTTP/2 at all is as well
+		return len(srv.TLSNextProto) == 0 // no HTTP/2 at all is fine too
 	}
 	srv.TLSNextProto[nextTLS] = func(srv *http.Server, c *tls.Conn, h http.Handler) {
 		w := &prefaced{http2TLS: http2TLS{newHTTP2Conn(c, f, unknownProtocol), c}}
@@ -38,12 +38,12 @@ func (f *farewells) attach(srv *http.Server) (ok bool) {
 	return true
 }
 
-// listener is for later releases.
+// listener does something from Go 1.27 on only.
 func (f *farewells) listener(ln net.Listener, _ *http.Server) (wrapped net.Listener, tls bool) {
 	return ln, false
 }
 
-// prefaced reads and checks the client's preface by itself, because the handler for plain connections is told that
+// A prefaced connection reads and checks the client's preface, because the handler for plain connections expects that
 // this was done.
 type prefaced struct {
 	http2TLS

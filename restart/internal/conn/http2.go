@@ -1,4 +1,4 @@
-package restart
+package conn
 
 import (
 	"context"
@@ -13,12 +13,12 @@ import (
 
 // HTTP/2 connections cannot move, and net/http ends them in one step: a GOAWAY with the last stream that it has seen.
 // A stream that the client opens before it reads that is lost, unless the client can send it again. RFC 9113, section
-// 6.8, has the remedy: first a GOAWAY with the greatest id, which only means "open no more here", at least a round trip
-// later the one with the true last id. net/http has no such thing and no hook for it, so a wrapper between its HTTP/2
-// and the connection (above TLS) adds two frames, at frame boundaries, where they are legal:
+// 6.8, has the remedy: first a GOAWAY with the greatest id, which only means "open no more streams here", and at least a
+// round trip later the one with the true last id. net/http does not do this and has no hook for it, so a wrapper between
+// its HTTP/2 code and the connection (above TLS) adds two frames at frame boundaries, where they are legal:
 //
 //  1. GOAWAY(2^31-1).
-//  2. After settle, PING with a random payload. When the client acknowledges it, everything that it had opened before
+//  2. After goAwayPause, PING with a random payload. When the client acknowledges it, everything that it had opened before
 //     it read the GOAWAY has been read by us.
 //  3. That acknowledgement (17 bytes) is handed to net/http rewritten as a GOAWAY(0) of the client (17 bytes), to which
 //     net/http answers by its graceful shutdown of this one connection, with the true last id.
@@ -39,11 +39,11 @@ const (
 // A small frame is one of ours, and the acknowledgement that becomes one: a head and eight bytes.
 type smallFrame [frameHead + 8]byte
 
-// settle is the pause between the first GOAWAY and the PING. A Go client may take a stream id, read the GOAWAY, answer
-// the PING, and only then write the stream's HEADERS; without a pause that loses one stream in 200,000.
-const settle = 100 * time.Millisecond
+// goAwayPause separates the first GOAWAY from the PING. A Go client may take a stream id, read the GOAWAY, answer the PING,
+// and only then write the stream's HEADERS; without a pause that loses one stream in 200,000.
+const goAwayPause = 100 * time.Millisecond
 
-// boundary follows the frames of one direction.
+// A boundary follows the frames of one direction.
 type boundary struct {
 	left  int // bytes of payload left in the current frame
 	n     int // bytes of the next head that have passed
@@ -74,7 +74,7 @@ func (b *boundary) step(p []byte) int {
 
 func frameSize(head []byte) int { return int(head[0])<<16 | int(head[1])<<8 | int(head[2]) }
 
-// free says that a frame of ours may come here.
+// free reports whether a frame of ours may be inserted here.
 func (b *boundary) free() bool { return b.begun && b.left == 0 && b.n == 0 && !b.block }
 
 // farewells are the HTTP/2 connections of one server.
@@ -120,7 +120,7 @@ func (f *farewells) begin() {
 	}
 }
 
-// wait returns when all have understood, or are gone. Their streams go on; Shutdown waits for those.
+// wait returns when all clients have acknowledged, or are gone. Their streams go on; Shutdown waits for them.
 func (f *farewells) wait(ctx context.Context) {
 	for {
 		var open *http2Conn
@@ -144,14 +144,15 @@ func (f *farewells) wait(ctx context.Context) {
 	}
 }
 
-// What a connection speaks.
+// The protocol of a connection.
 const (
 	unknownProtocol int32 = iota // the client's preface has not come whole
 	speaksHTTP2
 	speaksHTTP1
 )
 
-// http2Conn is what net/http's HTTP/2 reads and writes. One goroutine reads; writes are locked.
+// An http2Conn follows the frames between net/http's HTTP/2 code and the connection. One goroutine reads; writes are
+// locked.
 type http2Conn struct {
 	net.Conn
 	of    *farewells
@@ -181,7 +182,7 @@ func newHTTP2Conn(c net.Conn, of *farewells, speak int32) *http2Conn {
 	return w
 }
 
-// NetConn returns the connection below.
+// NetConn returns the wrapped connection.
 func (c *http2Conn) NetConn() net.Conn { return c.Conn }
 
 func (c *http2Conn) below() net.Conn { return c.Conn }
@@ -239,7 +240,7 @@ func (c *http2Conn) write(p []byte, n *int) error {
 	return err
 }
 
-// flush writes pending; what a deadline cuts off stays for the next try.
+// flush writes pending; what a deadline leaves over stays for the next try.
 func (c *http2Conn) flush() error {
 	k, err := c.Conn.Write(c.pending)
 	c.pending = c.pending[k:]
@@ -272,7 +273,7 @@ func (c *http2Conn) Read(p []byte) (int, error) {
 		n, err := c.Conn.Read(p[:min(len(p), c.left)])
 		c.left -= n
 		return n, err
-	default: // at a head, which net/http reads by itself as well
+	default: // at the head of a frame, which net/http reads on its own too
 		n, err := io.ReadFull(c.Conn, c.frame[:frameHead])
 		if err == nil {
 			c.left = frameSize(c.frame[:])
@@ -291,7 +292,7 @@ func (c *http2Conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// readAck reads the rest of the acknowledgement of a PING; of ours, it becomes the client's GOAWAY(0).
+// readAck reads the rest of a PING's acknowledgement. That of our own PING becomes the client's GOAWAY(0).
 func (c *http2Conn) readAck() (int, error) {
 	n, err := io.ReadFull(c.Conn, c.frame[frameHead:])
 	c.left -= n
@@ -303,19 +304,19 @@ func (c *http2Conn) readAck() (int, error) {
 	return frameHead + n, err
 }
 
-// send writes a frame of ours now, or at the next boundary.
+// send inserts a frame of ours, now or at the next boundary.
 func (c *http2Conn) send(f smallFrame) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.pending = append(c.pending, f[:]...); c.out.free() {
-		c.flush() // an error is for net/http to see, at its next call
+		c.flush() // net/http will see the error at its next call
 	}
 }
 
 func (c *http2Conn) farewell() {
 	c.send(smallFrame{2: 8, 3: frameGoAway, 9: 0x7f, 10: 0xff, 11: 0xff, 12: 0xff})
 	select {
-	case <-time.After(settle):
+	case <-time.After(goAwayPause):
 	case <-c.done:
 		return
 	}

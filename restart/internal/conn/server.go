@@ -1,0 +1,186 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Server is an http.Server that can leave without losing a request.
+type Server struct {
+	ln        net.Listener
+	srv       *http.Server
+	key       string // the key of its listener
+	tls       bool
+	passes    bool // its connections may leave
+	downgrade func(string)
+	t         *tracker
+	h2        farewells
+	attach    sync.Once
+	lame      atomic.Bool  // HTTP/1 answers say "Connection: close"
+	handlers  atomic.Int64 // HTTP/1 handlers that have not returned, including those that hijacked their connection
+}
+
+// farewellLimit is how long HTTP/2 clients may take to acknowledge the farewell; then they get net/http's single GOAWAY.
+const farewellLimit = 3 * time.Second
+
+type drainingKey struct{}
+
+// DrainStarted returns the channel that [NewServer] was given, for the context of one of that server's requests.
+func DrainStarted(ctx context.Context) <-chan struct{} {
+	c, _ := ctx.Value(drainingKey{}).(<-chan struct{})
+	return c
+}
+
+func hasCertificates(srv *http.Server) bool {
+	c := srv.TLSConfig
+	return c != nil && (len(c.Certificates) > 0 || c.GetCertificate != nil || c.GetConfigForClient != nil)
+}
+
+// NewServer wraps srv, which serves ln once Serve is called. downgrade is told which mechanism does not work with this
+// release of Go.
+func NewServer(ln net.Listener, srv *http.Server, draining <-chan struct{}, downgrade func(string)) *Server {
+	s := &Server{
+		ln: ln, srv: srv, downgrade: downgrade,
+		key: ln.Addr().Network() + " " + ln.Addr().String(),
+		t:   newTracker(ln.Addr()),
+		tls: hasCertificates(srv),
+	}
+	if g, ok := ln.(*Gate); ok {
+		s.key, s.passes = g.key, !s.tls
+	}
+
+	handler := srv.Handler
+	if handler == nil {
+		handler = http.DefaultServeMux
+	}
+	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 { // in HTTP/2 the header would cause the single GOAWAY that loses streams
+			s.handlers.Add(1)
+			defer func() {
+				if s.handlers.Add(-1) == 0 {
+					s.t.notify()
+				}
+			}()
+			if s.lame.Load() {
+				w.Header().Set("Connection", "close")
+			}
+		}
+		handler.ServeHTTP(w, r)
+	})
+	base := srv.BaseContext
+	srv.BaseContext = func(l net.Listener) context.Context {
+		s.attach.Do(func() {
+			if !s.h2.attach(srv) {
+				downgrade("this release of Go does not hand HTTP/2 connections over as expected: they end with a single GOAWAY")
+			}
+		})
+		ctx := context.Background()
+		if base != nil {
+			ctx = base(l)
+		}
+		return context.WithValue(ctx, drainingKey{}, draining)
+	}
+	srv.ConnState = s.t.hook(srv.ConnState)
+	if next := srv.ConnContext; next != nil {
+		srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context { return next(ctx, unwrapped(nc)) }
+	}
+	return s
+}
+
+// Key names the socket that the server listens on. Connections pass between servers with equal keys.
+func (s *Server) Key() string { return s.key }
+
+// Passes reports whether connections of this server can leave for another process.
+func (s *Server) Passes() bool { return s.passes }
+
+// Adopt makes the server serve a connection that another process accepted. It waits until the server takes it.
+func (s *Server) Adopt(c net.Conn) { s.t.home.adopt(c) }
+
+// IdleTimeout returns how long the server keeps an idle connection, as net/http does; 0 means without limit.
+func (s *Server) IdleTimeout() time.Duration {
+	if s.srv.IdleTimeout != 0 {
+		return s.srv.IdleTimeout
+	}
+	return s.srv.ReadTimeout
+}
+
+// Serve starts serving and returns at once. broken is told when serving ends for any reason other than Drain.
+func (s *Server) Serve(broken func(error)) {
+	if s.passes && !CanPass() {
+		s.passes = false
+		s.downgrade("this release of Go does not read connections as expected: they are drained, not passed on")
+	}
+	run := func(ln net.Listener) {
+		serve := s.srv.Serve
+		ln, secured := s.h2.listener(ln, s.srv)
+		if s.tls && !secured {
+			serve = func(ln net.Listener) error { return s.srv.ServeTLS(ln, "", "") }
+		}
+		if err := serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			broken(fmt.Errorf("restart: serving on %s: %w", s.ln.Addr(), err))
+		}
+	}
+	go run(trackedListener{s.ln, s.t, s.passes})
+	if s.passes {
+		go run(trackedListener{s.t.home, s.t, true})
+	}
+}
+
+// Drain finishes what was begun, and returns a description of what it cut when ctx ended. The listener has to be parked
+// or released before.
+//
+// Connections leave through out, if it is not nil and they can. The others are answered once more, with
+// "Connection: close", and closed after they were idle for grace. http.Server.Shutdown comes last, because it makes
+// net/http drop requests that it has read already (golang/go#75591).
+func (s *Server) Drain(ctx context.Context, grace time.Duration, out Sink) (cut []string) {
+	passing := out != nil && s.passes
+	if passing {
+		s.t.move(out)
+	} else {
+		s.lame.Store(true)
+	}
+	s.h2.begin()
+	graceOver := time.NewTimer(grace)
+	defer graceOver.Stop()
+	over := false
+	for ctx.Err() == nil && s.t.http1() > 0 {
+		select {
+		case <-s.t.changed:
+		case <-graceOver.C:
+			over = true
+			s.lame.Store(true)
+		case <-ctx.Done():
+		}
+		if passing && !s.t.moving() { // one was refused, so all stay
+			passing = false
+			s.lame.Store(true)
+		}
+		if over && !passing {
+			s.t.expire()
+		}
+	}
+	understood, cancel := context.WithTimeout(ctx, farewellLimit)
+	s.h2.wait(understood)
+	cancel()
+	if ctx.Err() == nil && s.srv.Shutdown(ctx) == nil {
+		for ctx.Err() == nil && s.handlers.Load() > 0 { // handlers of hijacked connections
+			select {
+			case <-s.t.changed:
+			case <-ctx.Done():
+			}
+		}
+	}
+	left := max(s.t.count(), int(s.handlers.Load()))
+	s.t.home.Close()
+	s.srv.Close()
+	if left > 0 {
+		return []string{fmt.Sprintf("%d connections of %s", left, s.ln.Addr())}
+	}
+	return nil
+}

@@ -1,0 +1,213 @@
+package conn
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// A tracker counts the connections of one server. It begins at Accept, so that no accepted connection is ever missing.
+type tracker struct {
+	mu      sync.Mutex
+	conns   map[net.Conn]*track
+	sink    atomic.Pointer[Sink] // set: connections leave through it when they are idle
+	home    *home                // accepts connections that come from another process, or back
+	moved   atomic.Int64
+	changed chan struct{} // holds a token when something happened that a drain waits for
+}
+
+type track struct {
+	conn  net.Conn // as the server knows it: the tls.Conn, if ServeTLS made one
+	state http.ConnState
+	http2 bool
+}
+
+func newTracker(addr net.Addr) *tracker {
+	return &tracker{
+		conns:   map[net.Conn]*track{},
+		home:    &home{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})},
+		changed: make(chan struct{}, 1),
+	}
+}
+
+func (t *tracker) notify() {
+	select {
+	case t.changed <- struct{}{}:
+	default:
+	}
+}
+
+// A trackedListener counts what it accepts; with pass, it makes connections movable.
+type trackedListener struct {
+	net.Listener
+	t    *tracker
+	pass bool
+}
+
+func (l trackedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if l.pass {
+		c = &movable{Conn: c, t: l.t}
+	}
+	l.t.mu.Lock()
+	l.t.conns[c] = &track{conn: c}
+	l.t.mu.Unlock()
+	if l.Listener == net.Listener(l.t.home) {
+		l.t.home.coming.Add(-1) // counted here from now on
+	}
+	return c, nil
+}
+
+// hook returns a ConnState hook that follows the connections' states and then calls next.
+func (t *tracker) hook(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
+	return func(nc net.Conn, state http.ConnState) {
+		h2 := false
+		switch c := nc.(type) {
+		case interface {
+			speaksHTTP2() bool
+			below() net.Conn
+		}:
+			h2, nc = c.speaksHTTP2(), c.below()
+		case *tls.Conn:
+			h2 = c.ConnectionState().NegotiatedProtocol == "h2"
+		}
+		t.follow(nc, state, h2)
+		if next != nil {
+			next(unwrapped(nc), state)
+		}
+	}
+}
+
+// unwrapped returns the connection that the program would see without this package. Its hooks may ask a *net.UnixConn
+// for the peer's credentials, or set options of a *net.TCPConn.
+func unwrapped(nc net.Conn) net.Conn {
+	for {
+		w, ok := nc.(interface{ below() net.Conn })
+		if !ok {
+			return nc
+		}
+		nc = w.below()
+	}
+}
+
+func (t *tracker) follow(nc net.Conn, state http.ConnState, h2 bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := nc
+	if c, ok := nc.(*tls.Conn); ok && t.conns[key] == nil {
+		key = c.NetConn()
+	}
+	k := t.conns[key]
+	if k == nil {
+		return
+	}
+	k.conn, k.state = nc, state
+	switch state {
+	case http.StateIdle:
+		if c, ok := key.(*movable); ok {
+			c.idle()
+		}
+	case http.StateClosed, http.StateHijacked:
+		delete(t.conns, key)
+		t.notify()
+	}
+	if h2 && !k.http2 {
+		k.http2 = true
+		t.notify()
+	}
+}
+
+// move sends the connections out: idle ones now, the others as they become idle.
+func (t *tracker) move(out Sink) {
+	t.sink.Store(&out)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for nc := range t.conns {
+		if c, ok := nc.(*movable); ok {
+			c.poke()
+		}
+	}
+}
+
+// moving reports whether connections leave. The first refusal ends it.
+func (t *tracker) moving() bool { return t.sink.Load() != nil }
+
+// http1 counts the HTTP/1 connections.
+func (t *tracker) http1() (n int) {
+	n = int(t.home.coming.Load()) // first, so that an arrival is counted twice rather than not at all
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for nc, k := range t.conns {
+		if c, ok := nc.(*movable); ok && c.http2() {
+			k.http2 = true
+		}
+		if !k.http2 {
+			n++
+		}
+	}
+	return n
+}
+
+func (t *tracker) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.conns)
+}
+
+// expire closes idle HTTP/1 connections, now and as they become idle.
+func (t *tracker) expire() {
+	t.mu.Lock()
+	var idle []net.Conn
+	for nc, k := range t.conns {
+		if _, ok := nc.(*movable); !ok && !k.http2 && (k.state == http.StateIdle || k.state == http.StateNew) {
+			idle = append(idle, k.conn)
+		}
+	}
+	t.mu.Unlock()
+	for _, nc := range idle {
+		nc.Close()
+	}
+	t.move(func(syscall.Conn) error { return errExpired })
+}
+
+// errExpired tells Close to close.
+var errExpired = errors.New("idle for the whole grace")
+
+// A home is a listener for connections that were accepted elsewhere: by the other process, or here when the other process
+// would not take them.
+type home struct {
+	addr   net.Addr
+	conns  chan net.Conn
+	coming atomic.Int64
+	done   chan struct{}
+	once   sync.Once
+}
+
+// adopt gives the server a connection; it waits until the server takes it.
+func (h *home) adopt(c net.Conn) {
+	h.coming.Add(1)
+	select {
+	case h.conns <- c:
+	case <-h.done:
+		h.coming.Add(-1)
+		c.Close()
+	}
+}
+
+func (h *home) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-h.done:
+		return nil, net.ErrClosed
+	}
+}
+func (h *home) Close() error   { h.once.Do(func() { close(h.done) }); return nil }
+func (h *home) Addr() net.Addr { return h.addr }

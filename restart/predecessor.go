@@ -1,0 +1,66 @@
+package restart
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+)
+
+// A predecessor is the process before this one, and this process's end of the link to it.
+type predecessor struct {
+	*link
+	servers   serverKeys
+	probation chan time.Duration // gets the probation that it asks for, once
+}
+
+// findPredecessor opens the link to the process before this one, and listens to it.
+func (r *Restarter) findPredecessor() error {
+	if r.upg == nil || !r.upg.HasParent() {
+		r.state.free = true
+		return nil
+	}
+	r.state.parent = true
+	f, err := r.upg.File(linkName)
+	if err != nil || f == nil {
+		return fmt.Errorf("restart: the process before this one did not pass its control socket: was it built with this package? (%v)", err)
+	}
+	l, err := openLink(f)
+	if err != nil {
+		return fmt.Errorf("restart: %w", err)
+	}
+	r.predecessor = &predecessor{link: l, probation: make(chan time.Duration, 1)}
+	r.state.successor = true
+	l.say(msgHello, strconv.Itoa(os.Getpid()))
+	go func() {
+		l.listen(r.hearPredecessor, r.adopt)
+		r.post(event{kind: evOrphan})
+	}()
+	go func() {
+		r.upg.WaitForParent(context.Background())
+		r.post(event{kind: evParentGone})
+	}()
+	return nil
+}
+
+func (r *Restarter) hearPredecessor(kind byte, text string) {
+	switch kind {
+	case msgTerms:
+		ms, _ := strconv.Atoi(text)
+		select {
+		case r.predecessor.probation <- time.Duration(ms) * time.Millisecond:
+		default:
+		}
+	case msgServer:
+		r.predecessor.servers.add(text)
+	case msgFree:
+		r.post(event{kind: evFree})
+	case msgStop:
+		r.post(event{kind: evTold})
+	case msgRecall:
+		r.post(event{kind: evRecall})
+	case msgHangup:
+		r.post(event{kind: evHangup})
+	}
+}

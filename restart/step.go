@@ -1,0 +1,383 @@
+package restart
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A machine is a state, and the actions that the current event has led to so far.
+type machine struct {
+	state
+	todo []action
+}
+
+// step is the whole machine: one method for each group of events.
+func step(s state, e event) (state, []action) {
+	m := machine{state: s}
+	switch e.kind {
+	case evRun:
+		m.run()
+	case evHangup, evCall, evCancel, evUndone:
+		m.handoverAsked(e)
+	case evStop, evBroken, evCut, evDrained:
+		m.ending(e)
+	case evHello, evServing, evWell, evBack, evTimeStart, evTimeSilent, evTimeKill:
+		m.successorActs(e)
+	case evUpgraded:
+		m.successorSettled(e.err)
+	case evFree, evTold, evRecall, evOrphan, evParentGone:
+		m.predecessorActs(e)
+	case evTimePassed, evIll:
+		m.probationEnds(e)
+	case evIdle:
+		if m.phase == PhaseStandingBy || m.phase == PhaseDraining && !m.stop {
+			m.tellSuccessor(msgFree)
+		}
+	}
+	return m.state, m.todo
+}
+
+func (m *machine) act(a ...action)        { m.todo = append(m.todo, a...) }
+func (m *machine) arm(timer eventKind)    { m.act(action{do: doArm, time: timer}) }
+func (m *machine) disarm(timer eventKind) { m.act(action{do: doDisarm, time: timer}) }
+func (m *machine) tellSuccessor(msg byte) { m.act(action{do: doTellSuccessor, msg: msg}) }
+func (s *state) running() bool            { return s.phase != PhaseStarting && s.phase != PhaseStopped }
+
+// answer lets the waiting call of Handover, if there is one, return err.
+func (m *machine) answer(err error) {
+	if m.call != nil {
+		m.act(action{do: doAnswer, call: m.call, err: err})
+		m.call = nil
+	}
+}
+
+func (m *machine) run() {
+	switch {
+	case m.phase != PhaseStarting:
+	case m.stop: // the predecessor has told us to go already
+		m.phase = PhaseStopped
+		m.act(action{do: doEnd, err: m.err})
+	case m.successor && !m.alone:
+		m.phase = PhaseProbation
+		m.act(action{do: doOpen}, action{do: doTellPredecessor, msg: msgServing}, action{do: doProve})
+		if m.free {
+			m.act(action{do: doWork})
+		}
+	default:
+		m.commit()
+		m.act(action{do: doOpen}, action{do: doWork})
+		m.begin()
+	}
+}
+
+// commit makes this process the one in service.
+func (m *machine) commit() {
+	m.phase, m.successor = PhaseServing, false
+	m.act(action{do: doCommit})
+}
+
+// begin starts a handover if one is wanted and nothing is in the way.
+func (m *machine) begin() {
+	if m.phase != PhaseServing || !m.want || m.parent || m.undoing {
+		return
+	}
+	m.phase, m.want, m.child, m.cause = PhaseHandingOver, false, 0, nil
+	m.act(action{do: doUpgrade})
+	m.arm(evTimeStart)
+}
+
+// handoverAsked is about requests for a handover, and about what delays them.
+func (m *machine) handoverAsked(e event) {
+	switch e.kind {
+	case evHangup:
+		switch m.phase {
+		case PhaseStarting, PhaseProbation, PhaseServing:
+			m.want = true
+			m.begin()
+		case PhaseHandingOver, PhaseStandingBy:
+			m.again = true
+		case PhaseDraining:
+			if !m.stop {
+				m.tellSuccessor(msgHangup)
+			}
+		}
+
+	case evCall:
+		refuse := func(err error) { m.act(action{do: doAnswer, call: e.call, err: err}) }
+		switch {
+		case !m.running():
+			refuse(ErrNotRunning)
+		case m.phase == PhaseDraining || m.phase == PhaseReturning || m.stop:
+			refuse(errTold)
+		case m.phase != PhaseServing && m.phase != PhaseProbation || m.call != nil || m.undoing:
+			refuse(ErrBusy)
+		default:
+			m.call, m.want = e.call, true
+			m.begin()
+		}
+
+	case evCancel:
+		switch {
+		case m.call == nil || m.call != e.call:
+		case m.phase == PhaseHandingOver || m.phase == PhaseStandingBy:
+			m.recall(calledOff(fmt.Errorf("the caller has given up: %w", e.err)), msgRecall)
+		case m.phase == PhaseServing || m.phase == PhaseProbation: // it was waiting
+			m.answer(e.err)
+			m.want = false
+		}
+
+	case evUndone:
+		m.undoing = false
+		m.begin()
+	}
+}
+
+// ending is about the end of this process: why it begins, what hurries it, when it is complete.
+func (m *machine) ending(e event) {
+	switch e.kind {
+	case evStop, evBroken:
+		if m.running() && m.phase != PhaseDraining && m.phase != PhaseReturning && m.err == nil {
+			m.err = e.err
+		}
+		switch m.phase {
+		case PhaseStarting:
+			if e.sig != nil { // nothing was accepted yet, and nobody else obeys the signal
+				if m.successor {
+					m.act(action{do: doTellPredecessor, msg: msgBack})
+				}
+				m.act(action{do: doDie, sig: e.sig})
+			}
+		case PhaseProbation:
+			m.giveBack(e.err)
+		case PhaseServing:
+			m.leave()
+			m.countStop(e)
+		case PhaseHandingOver, PhaseStandingBy:
+			m.stop = true
+			m.recall(errTold, msgStop)
+		case PhaseRecalling:
+			if !m.stop {
+				m.stop = true
+				m.tellSuccessor(msgStop)
+			} else if e.sig != nil {
+				m.act(action{do: doKill})
+			}
+		case PhaseDraining:
+			if m.countStop(e); m.stops > 1 {
+				m.act(action{do: doCut})
+			}
+		}
+
+	case evCut:
+		if m.phase == PhaseDraining {
+			m.act(action{do: doCut})
+		}
+
+	case evDrained:
+		if m.phase == PhaseDraining || m.phase == PhaseReturning {
+			m.phase = PhaseStopped
+			m.act(action{do: doEnd, err: m.err})
+		}
+	}
+}
+
+// countStop counts signals only: a context that ends because of the same signal is not a second request.
+func (m *machine) countStop(e event) {
+	if e.sig != nil {
+		m.stops++
+	}
+}
+
+// leave ends the service of this process, and nobody takes over.
+func (m *machine) leave() {
+	m.phase, m.stop, m.want, m.again = PhaseDraining, true, false, false
+	m.act(action{do: doRest}, action{do: doStop})
+	m.answer(errTold)
+}
+
+// successorActs is about what the successor says, and about what it should have said by now.
+func (m *machine) successorActs(e event) {
+	switch e.kind {
+	case evHello:
+		if m.phase == PhaseHandingOver || m.phase == PhaseRecalling {
+			m.child = e.pid
+		}
+
+	case evServing:
+		if m.phase == PhaseHandingOver {
+			m.phase = PhaseStandingBy
+			m.act(action{do: doPark})
+			m.disarm(evTimeStart)
+			m.arm(evTimeSilent)
+			m.act(action{do: doRest})
+		}
+
+	case evWell:
+		if m.phase == PhaseStandingBy {
+			m.arm(evTimeSilent)
+		}
+
+	case evBack:
+		if m.phase == PhaseHandingOver || m.phase == PhaseStandingBy {
+			why := e.err
+			if why == nil {
+				why = errTold
+			}
+			m.recall(why, 0)
+		}
+
+	case evTimeStart:
+		if m.phase == PhaseHandingOver {
+			m.recall(errors.New("took too long to start"), msgRecall)
+			m.act(action{do: doKill})
+		}
+
+	case evTimeSilent:
+		if m.phase == PhaseStandingBy {
+			m.recall(fmt.Errorf("has not reported for %v", healthSilence), msgRecall)
+		}
+
+	case evTimeKill:
+		if m.phase == PhaseRecalling {
+			m.act(action{do: doKill})
+		}
+	}
+}
+
+// recall makes the successor go, for a reason. This process is back in service at once.
+func (m *machine) recall(why error, msg byte) {
+	if m.cause == nil {
+		m.cause = why
+	}
+	m.failedOnProbation = m.phase == PhaseStandingBy
+	m.phase = PhaseRecalling
+	if !m.stop {
+		m.act(action{do: doOpen})
+	}
+	m.disarm(evTimeStart)
+	m.disarm(evTimeSilent)
+	if msg != 0 {
+		m.tellSuccessor(msg)
+	}
+	m.arm(evTimeKill)
+}
+
+// successorSettled is the end of a handover: the successor has proved itself (err is nil), or it is gone.
+func (m *machine) successorSettled(err error) {
+	if m.phase != PhaseHandingOver && m.phase != PhaseStandingBy && m.phase != PhaseRecalling {
+		return
+	}
+	m.disarm(evTimeStart)
+	m.disarm(evTimeSilent)
+	m.disarm(evTimeKill)
+	if err == nil {
+		m.phase, m.cause = PhaseDraining, nil
+		m.act(action{do: doRelease}, action{do: doAnswer, call: m.call}, action{do: doRest})
+		if m.again && !m.stop {
+			m.tellSuccessor(msgHangup)
+		}
+		m.call, m.again = nil, false
+		m.act(action{do: doHandOn})
+		return
+	}
+	failure := &HandoverError{PID: m.child, Phase: PhaseHandingOver, Err: err}
+	if m.phase == PhaseStandingBy || m.failedOnProbation {
+		failure.Phase = PhaseStandingBy
+	}
+	if m.cause != nil {
+		failure.Err = m.cause
+	}
+	// What signals have asked for meanwhile has just failed: again and want are dropped.
+	m.phase, m.cause, m.failedOnProbation, m.again, m.want, m.child = PhaseServing, nil, false, false, false, 0
+	if !m.stop {
+		m.act(action{do: doOpen}) // before anything else
+	}
+	m.act(action{do: doFail, err: failure})
+	if m.call != nil {
+		m.answer(failure) // the caller undoes
+	} else {
+		m.undoing = true
+		m.act(action{do: doUndo, err: failure})
+	}
+	if m.stop {
+		m.leave()
+		m.stops = 1
+	} else {
+		m.act(action{do: doWork})
+	}
+}
+
+// predecessorActs is about what the predecessor says, and about its end.
+func (m *machine) predecessorActs(e event) {
+	errRecalled := errors.New("restart: the process before this one has taken service back")
+	switch e.kind {
+	case evFree:
+		m.unlockWorkers()
+
+	case evTold:
+		switch m.phase {
+		case PhaseStarting:
+			m.stop, m.err = true, errTold
+		case PhaseProbation:
+			m.giveBack(nil)
+		case PhaseServing:
+			m.leave()
+		}
+
+	case evRecall:
+		switch m.phase {
+		case PhaseStarting:
+			m.stop, m.err = true, errRecalled
+		case PhaseProbation:
+			m.err = errRecalled
+			m.giveBack(nil)
+		}
+
+	case evOrphan:
+		m.alone = true
+		m.unlockWorkers()
+		if m.phase == PhaseProbation {
+			m.commit()
+			m.begin()
+		}
+
+	case evParentGone:
+		m.parent = false
+		m.unlockWorkers()
+		m.begin()
+	}
+}
+
+// unlockWorkers lets our workers run, because those of the predecessor have ended.
+func (m *machine) unlockWorkers() {
+	if !m.free {
+		m.free = true
+		if m.phase == PhaseProbation || m.phase == PhaseServing {
+			m.act(action{do: doWork})
+		}
+	}
+}
+
+// probationEnds is about the end of this process's own probation.
+func (m *machine) probationEnds(e event) {
+	switch {
+	case m.phase != PhaseProbation:
+	case e.kind == evIll:
+		m.err = fmt.Errorf("restart: this process is ill: %w", e.err)
+		m.giveBack(e.err)
+	default:
+		m.commit()
+		m.begin()
+	}
+}
+
+// giveBack makes a process on probation return what it has.
+func (m *machine) giveBack(why error) {
+	m.phase = PhaseReturning
+	text := ""
+	if why != nil {
+		text = why.Error()
+	}
+	m.act(action{do: doPark}, action{do: doTellPredecessor, msg: msgBack, text: text}, action{do: doRest}, action{do: doGiveBack})
+	m.answer(errTold)
+}

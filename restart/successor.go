@@ -1,0 +1,183 @@
+package restart
+
+import (
+	"errors"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A successor is the process that this one has started, and this process's end of the link to it. Each handover has a
+// new one.
+type successor struct {
+	*link
+	servers serverKeys
+}
+
+// serverKeys are the keys of the other process's servers that adopt connections.
+type serverKeys struct {
+	mu   sync.Mutex
+	keys map[string]bool
+}
+
+func (k *serverKeys) add(key string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.keys == nil {
+		k.keys = map[string]bool{}
+	}
+	k.keys[key] = true
+}
+
+func (k *serverKeys) take() map[string]bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	keys := k.keys
+	k.keys = nil
+	return keys
+}
+
+// startSuccessor starts what is on disk now. evUpgraded tells how it ended, at the latest after probation.
+func (r *Restarter) startSuccessor() {
+	r.attempt++
+	attempt := r.attempt
+	failed := func(err error) { go r.postFor(attempt, event{kind: evUpgraded, err: err}) }
+	r.successor = nil
+	if err := checkSurroundings(); err != nil {
+		failed(err)
+		return
+	}
+	ours, theirs, err := newLink()
+	if err == nil {
+		err = r.upg.AddFile(linkName, theirs)
+		theirs.Close()
+	}
+	if err != nil {
+		failed(calledOff(err))
+		return
+	}
+	next := &successor{link: ours}
+	r.successor = next
+	next.say(msgTerms, strconv.FormatInt(r.opts.Probation.Milliseconds(), 10))
+	r.sayServers(next.link)
+	heard, serving := make(chan struct{}), make(chan struct{})
+	serves := sync.OnceFunc(func() { close(serving) })
+	go func() {
+		defer close(heard)
+		next.listen(func(kind byte, text string) {
+			r.hearSuccessor(next, attempt, kind, text)
+			if kind == msgServing {
+				serves()
+			}
+		}, r.adopt)
+	}()
+	go func() {
+		err := r.upg.Upgrade()
+		for i := 0; i < 1000 && tooEarly(err); i++ {
+			time.Sleep(time.Millisecond)
+			err = r.upg.Upgrade()
+		}
+		// What it has said and sent on the link comes first.
+		if err != nil {
+			err = classifyUpgradeError(err)
+			next.finish()
+			<-heard
+			next.Close()
+		} else {
+			select {
+			case <-serving:
+			case <-heard:
+			}
+		}
+		r.postFor(attempt, event{kind: evUpgraded, err: err})
+	}()
+}
+
+// tooEarly reports whether tableflip would not upgrade yet. It learns in a goroutine of its own that this process is ready
+// and that its predecessor has ended, a moment after we know it: the first is chosen at random beside a request to upgrade
+// if it has not run since (v1.2.3, upgrader.go, run).
+func tooEarly(err error) bool {
+	return err != nil && (err.Error() == "process is not ready yet" || err.Error() == "parent hasn't exited")
+}
+
+// classifyUpgradeError returns tableflip's error of an upgrade, which has no type, as a cause. The new version is not to
+// blame if its process ended by a signal that people and terminals send, before it could catch it.
+func classifyUpgradeError(err error) error {
+	for _, s := range []string{"hangup", "interrupt", "terminated"} {
+		if strings.HasSuffix(err.Error(), "signal: "+s) {
+			return calledOff(err)
+		}
+	}
+	return err
+}
+
+func (r *Restarter) hearSuccessor(from *successor, attempt int, kind byte, text string) {
+	e := event{}
+	switch kind {
+	case msgHello:
+		pid, err := strconv.Atoi(text)
+		if err != nil || !isChild(pid) { // it may have to be killed
+			return
+		}
+		e.kind, e.pid = evHello, pid
+	case msgServing:
+		e.kind = evServing
+	case msgWell:
+		e.kind = evWell
+	case msgBack:
+		e.kind = evBack
+		if text != "" {
+			e.err = errors.New(text)
+		}
+	case msgServer:
+		from.servers.add(text)
+		return
+	default: // from a later version, not for us
+		return
+	}
+	r.postFor(attempt, e)
+}
+
+// killSuccessor kills the successor, or ends the attempt to start it.
+func (r *Restarter) killSuccessor() {
+	pid := r.state.child
+	if pid == 0 && r.successor != nil {
+		pid = findSuccessor(r.successor.link)
+	}
+	switch {
+	case pid > 0:
+		if p, err := os.FindProcess(pid); err == nil {
+			p.Kill()
+		}
+	case r.state.stop: // it has not even said hello: only tableflip knows it
+		r.upg.Stop()
+	}
+}
+
+// sayServers names the servers of this process that adopt connections.
+func (r *Restarter) sayServers(to *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.servers {
+		if s.Passes() {
+			to.say(msgServer, s.Key())
+		}
+	}
+}
+
+// adopt gives a connection from another process to the server that it belongs to.
+func (r *Restarter) adopt(key string, c net.Conn) {
+	r.mu.Lock()
+	servers := r.servers
+	r.mu.Unlock()
+	for _, s := range servers {
+		if s.Passes() && s.Key() == key {
+			s.Adopt(c)
+			return
+		}
+	}
+	c.Close()
+}
