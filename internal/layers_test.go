@@ -82,7 +82,7 @@ var layers = []layer{
 	},
 	{
 		pkg:     "internal/fetch",
-		ours:    []string{"internal/bundle", "internal/durable", "verify"},
+		ours:    []string{"internal/bundle", "internal/durable", "internal/text", "verify"},
 		outside: []string{"github.com/klauspost/compress"},
 		why:     "gets bytes under caps, from a bundle too, and unpacks them under the same caps",
 	},

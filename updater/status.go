@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/internal/text"
 	"github.com/theseus-go/theseus/release"
 )
 
@@ -104,7 +105,7 @@ func (u *Updater) public(explain bool) Status {
 	s.Managed = redact(s.Managed)
 	s.Sources = slices.Clone(s.Sources)
 	for i, a := range s.Sources {
-		s.Sources[i].Source, s.Sources[i].Error = redact(a.Source), redact(a.Error)
+		s.Sources[i].Source, s.Sources[i].Error = redact(a.Source), text.Of(redact(a.Error.String()))
 	}
 	for version, why := range s.Failed {
 		s.Failed[version] = redact(why)

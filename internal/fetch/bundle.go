@@ -33,6 +33,20 @@ func (p *packed) get(ctx context.Context, file, path string, q query) (*reply, e
 	return r, err
 }
 
+// names returns the files of the bundle, sorted.
+func (p *packed) names(file string) ([]string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := p.reader(f)
+	if err != nil {
+		return nil, err
+	}
+	return b.Names(), nil
+}
+
 // answer is a reply whose body closes f.
 func (p *packed) answer(ctx context.Context, f *os.File, path string, q query) (*reply, error) {
 	b, err := p.reader(f)
@@ -41,7 +55,7 @@ func (p *packed) answer(ctx context.Context, f *os.File, path string, q query) (
 	}
 	part, err := b.Open(path)
 	if err != nil {
-		return nil, &explained{"the bundle does not hold it; make one with \"theseus bundle\" for this channel and this platform", errors.Join(ErrNotFound, err)}
+		return nil, sentence(errors.Join(ErrNotFound, err), "the bundle does not hold it; make one with \"theseus bundle\" for this channel and this platform")
 	}
 	if q.offset > part.Size() {
 		return nil, &StatusError{Code: http.StatusRequestedRangeNotSatisfiable}
@@ -68,7 +82,7 @@ func (p *packed) reader(f *os.File) (*bundle.Reader, error) {
 	if p.info == nil || !os.SameFile(p.info, info) || p.info.Size() != info.Size() || !p.info.ModTime().Equal(info.ModTime()) {
 		index, err := bundle.NewReader(f, info.Size())
 		if err != nil {
-			return nil, &Refusal{&explained{plain(err.Error()), errors.Join(verify.ErrMalformed, err)}}
+			return nil, &Refusal{sentence(errors.Join(verify.ErrMalformed, err), "%s", plain(err.Error()))}
 		}
 		p.info, p.index = info, index
 	}

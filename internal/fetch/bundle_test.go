@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/theseus-go/theseus/internal/bundle"
 	"github.com/theseus-go/theseus/verify"
@@ -160,5 +163,69 @@ func TestBundleIsReplaced(t *testing.T) {
 	}
 	if err := get("twelve"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "no such folder or bundle") {
 		t.Errorf("removed: %v", err)
+	}
+}
+
+// A folder and a bundle say what they have, a server does not: whoever reads a repository needs no second way in.
+func TestListAndBase(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "releases"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"stable", "beta"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	base, err := Base(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names, err := (&Client{Sources: []string{base}}).List(); err != nil || strings.Join(names, " ") != "beta stable" {
+		t.Errorf("folder: %q, %v", names, err)
+	}
+	if names, err := fromBundle(t, bundleOf(t, "stable", "s", "files/a", "a")).List(); err != nil || strings.Join(names, " ") != "files/a stable" {
+		t.Errorf("bundle: %q, %v", names, err)
+	}
+	if _, err := fromBundle(t, []byte("<html>")).List(); !errors.Is(err, verify.ErrMalformed) {
+		t.Errorf("no bundle: %v", err)
+	}
+	if _, err := (&Client{Sources: []string{base + "/nothing"}}).List(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("nothing there: %v", err)
+	}
+	if base, err := Base("https://dl.example.com/hello"); err != nil || base != "https://dl.example.com/hello" {
+		t.Errorf("%s, %v", base, err)
+	}
+	if _, err := (&Client{Sources: []string{"https://dl.example.com/hello"}}).List(); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("server: %v", err)
+	}
+}
+
+// What a server chooses reaches errors as text only.
+func TestR04HeadersInErrors(t *testing.T) {
+	const bad = "\xff\x1b[31m\u202e\u2066x\tgzip"
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/encoded":
+			w.Header()["Content-Encoding"] = []string{bad}
+		case "/away":
+			w.Header()["Location"] = []string{"gopher://\xff\u202e"}
+			w.WriteHeader(http.StatusFound)
+		case "/later":
+			w.Header()["Retry-After"] = []string{bad}
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	c := &Client{Sources: []string{url}}
+	for _, path := range []string{"encoded", "away", "later"} {
+		res, err := c.Document(t.Context(), path, 100, nil, want("something else"))
+		if err == nil || len(res.Failed) != 1 {
+			t.Fatalf("%s: %v, %+v", path, err, res)
+		}
+		for _, s := range []string{err.Error(), res.Failed[0].Error.String()} {
+			if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("%s: %q", path, s)
+			}
+		}
 	}
 }

@@ -14,7 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
+
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 // The errors that a caller may want to tell apart; see also StatusError and Refusal.
@@ -135,11 +136,11 @@ func (e *brokenError) Unwrap() error { return e.error }
 // explained is an error whose text is a sentence, and which still unwraps to its cause. Its cause's own text is not
 // shown: it may name URLs with signed queries, or carry bytes that the other side chose.
 type explained struct {
-	text  string
+	text  text.Line
 	cause error
 }
 
-func (e *explained) Error() string { return e.text }
+func (e *explained) Error() string { return e.text.String() }
 func (e *explained) Unwrap() error { return e.cause }
 
 // explain turns an error of a round trip into a sentence for the operator.
@@ -162,10 +163,8 @@ func explain(ctx context.Context, err error) error {
 	if errors.As(err, &wrapped) { // names the whole URL
 		err = wrapped.Err
 	}
-	as := func(format string, args ...any) error { return &explained{fmt.Sprintf(format, args...), err} }
-	asTLS := func(format string, args ...any) error {
-		return &explained{fmt.Sprintf(format, args...), errors.Join(ErrTLS, err)}
-	}
+	as := func(format string, args ...any) error { return sentence(err, format, args...) }
+	asTLS := func(format string, args ...any) error { return sentence(errors.Join(ErrTLS, err), format, args...) }
 	switch {
 	case errors.Is(err, ErrInsecure):
 		return err // ours, and a sentence already
@@ -174,7 +173,7 @@ func explain(ctx context.Context, err error) error {
 	case errors.As(err, &hostname):
 		return asTLS("its certificate is for another host name (%s); check the spelling of the source", plain(strings.Join(hostname.Certificate.DNSNames, ", ")))
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return asTLS("its certificate is expired or not valid yet; check this machine's clock first, then tell who runs the server")
+		return asTLS("its certificate is expired or not valid yet; check this machine's clock first, then tell whoever runs the server")
 	case errors.As(err, &certificate), errors.As(err, &invalid):
 		return asTLS("its certificate is not valid: %s", plain(err.Error()))
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
@@ -192,7 +191,7 @@ func explain(ctx context.Context, err error) error {
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		return as("no route to %s; check this machine's network", address(err))
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return &explained{"no answer in time; check the network and the proxy settings", errors.Join(ErrStalled, err)}
+		return sentence(errors.Join(ErrStalled, err), "no answer in time; check the network and the proxy settings")
 	case errors.As(err, &op) && op.Op == "dial":
 		return as("no connection: %s", plain(op.Err.Error()))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &op) && op.Op == "read":
@@ -210,18 +209,22 @@ func address(err error) string {
 	return "this address"
 }
 
+// maxPlain caps, in bytes, what one answer can add to an error.
+const maxPlain = 256
+
+// sentence makes an explained error.
+func sentence(cause error, format string, args ...any) error {
+	return &explained{text.Of(fmt.Sprintf(format, args...)), cause}
+}
+
 // plain makes text of the other side fit for a log: printable, short, and without the queries of URLs, in which object
 // stores put signatures that grant access.
 func plain(s string) string {
-	words := strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || !unicode.IsPrint(r) })
+	words := strings.Fields(text.Of(s).String())
 	for i, w := range words {
 		if before, _, found := strings.Cut(w, "?"); found && strings.Contains(before, "/") {
 			words[i] = before
 		}
 	}
-	s = strings.Join(words, " ")
-	if r := []rune(s); len(r) > 200 {
-		return string(r[:200]) + "…"
-	}
-	return s
+	return text.Short(strings.Join(words, " "), maxPlain).String()
 }

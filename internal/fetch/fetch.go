@@ -1,19 +1,31 @@
-// Package fetch gets bytes that nobody vouches for yet: with caps, resume, stall detection, mirrors and conditional
-// requests.
+// Package fetch gets bytes that nobody vouches for yet.
+//
+//	c := &fetch.Client{Sources: []string{"https://dl.example.com/hello"}} // or a folder, or a bundle: see Base
+//	res, err := c.Document(ctx, "stable", limit, nil, accept)             // small, judged by accept
+//	res, err = c.File(ctx, path, id, file, progress)                      // large, judged by size and SHA-256
+//
+// It puts caps on everything, resumes, gives up what is too slow, goes on to the next source, and asks servers whether
+// something changed. It is the one reader of every source there is: servers, folders, bundles.
 //
 // It expects the worst of the network and of whoever answers, and believes nothing of what an answer says about itself:
-// lengths, offsets, encodings and validators only ever end a transfer early. What makes bytes good is decided by the
-// caller: the accept function of [Client.Document], the signed size and SHA-256 of [Client.File].
+// lengths, offsets, encodings and validators only ever end a transfer early. What makes bytes good is decided by the caller.
+// What an answer says reaches errors and results as [text.Line] only.
 //
-// It is on purpose that these have no switch: TLS certificates are checked, https never turns into http, at most five
-// redirects are followed, and no request carries credentials. A proxy is taken from HTTPS_PROXY, HTTP_PROXY and
-// NO_PROXY; whoever controls these can withhold an update, not forge one.
+// Deliberately not configurable: TLS certificates are checked, https never turns into http, at most five redirects are
+// followed and none from a public host into this machine's own network, and no request carries credentials. A proxy is
+// taken from HTTPS_PROXY, HTTP_PROXY and NO_PROXY; whoever controls these can withhold an update, not forge one.
+//
+// [text.Line]: https://pkg.go.dev/github.com/theseus-go/theseus/internal/text#Line
 package fetch
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 // Client fetches files from the first of its sources that has them. Its fields must not change once it is in use.
@@ -35,9 +47,13 @@ type Client struct {
 	// listens on the way can see it and can withhold it.
 	AllowHTTP bool
 
-	// Stall is how long to wait for an answer, and the window in which each KiB per second of it has to arrive:
-	// a source that brings less than Stall × 1 KiB/s in a window is given up with ErrStalled. 30 s if zero.
+	// Stall is how long to wait for an answer, and the window over which MinRate is measured. 30 s if zero.
 	Stall time.Duration
+
+	// MinRate is the least throughput, in bytes per second averaged over Stall, for which a source is kept: one that
+	// brings less is given up with ErrStalled, and what it brought is resumed later. 4 KiB if zero, which a line of
+	// 64 kbit/s reaches; 1 takes whatever still moves.
+	MinRate int64
 
 	// UserAgent is sent as it is. "theseus" if empty.
 	UserAgent string
@@ -56,9 +72,9 @@ type Validator struct {
 
 // Attempt is a source that failed, and why.
 type Attempt struct {
-	Source string `json:"source"`
-	Err    error  `json:"-"`
-	Error  string `json:"error"` // Err as a sentence for the operator
+	Source string    `json:"source"`
+	Err    error     `json:"-"`
+	Error  text.Line `json:"error"` // Err as a sentence for the operator
 }
 
 // Result says where bytes came from, also when an error came with it.
@@ -71,7 +87,7 @@ type Result struct {
 }
 
 func (r *Result) fail(s source, err error) {
-	r.Failed = append(r.Failed, Attempt{Source: s.String(), Err: err, Error: err.Error()})
+	r.Failed = append(r.Failed, Attempt{Source: s.String(), Err: err, Error: text.Of(err.Error())})
 	r.RetryAfter = max(r.RetryAfter, retryAfter(err))
 }
 
@@ -82,4 +98,24 @@ func (c *Client) Check() error {
 	return c.err
 }
 
-const defaultStall = 30 * time.Second
+// List returns the names of the files at the top of the first source, channels among them. Only a folder and a bundle can
+// list what they have; for a server the error is errors.ErrUnsupported.
+func (c *Client) List() ([]string, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	local, ok := c.sources[0].(*folder)
+	if !ok {
+		return nil, fmt.Errorf("%s cannot list what it has: %w", c.sources[0], errors.ErrUnsupported)
+	}
+	names, err := local.names()
+	if err != nil {
+		return nil, fmt.Errorf("listing %s: %w", local, err)
+	}
+	return names, nil
+}
+
+const (
+	defaultStall   = 30 * time.Second
+	defaultMinRate = 4 << 10
+)

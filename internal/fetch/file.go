@@ -113,7 +113,7 @@ func (d *download) from(ctx context.Context, s source, path string) error {
 		if err == nil {
 			return nil
 		}
-		if broken++; d.n-most >= minResume { // beyond where it ever was: a source cannot go to and fro for ever
+		if broken++; d.n-most >= minResume { // beyond where it ever was: it cannot loop forever
 			broken, most = 0, d.n
 		}
 		var refusal *Refusal

@@ -7,17 +7,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/netip"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -34,10 +28,11 @@ type web struct {
 	allowHTTP bool
 	userAgent string
 	stall     time.Duration
+	minRate   int64
 }
 
 func (c *Client) web() (*web, error) {
-	w := &web{allowHTTP: c.AllowHTTP, userAgent: c.UserAgent, stall: cmp.Or(c.Stall, defaultStall)}
+	w := &web{allowHTTP: c.AllowHTTP, userAgent: c.UserAgent, stall: cmp.Or(c.Stall, defaultStall), minRate: cmp.Or(c.MinRate, defaultMinRate)}
 	if w.userAgent == "" {
 		w.userAgent = "theseus"
 	}
@@ -101,13 +96,13 @@ type site struct {
 func (s *site) String() string { return s.name }
 
 func (s *site) get(ctx context.Context, path string, q query) (*reply, error) {
-	ctx, stall := watch(ctx, s.web.stall)
+	ctx, stall := watch(ctx, s.web.stall, s.web.minRate)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base.JoinPath(path).String(), nil)
 	if err != nil {
 		stall.cancel(nil)
 		return nil, err
 	}
-	req = s.web.depart(req)
+	req = s.web.trackRedirects(req)
 	req.Header.Set("User-Agent", s.web.userAgent)
 	req.Header.Set("Accept-Encoding", "identity")
 	switch {
@@ -181,98 +176,4 @@ func validETag(s string) string {
 		}
 	}
 	return s
-}
-
-// journey is what a request remembers across its redirects. It keeps a public server from sending clients to hosts
-// that only they can reach: other services of the machine, of its network, or the cloud's metadata address.
-type journey struct {
-	inside atomic.Bool // the source itself is no public host, so its redirects may stay inside
-	guard  atomic.Bool // connect to public addresses only
-}
-
-type journeyKey struct{}
-
-// direct reports whether no proxy stands between, who would look names up and judge addresses in our place.
-func (w *web) direct(req *http.Request) bool {
-	if w.proxy == nil {
-		return true
-	}
-	u, err := w.proxy(req)
-	return err == nil && u == nil
-}
-
-// depart begins a journey and finds out where the source is, which for a pooled connection only its address tells.
-func (w *web) depart(req *http.Request) *http.Request {
-	j := &journey{}
-	ctx := context.WithValue(req.Context(), journeyKey{}, j)
-	if w.direct(req) {
-		var once sync.Once
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
-			once.Do(func() {
-				a, err := netip.ParseAddrPort(i.Conn.RemoteAddr().String())
-				j.inside.Store(err == nil && !public(a.Addr()))
-			})
-		}})
-	}
-	return req.WithContext(ctx)
-}
-
-// checkRedirect follows what may be followed. Bytes may come from any host, as the hash decides about them.
-func (w *web) checkRedirect(req *http.Request, via []*http.Request) error {
-	to, from := req.URL, via[len(via)-1].URL
-	req.Header.Del("Referer")
-	insecure := func(format string, args ...any) error {
-		return &explained{fmt.Sprintf(format, args...), ErrInsecure}
-	}
-	host := plain(to.Host)
-	switch {
-	case len(via) > maxRedirects:
-		return insecure("more than %d redirects, the last one to %s", maxRedirects, host)
-	case to.Scheme == "http" && from.Scheme == "https":
-		return insecure("redirected from https to plain http at %s; whoever runs the server must redirect to https", host)
-	case to.Scheme == "http" && !w.allowHTTP && !loopback(to.Hostname()):
-		return insecure("redirected to plain http at %s, which is not allowed", host)
-	case to.Scheme != "http" && to.Scheme != "https":
-		return insecure("redirected to a URL of the scheme %q", plain(to.Scheme))
-	case to.User != nil:
-		return insecure("redirected to %s with a user name; Theseus sends no credentials", host)
-	}
-	j := req.Context().Value(journeyKey{}).(*journey)
-	if j.inside.Load() || private(via[0].URL.Hostname()) {
-		return nil
-	}
-	if private(to.Hostname()) {
-		return insecure("redirected from a public host to %s inside this machine's own network", host)
-	}
-	j.guard.Store(w.direct(req))
-	return nil
-}
-
-// private reports whether a host is known, without a lookup, not to be public.
-func private(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return loopback(host) || err == nil && !public(ip)
-}
-
-// dial connects, and holds a guarded host to public addresses when they are known for certain: after the lookup.
-func (w *web) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := &net.Dialer{Timeout: w.stall}
-	if j, _ := ctx.Value(journeyKey{}).(*journey); j != nil && j.guard.Load() {
-		d.Control = func(_, address string, _ syscall.RawConn) error {
-			if a, err := netip.ParseAddrPort(address); err != nil || !public(a.Addr()) {
-				return &explained{fmt.Sprintf("redirected from a public host to %s, which is %s inside this machine's own network", plain(addr), address), ErrInsecure}
-			}
-			return nil
-		}
-	}
-	return d.DialContext(ctx, network, addr)
-}
-
-// carrierNAT is the shared address space of RFC 6598, which private overlays use too.
-var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
-
-// public reports whether an address is one of the internet's. 169.254.169.254 and its like are link-local.
-func public(ip netip.Addr) bool {
-	ip = ip.Unmap().WithZone("")
-	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !carrierNAT.Contains(ip)
 }

@@ -403,14 +403,22 @@ func raw(t *testing.T, text string) string {
 	return "http://" + l.Addr().String()
 }
 
-func TestN03Public(t *testing.T) {
+// R20: what leads to an IPv4 address is judged by it, so that a redirect cannot reach a private one in IPv6's clothes, and a
+// network that has IPv6 only reaches public ones through its translator.
+func TestR20Public(t *testing.T) {
 	for ip, want := range map[string]bool{
 		"198.51.100.7": true, "2606:4700::1": true, "::ffff:8.8.8.8": true,
 		"::ffff:100.64.0.1": false, "100.127.255.255": false, "::ffff:127.0.0.1": false, "fe80::1%eth0": false,
 		"169.254.169.254": false, "fd00:ec2::254": false, "0.0.0.0": false, "255.255.255.255": false,
+		"64:ff9b::8.8.8.8": true, "64:ff9b::127.0.0.1": false, "64:ff9b::10.0.0.1": false, "64:ff9b::169.254.169.254": false,
+		"64:ff9b::100.64.0.1": false, "64:ff9b::240.0.0.1": false, "64:ff9b::": false, "64:ff9b:1::8.8.8.8": false,
+		"2002:808:808::1": true, "2002:7f00:1::": false, "2002:a00:1::1": false, "2002:a9fe:a9fe::": false, "2002:c0a8:101:5::1": false,
+		"::8.8.8.8": true, "::10.0.0.1": false, "::169.254.169.254": false, "::1": false, "::": false, "::127.0.0.1": false,
+		"240.0.0.1": false, "254.1.2.3": false, "0.1.2.3": false, "198.18.0.1": false, "192.0.0.8": false,
+		"2001:0:4136:e378:8000:63bf:3fff:fdd2": false, "fec0::1": false, "100::1": false, "2001:4860:4860::8888": true,
 	} {
 		if got := public(netip.MustParseAddr(ip)); got != want {
-			t.Errorf("N03 %s: public is %v", ip, got)
+			t.Errorf("R20 %s: public is %v", ip, got)
 		}
 	}
 }

@@ -5,13 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 )
@@ -44,6 +40,9 @@ type reply struct {
 func (c *Client) open() ([]source, error) {
 	if len(c.Sources) == 0 {
 		return nil, errors.New("there is no source; name the base URL of the folder that releases are published to")
+	}
+	if c.MinRate < 0 {
+		return nil, fmt.Errorf("the least throughput is %d bytes per second; name a positive one, or none for %d", c.MinRate, defaultMinRate)
 	}
 	if c.Stall < 0 {
 		return nil, fmt.Errorf("the stall window is %v; name a positive time, or none for %v", c.Stall, defaultStall)
@@ -115,43 +114,14 @@ func (c *Client) parse(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// FileURL is the source that a path of this machine names, a folder or a bundle; a relative path begins at the working
-// directory.
-func FileURL(path string) (string, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return "", err
-	}
-	return (&url.URL{Scheme: "file", Path: "/" + strings.TrimLeft(filepath.ToSlash(abs), "/")}).String(), nil
-}
-
-// proposal is the file URL of what looks like a path.
-func proposal(path string) string {
-	if u, err := FileURL(path); err == nil {
-		return u
-	}
-	return "file:///…"
-}
-
-// localPath is the folder that the path of a file URL names; file:///C:/x is C:\x on Windows.
-func localPath(path string) string {
-	if path == "" {
-		path = "/"
-	}
-	if runtime.GOOS == "windows" && len(path) > 2 && path[0] == '/' && path[2] == ':' {
-		path = path[1:]
-	}
-	return filepath.FromSlash(path)
-}
-
 // loopback reports whether a URL's host is this machine without asking anybody.
 func loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }
 
-// validPath holds the alphabet of a repository's file names, so that joining one to a base URL or a folder needs no
-// escaping and cannot leave it. Names of files come from signed documents; a bad one is a fault of the caller.
+// validPath returns an error for a path outside the alphabet of a repository's file names, so that joining one to a base
+// URL or a folder needs no escaping and cannot leave it. Names come from signed documents; a bad one is the caller's fault.
 func validPath(path string) error {
 	for _, element := range strings.Split(path, "/") {
 		if element == "" || element[0] == '.' || strings.IndexFunc(element, func(r rune) bool {
@@ -161,74 +131,4 @@ func validPath(path string) error {
 		}
 	}
 	return nil
-}
-
-// folder is a file:// source: the folder of a repository, or a bundle, whatever lies there when it is asked. It gives
-// no ETags: to read a document is as cheap as to ask whether it changed, and a modification time can lie.
-type folder struct {
-	name   string
-	dir    string
-	packed packed
-}
-
-func (s *folder) String() string { return s.name }
-
-func (s *folder) get(ctx context.Context, path string, q query) (*reply, error) {
-	info, err := os.Stat(s.dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, &explained{"there is no such folder or bundle; check the path, and that its disk is mounted", errors.Join(ErrNotFound, err)}
-	case err == nil && info.Mode().IsRegular():
-		return s.packed.get(ctx, s.dir, path, q)
-	}
-	f, err := s.open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &explained{"no such file; check that the source is the folder that was published to", errors.Join(ErrNotFound, err)}
-	}
-	if err != nil {
-		return nil, err
-	}
-	info, err = f.Stat()
-	if err == nil && q.offset > info.Size() {
-		err = &StatusError{Code: http.StatusRequestedRangeNotSatisfiable}
-	}
-	if err == nil {
-		_, err = f.Seek(q.offset, io.SeekStart)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return &reply{body: &cancelled{ctx, f}, offset: q.offset, length: info.Size() - q.offset}, nil
-}
-
-// open goes through os.Root, so that no symbolic link leads out of the folder, and opens nothing that could block for
-// ever (a named pipe) or is no file.
-func (s *folder) open(path string) (*os.File, error) {
-	root, err := os.OpenRoot(s.dir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	info, err := root.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("this is not a regular file")
-	}
-	return root.Open(path)
-}
-
-// cancelled is a body that ends with its context.
-type cancelled struct {
-	ctx context.Context
-	io.ReadCloser
-}
-
-func (c *cancelled) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.ReadCloser.Read(p)
 }

@@ -2,21 +2,18 @@ package fetch
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
 )
 
-// minRate is the least progress, in bytes per second, averaged over the stall window, for which a source is kept. A
-// total timeout would punish large files and slow lines; no timeout at all lets a server hold a client for ever by a
-// byte now and then (slow retrieval, TUF specification §1.5.2).
-const minRate = 1 << 10
-
-// stall ends a request by its context when too little arrives. Only the time spent waiting for the network counts: a
-// slow disk, or a machine that was suspended, is not the source's fault. Times are monotonic.
+// stall ends a request by its context when too little arrives. A total timeout would punish large files and slow lines; no
+// timeout at all lets a server hold a client for ever by a byte now and then (slow retrieval, TUF specification §1.5.2).
+// Only the time spent waiting for the network counts: a slow disk, or a machine that was suspended, is not the source's
+// fault. Times are monotonic.
 type stall struct {
 	window time.Duration
+	rate   int64 // bytes per second that have to arrive, averaged over the window
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	since  time.Time
@@ -26,9 +23,9 @@ type stall struct {
 }
 
 // watch returns a context that is cancelled when a wait outlasts the window.
-func watch(ctx context.Context, window time.Duration) (context.Context, *stall) {
+func watch(ctx context.Context, window time.Duration, rate int64) (context.Context, *stall) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	s := &stall{window: window, cancel: cancel, left: window}
+	s := &stall{window: window, rate: rate, cancel: cancel, left: window}
 	s.timer = time.AfterFunc(window, func() { cancel(s.error()) })
 	s.timer.Stop()
 	return ctx, s
@@ -36,12 +33,12 @@ func watch(ctx context.Context, window time.Duration) (context.Context, *stall) 
 
 func (s *stall) error() error {
 	if !s.answer.Load() {
-		return &explained{fmt.Sprintf("no answer within %v; check the network and the proxy settings", s.window), ErrStalled}
+		return sentence(ErrStalled, "no answer within %v; check the network and the proxy settings", s.window)
 	}
-	return &explained{fmt.Sprintf("less than %d bytes arrived within %v; check the network, or allow more time (Stall)", s.min(), s.window), ErrStalled}
+	return sentence(ErrStalled, "less than %d bytes arrived within %v; check the network, or allow a slower source", s.min(), s.window)
 }
 
-func (s *stall) min() int64 { return max(1, int64(s.window.Seconds()*minRate)) }
+func (s *stall) min() int64 { return max(1, int64(s.window.Seconds()*float64(s.rate))) }
 
 // wait starts the clock, or ends the request if the window is over; arrived stops the clock.
 func (s *stall) wait() {
