@@ -58,16 +58,20 @@ var layers = []layer{
 		why:     "a handover knows nothing of updates: whoever replaces the executable by other means can use it",
 	},
 	{
-		pkg:     "internal/swap",
-		ours:    []string{"internal/durable", "verify"},
+		pkg:     "internal/aside",
 		outside: []string{"github.com/minio/selfupdate"},
-		why:     "the only importer of selfupdate, whose own Apply can leave a machine without its program",
+		why:     "the only importer of selfupdate, whose own Apply can leave a machine without its program, and which links HTTP and TLS",
+	},
+	{
+		pkg:  "internal/swap",
+		ours: []string{"internal/content", "internal/durable"},
+		why:  "brings a program back where nothing else works: without keys, network or another process",
 	},
 	{
 		pkg:     "internal/state",
-		ours:    []string{"internal/durable", "internal/fetch", "verify"},
+		ours:    []string{"internal/content", "internal/durable"},
 		outside: []string{"github.com/go-json-experiment/json"},
-		why:     "remembers what was fetched, so it knows fetch's validator; parses as strictly as what was signed",
+		why:     "parses as strictly as what was signed, and knows nothing of signatures",
 	},
 	{
 		pkg:  "internal/test*",
@@ -97,7 +101,7 @@ var layers = []layer{
 	},
 	{
 		pkg:  "internal/installation",
-		ours: []string{"internal/durable", "internal/swap", "internal/state", "verify"},
+		ours: []string{"internal/content", "internal/durable", "internal/state", "internal/swap"},
 		why:  "what is on disk, and how does it get back? It works where the program itself cannot start, without key and network",
 	},
 	{
@@ -326,6 +330,35 @@ func linked(t *testing.T, packages ...string) []string {
 		t.Fatalf("go list does not name %s itself: %q", module, all)
 	}
 	return slices.DeleteFunc(all, func(m string) bool { return m == module })
+}
+
+// deps lists the packages that a package of ours links on this system.
+func deps(t *testing.T, pkg string) []string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps", module+"/"+pkg).Output()
+	if err != nil {
+		t.Fatalf("go list -deps %s: %v", pkg, err)
+	}
+	return strings.Fields(string(out))
+}
+
+// What brings a program back works without keys and network, and what reads documents does not know where they are kept.
+// The table above would not see what comes through a module of somebody else's.
+func TestRoomsAreApart(t *testing.T) {
+	for pkg, not := range map[string][]string{
+		"internal/installation": {"net/http", "crypto/tls", module + "/verify", module + "/internal/fetch"},
+		"internal/catalog":      {module + "/internal/swap", module + "/internal/state", module + "/internal/installation"},
+	} {
+		linked := deps(t, pkg)
+		for _, p := range not {
+			if slices.Contains(linked, p) {
+				t.Errorf("%s links %s", pkg, p)
+			}
+		}
+	}
+	if !slices.Contains(deps(t, "internal/catalog"), "net/http") {
+		t.Error("internal/catalog does not link net/http: this test would notice nothing")
+	}
 }
 
 // The library goes into other people's programs: what it links, they have to review.

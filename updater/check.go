@@ -10,6 +10,7 @@ import (
 
 	"github.com/Masterminds/semver/v3"
 
+	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/fetch"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/release"
@@ -235,7 +236,7 @@ func (u *Updater) fetchChannel(ctx context.Context, v *view, seen *recalled) err
 	known := seen.channel(u.opts.Channel)
 	if known != nil && known.Validator.ETag != "" {
 		if _, err := release.OpenChannel([]byte(known.File), v.trust.Channel, u.opts.App, u.opts.Channel); err == nil {
-			validator = &known.Validator
+			validator = (*fetch.Validator)(&known.Validator)
 		}
 	}
 	res, err := u.fetch.Document(ctx, u.opts.Channel, verify.TypeChannel.MaxSize(), validator, accept)
@@ -260,8 +261,11 @@ func (u *Updater) fetchChannel(ctx context.Context, v *view, seen *recalled) err
 	}
 	s := v.channel.Seen()
 	now := &state.Channel{
-		Sequence: s.Sequence, ID: s.ID, File: string(file), Validator: res.Validator,
-		Signers: s.Signers, Threshold: s.Threshold, Served: u.now().UTC(),
+		Sequence: s.Sequence, ID: onDisk(s.ID), File: string(file), Validator: state.Validator(res.Validator),
+		Threshold: s.Threshold, Served: u.now().UTC(),
+	}
+	for _, key := range s.Signers {
+		now.Signers = append(now.Signers, content.Digest(key))
 	}
 	u.remember(memory{channel: now, floor: v.clock.Raise(v.channel.Issued)})
 	return nil

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/theseus-go/theseus/delta"
+	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/fetch"
 	"github.com/theseus-go/theseus/internal/swap"
 	"github.com/theseus-go/theseus/release"
@@ -54,7 +55,7 @@ func (u *Updater) travel(ctx context.Context, r route) (here *os.File, err error
 	}
 	keep := st.Keep()
 	for _, l := range r {
-		keep = append(keep, l.Stored.SHA256)
+		keep = append(keep, content.Digest(l.Stored.SHA256))
 	}
 	if err := u.target.Sweep(keep...); err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func (u *Updater) travel(ctx context.Context, r route) (here *os.File, err error
 // walkLeg downloads what a leg stores and makes its file of it. here is the
 // file that a delta starts from, nil for the installed one.
 func (u *Updater) walkLeg(ctx context.Context, here *os.File, l leg, before int64) (sealed *os.File, err error) {
-	f, err := u.target.Resume(l.Stored.SHA256)
+	f, err := u.target.Resume(content.Digest(l.Stored.SHA256))
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func (u *Updater) walkLeg(ctx context.Context, here *os.File, l leg, before int6
 		return u.target.Seal(f)
 	}
 	defer f.Close() // kept for another attempt; the sweep after a swap removes it
-	out, err := u.target.Create(l.to.SHA256)
+	out, err := u.target.Create(content.Digest(l.to.SHA256))
 	if err != nil {
 		return nil, err
 	}

@@ -110,7 +110,7 @@ func (p *plan) files(u *Updater, v *view) error {
 		return err
 	}
 	before := kept(st)
-	st.Swapped(state.Journal{From: old, To: state.File{Version: p.Offered, ID: v.offer.Artifact.File}})
+	st.Swapped(state.Journal{From: old, To: state.File{Version: p.Offered, ID: onDisk(v.offer.Artifact.File)}})
 	st.Trim(u.opts.Keep)
 	after := map[string]bool{}
 	for _, f := range kept(st) {

@@ -91,11 +91,11 @@ func TestProofIsOfOneFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer release()
-	c.proved(lock, verify.IDOf(program("1.0.0")))
+	c.proved(lock, onDisk(verify.IDOf(program("1.0.0"))))
 	if c.state().Installed.Proved {
 		t.Error("1.1.0 counts as proved because 1.0.0 ran")
 	}
-	c.proved(lock, verify.IDOf(program("1.1.0")))
+	c.proved(lock, onDisk(verify.IDOf(program("1.1.0"))))
 	if !c.state().Installed.Proved {
 		t.Error("1.1.0 ran, and does not count as proved")
 	}

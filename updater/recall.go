@@ -99,7 +99,11 @@ func forgotten(c *state.Channel, trust *verify.Trust) bool {
 }
 
 func seen(c *state.Channel) release.Seen {
-	return release.Seen{Sequence: c.Sequence, ID: c.ID, Signers: c.Signers, Threshold: c.Threshold}
+	s := release.Seen{Sequence: c.Sequence, ID: signed(c.ID), Threshold: c.Threshold}
+	for _, key := range c.Signers {
+		s.Signers = append(s.Signers, verify.Digest(key))
+	}
+	return s
 }
 
 // forget drops sequence, text and time floor of a channel whose signers were

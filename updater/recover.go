@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/aside"
 	disk "github.com/theseus-go/theseus/internal/installation"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/swap"
@@ -51,9 +52,10 @@ func Recover(ctx context.Context, path string, log *slog.Logger) (r Recovery, er
 			r.Done = append(r.Done, text)
 		},
 	}}
-	if i.target, err = swap.Find(path); err != nil {
+	if i.target, err = swap.Open(path); err != nil {
 		return r, fail(Settling, "", err)
 	}
+	i.target.Aside = aside.Commit
 	if err := asOwner(i.target, "theseus recover "+swap.Quote(i.target.Path)); err != nil {
 		return r, fail(Settling, "", err)
 	}

@@ -62,11 +62,11 @@ func (u *Updater) routes(ctx context.Context, v *view) ([]route, error) {
 	if err != nil {
 		return nil, err
 	}
-	cheapest := chain(here.SHA256, v.offer.Artifact.File.SHA256, legs)
+	cheapest := chain(verify.Digest(here.SHA256), v.offer.Artifact.File.SHA256, legs)
 	if cheapest == nil {
 		// The installed version is older than the deltas of the offered one.
 		// The releases between them have deltas of their own.
-		cheapest = chain(here.SHA256, v.offer.Artifact.File.SHA256, append(legs, u.between(ctx, v)...))
+		cheapest = chain(verify.Digest(here.SHA256), v.offer.Artifact.File.SHA256, append(legs, u.between(ctx, v)...))
 	}
 	if cheapest == nil || cheapest.bytes() >= whole.bytes() {
 		return []route{whole}, nil

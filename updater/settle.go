@@ -4,8 +4,8 @@ import (
 	"errors"
 	"os"
 
+	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/state"
-	"github.com/theseus-go/theseus/verify"
 )
 
 // countStart settles the journal, counts a start of an unproved file, and
@@ -61,7 +61,7 @@ func (u *Updater) prove() bool {
 
 // proved records that the file with this hash ran healthily. What was installed
 // over it since has its own probation.
-func (u *Updater) proved(lock *state.Lock, id verify.ID) {
+func (u *Updater) proved(lock *state.Lock, id content.ID) {
 	var version string
 	_, err := u.change(lock, func(st *state.State) {
 		if in := st.Installed; in != nil && !in.Proved && in.ID == id {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/fetch"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/testrelease"
@@ -982,7 +983,7 @@ func TestA07FloorInMemoryGoesWithTheKey(t *testing.T) {
 	c := install(t, repo, "1.0.0")
 	stolen := testrelease.NewKey(t, "stolen").Key().Fingerprint()
 	c.memory = memory{
-		channel: &state.Channel{Sequence: 43, Signers: []verify.Digest{stolen}, Threshold: 1},
+		channel: &state.Channel{Sequence: 43, Signers: []content.Digest{content.Digest(stolen)}, Threshold: 1},
 		floor:   time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 	r, err := c.recall()

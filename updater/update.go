@@ -8,9 +8,9 @@ import (
 	"os"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/release"
-	"github.com/theseus-go/theseus/verify"
 )
 
 // Update installs what the channel offers this machine, or version if it is
@@ -219,7 +219,7 @@ func (u *Updater) swap(lock *state.Lock, v *view, sealed *os.File) error {
 	}
 	j := state.Journal{
 		Step: state.Swap, From: old, Started: u.now().UTC(),
-		To: state.File{Version: v.offer.Entry.Version.String(), ID: v.offer.Artifact.File},
+		To: state.File{Version: v.offer.Entry.Version.String(), ID: onDisk(v.offer.Artifact.File)},
 	}
 	if _, err := u.change(lock, func(st *state.State) { st.Journal = &j }); err != nil {
 		return fmt.Errorf("writing the journal: %w", err)
@@ -248,7 +248,7 @@ func (u *Updater) restart(ctx context.Context, lock *state.Lock, r Result) (Resu
 		version = r.Replaced // installed earlier, by another process
 	}
 	u.set(func(s *Status) { s.State = Restarting })
-	var judged verify.ID
+	var judged content.ID
 	if st, err := u.load(); err == nil && st.Installed != nil {
 		judged = st.Installed.ID
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/Masterminds/semver/v3"
 
+	"github.com/theseus-go/theseus/internal/aside"
 	"github.com/theseus-go/theseus/internal/fetch"
 	"github.com/theseus-go/theseus/internal/managed"
 	"github.com/theseus-go/theseus/internal/state"
@@ -233,6 +234,7 @@ func (u *Updater) locate() error {
 	if u.target, err = swap.Open(executable); err != nil {
 		return fmt.Errorf("finding this program's file: %w", err)
 	}
+	u.target.Aside = aside.Commit
 	// What runs is not what is at the path by now, if another process has
 	// updated it since this one was started.
 	runs := u.target.Path

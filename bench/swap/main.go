@@ -25,8 +25,8 @@ import (
 
 	"github.com/minio/selfupdate"
 
+	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/swap"
-	"github.com/theseus-go/theseus/verify"
 )
 
 // limit is the most memory that an update may hold, whatever the size of the file.
@@ -39,10 +39,10 @@ const aged = 2100 * time.Millisecond
 
 var ways = []struct {
 	name string
-	do   func(source, target string, want verify.ID) error
+	do   func(source, target string, want content.ID) error
 }{
-	{"copy, SHA-256, fsync", func(source, target string, want verify.ID) error { return plain(source, target, want, 1) }},
-	{"copy, 3 x SHA-256, fsync", func(source, target string, want verify.ID) error { return plain(source, target, want, 3) }},
+	{"copy, SHA-256, fsync", func(source, target string, want content.ID) error { return plain(source, target, want, 1) }},
+	{"copy, 3 x SHA-256, fsync", func(source, target string, want content.ID) error { return plain(source, target, want, 3) }},
 	{"theseus", theseus},
 	{"selfupdate.Apply", apply},
 	{"hello self-update", nil}, // the whole program, see program.go
@@ -147,16 +147,16 @@ func median(d []time.Duration) time.Duration {
 }
 
 // fill makes a file that does not compress, different each time.
-func fill(path string, size int64) (verify.ID, error) {
+func fill(path string, size int64) (content.ID, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o755)
 	if err != nil {
-		return verify.ID{}, err
+		return content.ID{}, err
 	}
 	h := sha256.New()
 	var seed [32]byte
 	copy(seed[:], path)
 	_, err = io.CopyN(io.MultiWriter(f, h), rand.NewChaCha8(seed), size)
-	return verify.ID{Size: size, SHA256: verify.Digest(h.Sum(nil))}, errors.Join(err, f.Sync(), f.Close())
+	return content.ID{Size: size, SHA256: content.Digest(h.Sum(nil))}, errors.Join(err, f.Sync(), f.Close())
 }
 
 // turn does it once and says how long it took and how much memory it held at most.
@@ -165,7 +165,7 @@ func turn(way, source, target, digest string) error {
 	if err != nil {
 		return err
 	}
-	want := verify.ID{Size: info.Size()}
+	want := content.ID{Size: info.Size()}
 	if err := want.SHA256.UnmarshalText([]byte(digest)); err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func peak(pid int) (kib int, err error) {
 }
 
 // download is what an update does with the bytes that arrive: hash them on the way to a file.
-func download(source string, to io.Writer, want verify.ID) error {
+func download(source string, to io.Writer, want content.ID) error {
 	from, err := os.Open(source)
 	if err != nil {
 		return err
@@ -215,7 +215,7 @@ func download(source string, to io.Writer, want verify.ID) error {
 	if _, err := io.CopyBuffer(io.MultiWriter(to, h), struct{ io.Reader }{from}, make([]byte, 256<<10)); err != nil {
 		return err
 	}
-	if verify.Digest(h.Sum(nil)) != want.SHA256 {
+	if content.Digest(h.Sum(nil)) != want.SHA256 {
 		return errors.New("the copy differs")
 	}
 	return nil
@@ -223,7 +223,7 @@ func download(source string, to io.Writer, want verify.ID) error {
 
 // plain is the least that anybody does: copy, hash on the way, fsync, rename. The further hashes are of the new file, before
 // the rename, and of the old one.
-func plain(source, target string, want verify.ID, hashes int) error {
+func plain(source, target string, want content.ID, hashes int) error {
 	f, err := os.OpenFile(target+".plain", os.O_CREATE|os.O_RDWR|os.O_EXCL, 0o755)
 	if err != nil {
 		return err
@@ -250,7 +250,7 @@ func plain(source, target string, want verify.ID, hashes int) error {
 	return os.Rename(f.Name(), target)
 }
 
-func theseus(source, target string, want verify.ID) error {
+func theseus(source, target string, want content.ID) error {
 	t, err := swap.Open(target)
 	if err != nil {
 		return err
@@ -276,7 +276,7 @@ func theseus(source, target string, want verify.ID) error {
 	return t.Replace(sealed, want)
 }
 
-func apply(source, target string, want verify.ID) error {
+func apply(source, target string, want content.ID) error {
 	f, err := os.Open(source)
 	if err != nil {
 		return err

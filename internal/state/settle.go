@@ -3,7 +3,7 @@ package state
 import (
 	"time"
 
-	"github.com/theseus-go/theseus/verify"
+	"github.com/theseus-go/theseus/internal/content"
 )
 
 // The steps a journal names.
@@ -58,8 +58,8 @@ type Verdict struct {
 // The journal says what was intended, the hashes say what is. A swap that was interrupted before its rename is abandoned,
 // not finished: the next update starts anew and checks everything again. An undo that was decided is carried out. An unknown
 // step of a newer version is judged like a swap: what is at the path counts.
-func Settle(j Journal, at, kept verify.ID) Verdict {
-	restorable := kept != verify.ID{} && kept == j.Kept().ID
+func Settle(j Journal, at, kept content.ID) Verdict {
+	restorable := kept != content.ID{} && kept == j.Kept().ID
 	switch at {
 	case j.To.ID:
 		return Verdict{Outcome: Finished, At: &j.To}
@@ -72,7 +72,7 @@ func Settle(j Journal, at, kept verify.ID) Verdict {
 		default:
 			return Verdict{Outcome: Stuck, At: &j.From}
 		}
-	case verify.ID{}:
+	case content.ID{}:
 		switch {
 		case restorable && j.back():
 			return Verdict{Outcome: Finished, Restore: &j.To, At: &j.To}

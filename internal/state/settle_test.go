@@ -4,19 +4,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/state"
-	"github.com/theseus-go/theseus/verify"
 )
 
 func TestSettle(t *testing.T) {
-	old, new, other, none := id("old"), id("new"), id("other"), verify.ID{}
+	old, new, other, none := id("old"), id("new"), id("other"), content.ID{}
 	for _, row := range []struct {
 		name     string
 		step     string // a swap is from old to new, an undo from new to old
-		at, kept verify.ID
+		at, kept content.ID
 		outcome  state.Outcome
-		restore  verify.ID
-		then     verify.ID // what is at the path in the end
+		restore  content.ID
+		then     content.ID // what is at the path in the end
 	}{
 		{"before anything", state.Swap, old, none, state.Abandoned, none, old},
 		{"after the old file was kept", state.Swap, old, old, state.Abandoned, none, old},
@@ -98,9 +98,9 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-func idOf(f *state.File) verify.ID {
+func idOf(f *state.File) content.ID {
 	if f == nil {
-		return verify.ID{}
+		return content.ID{}
 	}
 	return f.ID
 }

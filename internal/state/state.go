@@ -22,9 +22,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/durable"
-	"github.com/theseus-go/theseus/internal/fetch"
-	"github.com/theseus-go/theseus/verify"
 )
 
 // Format is the only value of State.Format that this program understands. It changes only if members must be understood
@@ -65,11 +64,11 @@ type State struct {
 
 // File is an executable that is or was at the path.
 type File struct {
-	Version string    `json:"version"`
-	ID      verify.ID `json:"id"`
-	Proved  bool      `json:"proved"`
-	Starts  int       `json:"starts,omitzero"`
-	Counted bool      `json:"counted,omitzero"` // recover counted the coming start already
+	Version string     `json:"version"`
+	ID      content.ID `json:"id"`
+	Proved  bool       `json:"proved"`
+	Starts  int        `json:"starts,omitzero"`
+	Counted bool       `json:"counted,omitzero"` // recover counted the coming start already
 
 	Unknown jsontext.Value `json:",embed"`
 }
@@ -104,15 +103,21 @@ type Trust struct {
 
 // Channel is what was last accepted of one channel.
 type Channel struct {
-	Sequence  int64           `json:"sequence"`
-	ID        verify.ID       `json:"id"`
-	File      string          `json:"file"`      // the accepted file, so that a 304 re-evaluates expiry and rollout
-	Signers   []verify.Digest `json:"signers"`   // fingerprints of the keys that were counted for it
-	Threshold int             `json:"threshold"` // how many of them were needed
-	Served    time.Time       `json:"served"`    // when a source last served it, by the wall clock
-	Validator fetch.Validator `json:"validator,omitzero"`
+	Sequence  int64            `json:"sequence"`
+	ID        content.ID       `json:"id"`
+	File      string           `json:"file"`      // the accepted file, so that a 304 re-evaluates expiry and rollout
+	Signers   []content.Digest `json:"signers"`   // fingerprints of the keys that were counted for it
+	Threshold int              `json:"threshold"` // how many of them were needed
+	Served    time.Time        `json:"served"`    // when a source last served it, by the wall clock
+	Validator Validator        `json:"validator,omitzero"`
 
 	Unknown jsontext.Value `json:",embed"`
+}
+
+// Validator makes a later request for the same document conditional: an ETag, and the source that it is from.
+type Validator struct {
+	Source string `json:"source"`
+	ETag   string `json:"etag"`
 }
 
 // New is the state of an installation that remembers nothing, with an identity of its own.
@@ -128,8 +133,8 @@ func New() *State {
 }
 
 // Keep lists the kept files that this state may still need: what Target.Sweep must spare.
-func (s *State) Keep() []verify.Digest {
-	var keep []verify.Digest
+func (s *State) Keep() []content.Digest {
+	var keep []content.Digest
 	if s.Previous != nil {
 		keep = append(keep, s.Previous.ID.SHA256)
 	}

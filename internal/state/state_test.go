@@ -16,9 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/state"
-	"github.com/theseus-go/theseus/verify"
 )
 
 func must(tb testing.TB, err error) {
@@ -28,7 +27,9 @@ func must(tb testing.TB, err error) {
 	}
 }
 
-func id(s string) verify.ID { return verify.ID{Size: int64(len(s)), SHA256: sha256.Sum256([]byte(s))} }
+func id(s string) content.ID {
+	return content.ID{Size: int64(len(s)), SHA256: sha256.Sum256([]byte(s))}
+}
 
 func newHome(tb testing.TB) string {
 	tb.Helper()
@@ -60,7 +61,7 @@ func full() *state.State {
 	s.Trust = &state.Trust{Version: 3, File: "theseus/trust/v1\n{}\n"}
 	s.Floor = at
 	s.Channels["stable"] = &state.Channel{Sequence: 42, ID: id("channel"), File: "theseus/channel/v1\n{}\n",
-		Signers: []verify.Digest{id("key").SHA256}, Threshold: 1, Served: at, Validator: fetch.Validator{Source: "https://a", ETag: `"x"`}}
+		Signers: []content.Digest{id("key").SHA256}, Threshold: 1, Served: at, Validator: state.Validator{Source: "https://a", ETag: `"x"`}}
 	return s
 }
 

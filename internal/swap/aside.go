@@ -3,12 +3,9 @@ package swap
 import (
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/minio/selfupdate"
 
 	"github.com/theseus-go/theseus/internal/durable"
 )
@@ -43,9 +40,13 @@ func (t *Target) sweepAside(spare map[string]bool) error {
 // Between the two renames nothing is at the path. If this process is killed there, whoever settles the journal finds the
 // path empty, and what it needs either kept (an update that is abandoned) or at DIR/.NAME.new (an undo that is finished).
 //
-// Of selfupdate only the renames are used: its staging follows links that were planted, holds the whole file in memory and
-// verifies nothing unless told to. Its second half finds the new file at DIR/.NAME.new, so that is where ours goes first.
+// Of selfupdate, which is behind Aside, only the renames are used: its staging follows links that were planted, holds the
+// whole file in memory and verifies nothing unless told to. Its second half finds the new file at DIR/.NAME.new, so that is
+// where ours goes first.
 func (t *Target) moveAside(next, aside string) error {
+	if t.Aside == nil {
+		return &Error{Kind: errors.ErrUnsupported, Path: t.Path, Reason: "this file system has no hard links, and this program was built without another way to replace a file", Fix: "update it with the program itself"}
+	}
 	staged := t.asidePath()
 	if info, err := os.Lstat(staged); err == nil && !info.Mode().IsRegular() {
 		return &Error{Kind: ErrNotRegular, Path: staged, Reason: "something that is no file stands where the new executable passes through", Fix: "look at what it is, then remove it"}
@@ -55,12 +56,10 @@ func (t *Target) moveAside(next, aside string) error {
 	if err := os.Rename(next, staged); err != nil {
 		return err
 	}
-	err := selfupdate.CommitBinary(selfupdate.Options{TargetPath: t.Path, OldSavePath: aside})
-	if err != nil {
-		if back := selfupdate.RollbackError(err); back != nil {
-			return fmt.Errorf("%w; putting the old file back from %s: %w", err, aside, back)
+	if err := t.Aside(t.Path, aside); err != nil {
+		if _, gone := os.Lstat(t.Path); !errors.Is(gone, fs.ErrNotExist) { // else whoever settles looks for it there
+			os.Rename(staged, next)
 		}
-		os.Rename(staged, next)
 		return err
 	}
 	return errors.Join(durable.Sync(t.Dir), durable.Sync(t.Home))

@@ -1,9 +1,13 @@
 package swap
 
-import "time"
+import (
+	"time"
+
+	"github.com/theseus-go/theseus/internal/aside"
+)
 
 // MoveAside makes the target behave as on a system that refuses to rename over an executable that runs.
-func (t *Target) MoveAside() { t.movesAside = true }
+func (t *Target) MoveAside() { t.movesAside, t.Aside = true, aside.Commit }
 
 // Remembers reports whether the next Identify may answer without reading the file.
 func (t *Target) Remembers() bool { return t.known.info != nil }

@@ -36,8 +36,8 @@ var situations = []situation{
 	}, []string{"1.0.0", "2.0.0"}},
 }
 
-// aside are situations that there are only where files are moved aside: killed between the two renames, and settled since.
-var aside = []situation{
+// betweenRenames are situations that there are only where files are moved aside: killed between the two renames, and settled since.
+var betweenRenames = []situation{
 	{"settle a swap between its renames", "settle", func(tb testing.TB, t *swap.Target) {
 		interrupted(false)(tb, t)
 		staged, err := filepath.Glob(filepath.Join(t.Home, "staged-*"))
@@ -214,7 +214,7 @@ func TestF01KilledBeforeEverySyscall(t *testing.T) {
 // someAside are the situations for systems on which files are moved aside.
 func someAside(on system) []situation {
 	if on == movesAside && !underRace {
-		return append(some(1, 2), aside...)
+		return append(some(1, 2), betweenRenames...)
 	}
 	return some(1, 2)
 }

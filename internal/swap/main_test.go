@@ -15,9 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/aside"
+	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/swap"
-	"github.com/theseus-go/theseus/verify"
 )
 
 // The test binary is also the program that is killed, failed and run as another user: with THESEUS_SWAP in its environment
@@ -46,6 +47,7 @@ func child(do, path string) error {
 	if err != nil {
 		return err
 	}
+	t.Aside = aside.Commit
 	if os.Getenv("THESEUS_ASIDE") != "" {
 		t.MoveAside()
 	}
@@ -78,7 +80,7 @@ func program(version string) []byte {
 	return []byte("#!/bin/sh\necho " + version + "\nexit 0\n" + strings.Repeat("# "+version+" padding\n", 20000))
 }
 
-func idOf(b []byte) verify.ID { return verify.ID{Size: int64(len(b)), SHA256: sha256.Sum256(b)} }
+func idOf(b []byte) content.ID { return content.ID{Size: int64(len(b)), SHA256: sha256.Sum256(b)} }
 
 // install puts a program of version 1.0.0 into a folder of its own.
 func install(tb testing.TB) *swap.Target {
@@ -105,6 +107,7 @@ func installIn(tb testing.TB, dir string) *swap.Target {
 	must(tb, os.Chmod(path, 0o755))
 	t, err := swap.Open(path)
 	must(tb, err)
+	t.Aside = aside.Commit
 	return t
 }
 

@@ -21,11 +21,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/swap"
 	"github.com/theseus-go/theseus/internal/testenv"
 	"github.com/theseus-go/theseus/internal/testfault"
-	"github.com/theseus-go/theseus/verify"
 )
 
 // nobody is a user who owns nothing here, in a group of his own.
@@ -435,7 +435,7 @@ func TestF17ReadOnly(t *testing.T) {
 	must(t, unix.Mount("theseus", dir, "tmpfs", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
 	refused(t, target.Prepare(1), swap.ErrReadOnly, "remount,rw")
 	refused(t, target.Replace(f, idOf(program("2.0.0"))), swap.ErrReadOnly, "remount,rw")
-	if _, err := target.Create(verify.Digest{}); !errors.Is(err, swap.ErrReadOnly) {
+	if _, err := target.Create(content.Digest{}); !errors.Is(err, swap.ErrReadOnly) {
 		t.Errorf("Create: %v", err)
 	}
 	unchanged(t, target, before)
@@ -526,7 +526,7 @@ func TestF21Memory(t *testing.T) {
 	target := install(t)
 	must(t, target.Prepare(0))
 	want := sha256.New()
-	f, err := target.Create(verify.Digest{})
+	f, err := target.Create(content.Digest{})
 	must(t, err)
 	const size = 96 << 20
 	block := bytes.Repeat([]byte("0123456789abcdef"), 4096)
@@ -541,7 +541,7 @@ func TestF21Memory(t *testing.T) {
 	defer sealed.Close()
 	reset := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // sets the peak back to what is used now
 	before := peak(t)
-	must(t, target.Replace(sealed, verify.ID{Size: size, SHA256: verify.Digest(want.Sum(nil))}))
+	must(t, target.Replace(sealed, content.ID{Size: size, SHA256: content.Digest(want.Sum(nil))}))
 	if grown := peak(t) - before; grown > 8<<10 {
 		t.Errorf("a swap of %d MiB took %d KiB of memory (%v)", size>>20, grown, reset)
 	}

@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/durable"
-	"github.com/theseus-go/theseus/verify"
 )
 
 // Replace puts sealed, whose bytes must be want, at the path. What was there is kept in Home under the name of its content
@@ -18,7 +18,7 @@ import (
 //
 // The bytes are hashed once more, by the descriptor, right before the rename; and because a rename goes by name, both names
 // must still lead to the files that were hashed. On Windows, which renames no open file, Replace closes sealed.
-func (t *Target) Replace(sealed *os.File, want verify.ID) error {
+func (t *Target) Replace(sealed *os.File, want content.ID) error {
 	if err := t.isStaged(sealed); err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (t *Target) Replace(sealed *os.File, want verify.ID) error {
 // Restore puts the kept file want back at the path. It needs no disk block: the kept file itself is renamed, with its owner,
 // mode and attributes. If want is at the path already, it does nothing. If the kept file is missing or damaged it refuses,
 // and what is at the path stays.
-func (t *Target) Restore(want verify.ID) error {
+func (t *Target) Restore(want content.ID) error {
 	at, err := t.Identify()
 	if err == nil && at == want {
 		return t.synced(nil)
@@ -119,7 +119,7 @@ func (t *Target) isStaged(f *os.File) error {
 }
 
 // verified is the last look before the rename.
-func (t *Target) verified(sealed, old *os.File, want verify.ID) error {
+func (t *Target) verified(sealed, old *os.File, want content.ID) error {
 	got, err := hash(sealed)
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (k kept) discard() {
 }
 
 // keep gives the old file its second name. Where there are no hard links nothing is made, and aside is true.
-func (t *Target) keep(old *os.File, id verify.ID) (k kept, aside bool, err error) {
+func (t *Target) keep(old *os.File, id content.ID) (k kept, aside bool, err error) {
 	k.path = t.keptPath(id.SHA256)
 	if t.movesAside {
 		return k, true, nil

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/durable"
-	"github.com/theseus-go/theseus/verify"
 )
 
 // Everything in Home but state and lock is named by content, and nothing is in use that is not named by the state or by an
@@ -23,7 +23,7 @@ const (
 
 // Create makes a private, empty file in Home for what shall have this digest: a download, or an executable. Nobody can
 // foresee its name, and nothing that was planted there is followed or used.
-func (t *Target) Create(want verify.Digest) (*os.File, error) {
+func (t *Target) Create(want content.Digest) (*os.File, error) {
 	f, err := durable.Create(t.Home, stagedPrefix+hex.EncodeToString(want[:]))
 	if err != nil {
 		return nil, t.explain(t.Home, "making a file in it", err)
@@ -33,7 +33,7 @@ func (t *Target) Create(want verify.Digest) (*os.File, error) {
 
 // Resume opens what an interrupted update left of the file that shall have this digest, or makes an empty one. Its bytes
 // are worth nothing until they are hashed.
-func (t *Target) Resume(want verify.Digest) (*os.File, error) {
+func (t *Target) Resume(want content.Digest) (*os.File, error) {
 	entries, err := os.ReadDir(t.Home)
 	if err != nil {
 		return nil, t.explain(t.Home, "looking for what is there", err)
@@ -88,20 +88,20 @@ func Command(ctx context.Context, sealed *os.File, args ...string) *exec.Cmd {
 
 // Sweep removes from Home the staged and kept files whose digest is not listed, and unfinished writes. What does not bear a
 // name of ours stays. List what State.Keep says and what is still on offer.
-func (t *Target) Sweep(keep ...verify.Digest) error {
+func (t *Target) Sweep(keep ...content.Digest) error {
 	return t.sweep(keep, func(string) bool { return false })
 }
 
 // Tidy is Sweep for a time at which nothing was begun: it leaves staged files, which may be half of a download that is still
 // on offer, and, if no kept file is listed, kept ones: whoever lost the state may need them.
-func (t *Target) Tidy(keep ...verify.Digest) error {
+func (t *Target) Tidy(keep ...content.Digest) error {
 	return t.sweep(keep, func(name string) bool {
 		prefix, write := durable.IsUnique(name)
 		return write && strings.HasPrefix(prefix, stagedPrefix) || !write && len(keep) == 0
 	})
 }
 
-func (t *Target) sweep(keep []verify.Digest, leave func(name string) bool) error {
+func (t *Target) sweep(keep []content.Digest, leave func(name string) bool) error {
 	spare := map[string]bool{}
 	for _, d := range keep {
 		spare[hex.EncodeToString(d[:])] = true
@@ -146,20 +146,20 @@ func litter(name string, spare map[string]bool) bool {
 
 func isDigest(s string) bool {
 	b, err := hex.DecodeString(s)
-	return err == nil && len(b) == len(verify.Digest{}) && s == strings.ToLower(s)
+	return err == nil && len(b) == len(content.Digest{}) && s == strings.ToLower(s)
 }
 
 // Kept identifies the kept file of this digest; ErrNoPrevious if it is missing or its bytes are not what its name says.
-func (t *Target) Kept(d verify.Digest) (verify.ID, error) {
+func (t *Target) Kept(d content.Digest) (content.ID, error) {
 	f, id, err := t.openKept(d)
 	if err != nil {
-		return verify.ID{}, err
+		return content.ID{}, err
 	}
 	return id, f.Close()
 }
 
 // openKept finds the kept file in its place, or where moveAside left it when it was killed while it put it back.
-func (t *Target) openKept(d verify.Digest) (*os.File, verify.ID, error) {
+func (t *Target) openKept(d content.Digest) (*os.File, content.ID, error) {
 	path := t.keptPath(d)
 	f, id, err := openWhole(path, d)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -180,10 +180,10 @@ func noPrevious(t *Target, path, what string, err error) error {
 }
 
 // openWhole opens a file whose bytes are what the digest says.
-func openWhole(path string, d verify.Digest) (*os.File, verify.ID, error) {
+func openWhole(path string, d content.Digest) (*os.File, content.ID, error) {
 	f, err := openRegular(path)
 	if err != nil {
-		return nil, verify.ID{}, err
+		return nil, content.ID{}, err
 	}
 	id, err := hash(f)
 	if err == nil && id.SHA256 != d {
@@ -191,7 +191,7 @@ func openWhole(path string, d verify.Digest) (*os.File, verify.ID, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, verify.ID{}, err
+		return nil, content.ID{}, err
 	}
 	return f, id, nil
 }

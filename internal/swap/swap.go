@@ -7,7 +7,7 @@
 // On Unix, Replace gives the old file a second name (a hard link: no bytes are copied), syncs it, renames the new file over
 // the path and syncs the folder. Killed anywhere, the path names the whole old file or the whole new one. Where a running
 // file cannot be replaced but must be moved aside, on Windows and on file systems without hard links, minio/selfupdate does
-// that, behind the same staging; between its two renames the path names nothing, and the journal of package state says what
+// that (Target.Aside), behind the same staging; between its two renames the path names nothing, and the journal of package state says what
 // to put there.
 //
 // The caller holds the lock of package state for everything but Open and Identify.
@@ -25,7 +25,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/theseus-go/theseus/verify"
+	"github.com/theseus-go/theseus/internal/content"
 )
 
 // Target is the executable that is replaced: resolved once, links followed. A link that leads to it is never touched, and
@@ -40,6 +40,10 @@ type Target struct {
 	// Attributes says what becomes of extended attributes of the old file (file capabilities, access lists, security
 	// labels) that the new one cannot be given. Those that it can be given it always gets.
 	Attributes Choice
+
+	// Aside puts DIR/.NAME.new at path after it has moved what is there to save: aside.Commit. It is used where a running
+	// file cannot be renamed over; such an update is refused without it.
+	Aside func(path, save string) error
 
 	mu    sync.Mutex
 	known identity
@@ -105,42 +109,10 @@ func resolve(path string) (real string, info fs.FileInfo, err error) {
 	return "", nil, fmt.Errorf("%s: too many links", path)
 }
 
-// Find is Open for a rescue: the file itself may be missing, as long as what this package keeps beside it is there.
-func Find(path string) (*Target, error) {
-	t, err := Open(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return t, err
-	}
-	name, aerr := filepath.Abs(path)
-	if aerr != nil {
-		return nil, err
-	}
-	for range 40 { // as many links as Linux follows
-		link, rerr := os.Readlink(name)
-		if rerr != nil {
-			break
-		}
-		if !filepath.IsAbs(link) {
-			link = filepath.Join(filepath.Dir(name), link)
-		}
-		name = link
-	}
-	dir, derr := filepath.EvalSymlinks(filepath.Dir(name))
-	if derr != nil {
-		return nil, err
-	}
-	name = filepath.Base(name)
-	t = &Target{Path: filepath.Join(dir, name), Dir: dir, Home: filepath.Join(dir, "."+name+".theseus")}
-	if info, herr := os.Lstat(t.Home); herr != nil || !info.IsDir() {
-		return nil, err
-	}
-	return t, nil
-}
-
 // identity is a hash with what shows that the file was not touched since.
 type identity struct {
 	info fs.FileInfo
-	id   verify.ID
+	id   content.ID
 }
 
 // settled is how long a file must have been left alone for its times to prove that it is unchanged: the clock of a file
@@ -161,21 +133,21 @@ func isSettled(changed time.Time) bool {
 
 // Identify hashes the file at the path. A second call reads it again only if it may have changed (other inode, size, time
 // of modification or of change).
-func (t *Target) Identify() (verify.ID, error) {
+func (t *Target) Identify() (content.ID, error) {
 	f, err := t.open()
 	if err != nil {
-		return verify.ID{}, err
+		return content.ID{}, err
 	}
 	defer f.Close()
 	return t.identify(f)
 }
 
-func (t *Target) identify(f *os.File) (verify.ID, error) {
+func (t *Target) identify(f *os.File) (content.ID, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before, err := f.Stat()
 	if err != nil {
-		return verify.ID{}, err
+		return content.ID{}, err
 	}
 	if t.known.info != nil && untouched(t.known.info, before) {
 		return t.known.id, nil
@@ -183,7 +155,7 @@ func (t *Target) identify(f *os.File) (verify.ID, error) {
 	t.known = identity{}
 	id, err := hash(f)
 	if err != nil {
-		return verify.ID{}, fmt.Errorf("reading %s: %w", f.Name(), err)
+		return content.ID{}, fmt.Errorf("reading %s: %w", f.Name(), err)
 	}
 	if after, err := f.Stat(); err == nil && untouched(before, after) && isSettled(changed(after)) {
 		t.known = identity{after, id}
@@ -218,13 +190,13 @@ func openRegular(path string) (*os.File, error) {
 }
 
 // hash reads the whole file by its descriptor, wherever its offset stands.
-func hash(f *os.File) (verify.ID, error) {
+func hash(f *os.File) (content.ID, error) {
 	h := sha256.New()
 	n, err := io.CopyBuffer(struct{ io.Writer }{h}, io.NewSectionReader(f, 0, 1<<62), make([]byte, 256<<10))
 	if err != nil {
-		return verify.ID{}, err
+		return content.ID{}, err
 	}
-	return verify.ID{Size: n, SHA256: verify.Digest(h.Sum(nil))}, nil
+	return content.ID{Size: n, SHA256: content.Digest(h.Sum(nil))}, nil
 }
 
 // same reports that name still leads to the open file, not through a link.
@@ -243,6 +215,6 @@ func same(f *os.File, name string) error {
 	return &Error{Kind: ErrChanged, Path: name, Reason: "another program replaced or removed it at this moment", Fix: "find out who else writes there, then update again"}
 }
 
-func (t *Target) keptPath(d verify.Digest) string {
+func (t *Target) keptPath(d content.Digest) string {
 	return filepath.Join(t.Home, keptPrefix+hex.EncodeToString(d[:]))
 }
