@@ -1,6 +1,26 @@
 // Package restart replaces a running server by a new process without losing a request, and takes service back when
 // the new process dies. It knows nothing of updates: it starts whatever executable is on disk now.
 //
+//	r := restart.New(restart.Options{PIDFile: "/run/hello/hello.pid"})
+//	ln, err := r.Listen("tcp", ":8080")
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	r.Serve(ln, &http.Server{Handler: mux})
+//	if err := r.Run(context.Background()); err != nil { // until a stop, or until a successor has taken over
+//		log.Fatal(err)
+//	}
+//
+// SIGHUP, or a call of [Restarter.Handover], starts the successor. SIGTERM and Ctrl-C drain and stop.
+//
+// # Rules
+//
+//   - Call Listen, ListenPacket, Serve, Go, OnDrain and OnFailure before Run. Return from main when Run returns.
+//   - A process has one Restarter. All methods may be called from any goroutine.
+//   - What ends in order without net/http (gRPC, queues, schedules) goes to OnDrain, mostly as [Graceful](it).
+//   - Requests that last, like WebSockets and event streams, watch [DrainStarted].
+//   - Whoever replaces the executable undoes that when Handover fails, or in OnFailure after a signal.
+//
 // # Guarantees
 //
 //   - Nothing is closed to make room. The new process gets the same sockets; a connection that waits to be accepted is
@@ -28,8 +48,8 @@
 //
 // # How it works
 //
-// tableflip starts the successor and passes the sockets. To tableflip an upgrade is under way until the successor
-// calls Ready, and here that is the end of probation, not its beginning: so every failure before it is an upgrade that
-// failed, and nothing has to be rebuilt. The two processes talk over a socket pair, which also carries the connections.
-// One goroutine owns the state and a pure function decides (machine.go).
+// tableflip starts the successor and passes the sockets. For tableflip an upgrade is under way until the successor calls
+// Ready, and here that is the end of probation, not its beginning: so every failure before it is an upgrade that failed,
+// and nothing has to be rebuilt. The two processes talk over a socket pair, which also carries the connections. One
+// goroutine owns the state, and a pure function decides (step.go).
 package restart

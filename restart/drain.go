@@ -59,7 +59,7 @@ func (r *Restarter) drain(ctx context.Context, limit time.Duration, out *link, k
 				delete(late, name)
 				mu.Unlock()
 				if err != nil && !errors.Is(err, context.Canceled) {
-					r.opts.Logger.Warn("draining: a function has failed", "name", name, "error", err)
+					r.opts.Logger.Warn("a drain function has failed", "name", name, "err", err)
 				}
 			case <-ctx.Done():
 			}
@@ -81,6 +81,6 @@ func (r *Restarter) drain(ctx context.Context, limit time.Duration, out *link, k
 	}
 	if len(cut) > 0 {
 		sort.Strings(cut)
-		r.event(Event{Name: EventCut, Text: "cut at the end of the drain: " + strings.Join(cut, ", ")})
+		r.event(Event{Kind: EventCut, Text: "cut at the end of the drain: " + strings.Join(cut, ", ")})
 	}
 }

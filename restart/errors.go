@@ -7,13 +7,13 @@ import (
 )
 
 var (
-	// ErrBusy: a handover is under way already, or waits for its turn. Like ErrCalledOff it is a context.Canceled.
+	// ErrBusy means that a handover is under way already, or waits for its turn. Like ErrCalledOff it is a context.Canceled.
 	ErrBusy error = blameless("restart: a handover is under way")
 
-	// ErrNotRunning: Handover was called before Run, or after its end. Like ErrCalledOff it is a context.Canceled.
+	// ErrNotRunning means that Handover was called before Run, or after its end. Like ErrCalledOff it is a context.Canceled.
 	ErrNotRunning error = blameless("restart: Handover works only while Run does")
 
-	// ErrCalledOff: the handover ended for a reason that says nothing against the new version: an announced stop (a
+	// ErrCalledOff means that the handover ended for a reason that says nothing against the new version: an announced stop (a
 	// signal to either process, the end of a context), or something about this process or machine (its working
 	// directory was deleted, no descriptors are left). It is a context.Canceled for errors.Is, so that a package
 	// which does not import this one can tell: whoever undoes an update because of it should not remember the
@@ -21,7 +21,7 @@ var (
 	ErrCalledOff = fmt.Errorf("called off (%w)", context.Canceled)
 )
 
-// HandoverError is why a handover did not succeed. This process serves on, or stops if that is what was asked.
+// A HandoverError tells why a handover did not succeed. This process serves on, or stops if that is what was asked.
 type HandoverError struct {
 	PID   int   // of the new process, 0 if it never said hello
 	Phase Phase // HandingOver: before the new process served; StandingBy: during its probation
@@ -48,8 +48,8 @@ type blameless string
 func (b blameless) Error() string        { return string(b) }
 func (b blameless) Is(target error) bool { return target == context.Canceled }
 
-// errTold is the cause when a stop was announced.
+// errTold is the cause of a failure when a stop was announced.
 var errTold = calledOff(errors.New("told to stop before the new process had proved itself"))
 
-// calledOff is err as a reason for which no version is to blame.
+// calledOff marks err as a reason for which no version is to blame.
 func calledOff(err error) error { return fmt.Errorf("%w: %w", ErrCalledOff, err) }

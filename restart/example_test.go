@@ -2,9 +2,11 @@ package restart_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"log"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/theseus-go/theseus/restart"
@@ -42,4 +44,42 @@ func Example() {
 	if err := r.Run(context.Background()); err != nil {
 		log.Fatal(err)
 	}
+}
+
+// A queue that has to finish its jobs before the process ends, because it is replaced or stops.
+func ExampleRestarter_OnDrain() {
+	r := restart.New(restart.Options{Drain: time.Minute})
+	jobs := make(chan func())
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			for job := range jobs {
+				job()
+			}
+		})
+	}
+	r.OnDrain("jobs", func(ctx context.Context) error { // ctx ends after Drain
+		close(jobs)
+		done := make(chan struct{})
+		go func() { workers.Wait(); close(done) }()
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+// A new version that cannot reach its database is ill: the old one takes service back.
+func ExampleOptions_health() {
+	var db *sql.DB // opened by main
+	r := restart.New(restart.Options{
+		Probation: 30 * time.Second,
+		Health:    func(ctx context.Context) error { return db.PingContext(ctx) },
+	})
+	r.OnFailure(func(_ context.Context, cause error) error {
+		log.Printf("the new version did not stay: %v", cause) // put the old executable back here
+		return nil
+	})
 }

@@ -74,7 +74,7 @@ func (r *Restarter) undo(cause error) {
 			errs = append(errs, f(context.Background(), cause))
 		}
 		if len(undos) > 0 {
-			e := Event{Name: EventUndone, Err: errors.Join(errs...), Text: "the update is undone"}
+			e := Event{Kind: EventUndone, Err: errors.Join(errs...), Text: "the update is undone"}
 			if e.Err != nil {
 				e.Text = "the update could not be undone: what failed may still be installed"
 			}

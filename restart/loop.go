@@ -68,7 +68,7 @@ func (r *Restarter) signal(s os.Signal) (event, Signal) {
 	switch h.Do {
 	case ActionHandOver:
 		if r.unsupported != nil {
-			r.event(Event{Name: EventFailed, Err: r.unsupported, Text: "cannot hand over"})
+			r.event(Event{Kind: EventFailed, Err: r.unsupported, Text: "cannot hand over"})
 			return event{}, h
 		}
 		return event{kind: evHangup}, h
@@ -145,12 +145,12 @@ func (r *Restarter) perform(a action) {
 		r.status.Failed++
 		r.status.Error = a.err.Error()
 		r.statusMu.Unlock()
-		r.event(Event{Name: EventFailed, Err: a.err, PID: a.pid(), Text: "a handover has failed"})
+		r.event(Event{Kind: EventFailed, Err: a.err, PID: a.pid(), Text: "a handover has failed"})
 	case doUndo:
 		r.undo(a.err)
 	case doHandOn:
 		out, to := r.successor.link, r.successor.servers.take()
-		r.event(Event{Name: EventProved, PID: r.state.child, Text: "the new process has proved itself"})
+		r.event(Event{Kind: EventProved, PID: r.state.child, Text: "the new process has proved itself"})
 		go func() {
 			r.drain(r.cutCtx, r.opts.Drain, out, to, false)
 			r.post(event{kind: evDrained})
@@ -192,10 +192,10 @@ func (r *Restarter) commit() {
 	if r.upg != nil {
 		// An error means that the predecessor is gone, so that nobody has to be told.
 		if err := r.upg.Ready(); err != nil && !r.state.alone {
-			r.opts.Logger.Warn("restart: telling the process before this one", "error", err)
+			r.opts.Logger.Warn("telling the process before this one that this one is in service", "err", err)
 		}
 	}
-	r.event(Event{Name: EventProved, PID: os.Getpid(), Text: "this process is in service"})
+	r.event(Event{Kind: EventProved, PID: os.Getpid(), Text: "this process is in service"})
 }
 
 func (a action) pid() int {
@@ -260,6 +260,6 @@ func (r *Restarter) publish() {
 	}
 	r.statusMu.Unlock()
 	if changed {
-		r.event(Event{Name: EventPhase, PID: r.state.child, Text: fmt.Sprintf("%v -> %v", from, r.state.phase)})
+		r.event(Event{Kind: EventPhase, PID: r.state.child, Text: fmt.Sprintf("%v -> %v", from, r.state.phase)})
 	}
 }

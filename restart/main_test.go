@@ -93,9 +93,9 @@ func serverMain(text string) {
 		Signals: signals,
 		PIDFile: c.PIDFile, UpgradeTimeout: c.Start, Probation: c.Probation, Drain: c.Drain, Grace: c.Grace, ShutdownDelay: c.ShutdownDelay,
 		Logger: slog.New(slog.DiscardHandler),
-		Event: func(e restart.Event) {
-			say("event %s %s: %s (%v)", e.Name, e.Phase, e.Text, e.Err)
-			if e.Name == restart.EventPhase && e.Phase == restart.PhaseProbation {
+		OnEvent: func(e restart.Event) {
+			say("event %s %s: %s (%v)", e.Kind, e.Phase, e.Text, e.Err)
+			if e.Kind == restart.EventPhase && e.Phase == restart.PhaseProbation {
 				go misbehave(plan, "serving")
 			}
 		},

@@ -45,7 +45,7 @@ func (r *Restarter) writePIDFile() {
 		return
 	}
 	if err := writePIDFile(r.opts.PIDFile); err != nil {
-		r.event(Event{Name: EventDowngrade, Err: err, Text: "without a PID file"})
+		r.event(Event{Kind: EventDowngrade, Err: err, Text: "without a PID file"})
 	}
 }
 

@@ -22,7 +22,7 @@ type Options struct {
 	// soon as it serves. The process that is replaced decides; what the new one was built with does not matter.
 	Probation time.Duration
 
-	// Health says whether this process works, during its own probation. It is called once a second with two
+	// Health reports whether this process works, during its own probation. It is called once a second with two
 	// seconds to answer; an error, or no answer, ends the probation and the old process takes service back. It runs
 	// in the new process only. Nil: a process that lives is well.
 	Health func(ctx context.Context) error
@@ -51,9 +51,9 @@ type Options struct {
 	// Logger gets one line per change of phase and per fault. Nil: slog.Default().
 	Logger *slog.Logger
 
-	// Event is told of every change of phase and of every fault, one at a time. It has to return at once, because the
-	// goroutine that decides waits for it, and must not call Handover. Nil: nobody.
-	Event func(Event)
+	// OnEvent is called for every change of phase and every fault, one call at a time. It has to return at once, because
+	// everything else waits for it, and must not call Handover.
+	OnEvent func(Event)
 }
 
 const (

@@ -32,7 +32,7 @@ func (p Phase) String() string {
 // MarshalText makes a Phase readable in JSON.
 func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// Ready says whether a process in this phase should get traffic.
+// Ready reports whether a process in this phase should get traffic.
 func (p Phase) Ready() bool {
 	switch p {
 	case PhaseProbation, PhaseServing, PhaseHandingOver, PhaseStandingBy, PhaseRecalling:

@@ -143,7 +143,7 @@ func (r *Restarter) Serve(ln net.Listener, srv *http.Server) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.servers = append(r.servers, conn.NewServer(ln, srv, r.draining, func(text string) {
-		r.event(Event{Name: EventDowngrade, Text: text})
+		r.event(Event{Kind: EventDowngrade, Text: text})
 	}))
 }
 
@@ -186,7 +186,7 @@ func (r *Restarter) Run(ctx context.Context) error {
 	}
 	r.mu.Unlock()
 	for _, name := range r.activated.left() {
-		r.event(Event{Name: EventDowngrade, Text: "the service manager has passed a socket that nobody uses: " + name})
+		r.event(Event{Kind: EventDowngrade, Text: "the service manager has passed a socket that nobody uses: " + name})
 	}
 	go r.watchdog(ctx)
 	r.post(event{kind: evRun})
