@@ -1,8 +1,10 @@
 package restart
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,21 +29,52 @@ func findSuccessor(l *link) int {
 	return 0
 }
 
+// youngestSuccessor returns the process that parent has started last by tableflip, for those that never say hello; 0 if
+// there is none.
+func youngestSuccessor(parent int) (pid int) {
+	var youngest uint64
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		p, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil || parentOf(p) != parent {
+			continue
+		}
+		env, err := os.ReadFile(filepath.Join(dir, "environ"))
+		if err != nil || !slices.Contains(strings.Split(string(env), "\x00"), sentinel+"=yes") {
+			continue
+		}
+		if began := startOf(p); began >= youngest {
+			pid, youngest = p, began
+		}
+	}
+	return pid
+}
+
 // isChild guards against a process that names another one's id.
 func isChild(pid int) bool { return pid > 1 && parentOf(pid) == os.Getpid() }
 
 func parentOf(pid int) int {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
+	n, _ := strconv.Atoi(stat(pid, 4))
+	return n
+}
+
+// startOf returns when a process was started, in clock ticks since the system was.
+func startOf(pid int) uint64 {
+	n, _ := strconv.ParseUint(stat(pid, 22), 10, 64)
+	return n
+}
+
+// stat returns a field of /proc/PID/stat, counted from 1 as in proc(5); 3 or more.
+func stat(pid, field int) string {
+	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	i := bytes.LastIndex(b, []byte(") ")) // the name before it may contain anything
+	if i < 0 {
+		return ""
 	}
-	_, rest, _ := strings.Cut(string(b), ") ") // a name may contain spaces, not ") " after it
-	f := strings.Fields(rest)
-	if len(f) < 2 {
-		return 0
+	if f := strings.Fields(string(b[i+2:])); field-3 < len(f) {
+		return f[field-3]
 	}
-	ppid, _ := strconv.Atoi(f[1])
-	return ppid
+	return ""
 }
 
 // socketName is how /proc names the socket fd.

@@ -3,9 +3,13 @@
 package restart_test
 
 import (
+	"bufio"
 	"flag"
 	"fmt"
+	"net"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -325,6 +329,86 @@ func TestSoakF31Storm(t *testing.T) {
 			if n := s.count(0, "undo"); n != 0 {
 				t.Errorf("%d handovers failed", n)
 			}
+		})
+	}
+}
+
+// TestSoakManyServers: the number of listeners and servers is not limited by what fits into a socket's buffer.
+func TestSoakManyServers(t *testing.T) {
+	many := rounds(600, 5000)
+	s := &service{t: t, dir: t.TempDir(), more: make(chan struct{}), pids: map[int]bool{}}
+	s.exe = os.Args[0]
+	if err := os.Mkdir(filepath.Join(s.dir, "many"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.launch(config{Many: many, Probation: 100 * time.Millisecond, Start: time.Minute})
+	var kept []*client
+	for n := 0; n < many; n += max(1, many/50) {
+		c, err := net.Dial("unix", filepath.Join(s.dir, "many", strconv.Itoa(n)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		kept = append(kept, &client{Conn: c, r: bufio.NewReader(c)})
+	}
+	pid := s.pid()
+	for range 2 {
+		for n, c := range kept {
+			if got, err := c.get("/"); err != nil || got != pid {
+				t.Fatalf("connection %d: %d answers (%v), want %d", n, got, err, pid)
+			}
+		}
+		pid = s.handover(pid)
+	}
+	for n := range many {
+		c, err := net.Dial("unix", filepath.Join(s.dir, "many", strconv.Itoa(n)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := (&client{Conn: c, r: bufio.NewReader(c)}).get("/")
+		c.Close()
+		if err != nil || got != pid {
+			t.Fatalf("server %d: %d answers (%v), want %d", n, got, err, pid)
+		}
+	}
+}
+
+// TestSuccessorAtItsDescriptorLimit: a connection for which the new process has no descriptor left is not lost, whether the
+// kernel drops it on the way or the new process cannot use it.
+func TestSuccessorAtItsDescriptorLimit(t *testing.T) {
+	t.Parallel()
+	for _, left := range []int{0, 1, 2, 3, 30} {
+		t.Run(strconv.Itoa(left), func(t *testing.T) {
+			t.Parallel()
+			s := startService(t, config{Probation: 50 * time.Millisecond, FilesLeft: left + 1, Drain: 2 * time.Second})
+			var kept []*client
+			for range 100 {
+				c, err := s.dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.close()
+				if _, err := c.get("/"); err != nil {
+					t.Fatal(err)
+				}
+				kept = append(kept, c)
+			}
+			mark := s.mark()
+			s.signal(s.pid(), syscall.SIGHUP)
+			s.waitAfter(mark, "standing by -> draining")
+			moved := 0
+			for n, c := range kept {
+				pid, err := c.get("/")
+				if err != nil {
+					t.Errorf("connection %d: %v", n, err)
+				} else if pid != s.pid() {
+					moved++
+				}
+			}
+			if moved > len(kept)/2 {
+				t.Errorf("%d connections have moved: the limit was not met", moved)
+			}
+			t.Logf("%d of %d have moved", moved, len(kept))
 		})
 	}
 }

@@ -179,6 +179,9 @@ func (r *Restarter) perform(a action) {
 	case doCut:
 		r.cut()
 	case doDie:
+		if r.predecessor != nil {
+			r.predecessor.flush(flushLimit)
+		}
 		die(a.sig)
 	case doEnd:
 		r.end(a.err)
@@ -214,6 +217,9 @@ func (r *Restarter) each(do func(gate)) {
 	}
 }
 
+// flushLimit is how long a process that ends waits until its last words are written.
+const flushLimit = time.Second
+
 func (r *Restarter) arm(kind eventKind) {
 	r.disarm(kind)
 	d := map[eventKind]time.Duration{evTimeStart: r.opts.UpgradeTimeout, evTimeSilent: healthSilence, evTimeKill: killAfter}[kind]
@@ -230,6 +236,12 @@ func (r *Restarter) disarm(kind eventKind) {
 
 // end lets Run return. Signals stay caught, without effect: their default action would change the exit status.
 func (r *Restarter) end(err error) {
+	if r.predecessor != nil {
+		r.predecessor.flush(flushLimit)
+	}
+	if r.successor != nil {
+		r.successor.flush(flushLimit)
+	}
 	if r.state.stop && r.upg != nil {
 		// Nobody takes over, so the paths of unix sockets are removed. After a handover tableflip has forgotten them.
 		r.upg.Stop()

@@ -24,6 +24,7 @@ type state struct {
 	call              *call // the call of Handover that waits; nil if a signal asked
 	child             int   // the process id of the successor, 0 before its hello
 	failedOnProbation bool  // the successor failed after it began to serve
+	granted           bool  // the successor may commit: it is neither recalled nor killed from now on
 	stop              bool  // this process ends as soon as it can
 	undoing           bool  // the functions of OnFailure are running
 	cause             error // why the successor has to go
@@ -49,6 +50,7 @@ const (
 	evHello                // successor: I am pid
 	evServing              // successor: I serve
 	evWell                 // successor: I am well
+	evProved               // successor: my probation is over, may I commit?
 	evBack                 // successor: I leave, and give back what I have; err nil: I was told to
 	evTimeStart            // the successor's time to start is over
 	evTimeSilent           // no report for too long
@@ -56,9 +58,11 @@ const (
 	evFree                 // predecessor: my workers have ended
 	evTold                 // predecessor: stop, I do
 	evRecall               // predecessor: give back what you have and go
-	evOrphan               // the link to the predecessor has ended
+	evOrphan               // the predecessor is gone, and had not let go
 	evParentGone           // the predecessor has exited
-	evTimePassed           // our probation is over
+	evGranted              // predecessor: commit
+	evLinkLost             // the link has ended, and the predecessor lives
+	evTimePassed           // our probation is over; ask: the predecessor wants to be asked before we commit
 	evIll                  // Health answered err, or nothing
 )
 
@@ -68,6 +72,7 @@ type event struct {
 	err  error
 	call *call
 	sig  os.Signal
+	ask  bool
 }
 
 type verb uint8

@@ -56,7 +56,8 @@ func TestMachine(t *testing.T) {
 		"leaves": {kind: evBack}, "sick": {kind: evBack, err: died}, "late": {kind: evTimeStart}, "silent": {kind: evTimeSilent},
 		"overdue": {kind: evTimeKill}, "free": {kind: evFree}, "told": {kind: evTold}, "recall": {kind: evRecall},
 		"orphan": {kind: evOrphan}, "parentgone": {kind: evParentGone}, "passed": {kind: evTimePassed},
-		"ill": {kind: evIll, err: died},
+		"ill": {kind: evIll, err: died}, "asks": {kind: evProved}, "granted": {kind: evGranted}, "linklost": {kind: evLinkLost},
+		"wants": {kind: evTimePassed, ask: true},
 	}
 	const first, successor = "first", "successor"
 	// What many rows begin with.
@@ -83,9 +84,21 @@ func TestMachine(t *testing.T) {
 		{"it dies, and the caller undoes", first, up + "call => upgrade arm:start, handing over; died => open fail answer(error) work, serving"},
 		{"a handover waits for the undo", first, hup + "died => open fail undo(error) work, serving; hup => , serving; call => answer(busy), serving; undone => upgrade arm:start, handing over"},
 		{"it hangs while it starts", first, hup + "late => open say:r arm:kill kill, recalling; died => open fail undo(error) work, serving"},
-		{"it falls silent in probation", first, standby + "silent => open say:r arm:kill, recalling; overdue => kill, recalling; died => open fail undo(error) work, serving"},
+		{"it falls silent in probation", first, standby + "silent => open say:r arm:kill, recalling; overdue => kill arm:kill, recalling; died => open fail undo(error) work, serving"},
 		{"silence after all is no news", first, up + "silent => , serving; late => , serving; overdue => , serving; well => , serving"},
 		{"it is ill", first, standby + "sick => open arm:kill, recalling; died => open fail undo(error) work, serving"},
+		{"it cannot be killed", first, standby + "silent => open say:r arm:kill, recalling; overdue => kill arm:kill, recalling; overdue => kill arm:kill, recalling; died => open fail undo(error) work, serving"},
+		{"it asks before it commits", first, standby + "asks => say:g arm:silent, standing by; well => arm:silent, standing by; ready => release answer(nil) rest handon, draining"},
+		{"it asks after it was recalled", first, standby + "silent => open say:r arm:kill, recalling; asks => , recalling; leaves => , recalling; died => open fail undo(error) work, serving"},
+		{"it asks as it is recalled, and dies of it", first, standby + "silent => open say:r arm:kill, recalling; asks => , recalling; overdue => kill arm:kill, recalling; died => open fail undo(error) work, serving"},
+		{"it may commit, and dies", first, standby + "asks => say:g arm:silent, standing by; died => open fail undo(error) work, serving; undone => , serving"},
+		{"it may commit, and freezes: nobody kills it, and this one accepts", first, standby + "asks => say:g arm:silent, standing by; silent => open, standing by; overdue => , standing by; ready => release answer(nil) rest handon, draining"},
+		{"it may commit, and is told to stop before it knows", first, standby + "asks => say:g arm:silent, standing by; leaves => open arm:kill, recalling; died => open fail undo(called off) work, serving"},
+		{"it may commit, and the caller gives up: too late", first, up + "call => upgrade arm:start, handing over; serving => park arm:silent rest, standing by; asks => say:g arm:silent, standing by; cancel => , standing by; ready => release answer(nil) rest handon, draining"},
+		{"F34 it may commit, and TERM comes: both stop, it as the one in service", first, standby + "asks => say:g arm:silent, standing by; term => say:x, standing by; ready => release answer(nil) rest handon, draining; drained => end(nil), stopped"},
+		{"F34 it may commit, TERM comes, and it dies", first, standby + "asks => say:g arm:silent, standing by; term => say:x, standing by; died => fail undo(error) rest stop, draining"},
+		{"it may commit, and a server breaks here", first, standby + "asks => say:g arm:silent, standing by; broken => , standing by; ready => release answer(nil) rest handon, draining; drained => end(error), stopped"},
+		{"HUP while it may commit is its own", first, standby + "asks => say:g arm:silent, standing by; hup => , standing by; ready => release answer(nil) rest say:h handon, draining"},
 		{"recalled as it was proved", first, standby + "silent => open say:r arm:kill, recalling; ready => release answer(nil) rest handon, draining"},
 		{"F34 it was told to stop", first, standby + "leaves => open arm:kill, recalling; died => open fail undo(called off) work, serving"},
 		{"the caller gives up", first, up + "call => upgrade arm:start, handing over; cancel => open say:r arm:kill, recalling; died => open fail answer(called off) work, serving"},
@@ -111,6 +124,14 @@ func TestMachine(t *testing.T) {
 		{"a server breaks while draining", first, up + "term => rest stop, draining; broken => , draining; drained => end(nil), stopped"},
 
 		{"a successor", successor, trial + "free => work, probation; passed => commit, serving; orphan => , serving; hup => , serving; parentgone => upgrade arm:start, handing over"},
+		{"it asks before it commits, itself", successor, trial + "wants => tell:d, probation; granted => commit, serving; granted => , serving; recall => , serving"},
+		{"it asks, and is recalled", successor, trial + "wants => tell:d, probation; recall => park tell:b rest giveback, returning; granted => , returning; drained => end(error), stopped"},
+		{"it asks, and the predecessor dies", successor, trial + "wants => tell:d, probation; orphan => work commit, serving; granted => , serving"},
+		{"it asks, and falls ill", successor, trial + "wants => tell:d, probation; ill => park tell:b rest giveback, returning; granted => , returning"},
+		{"it asks, and is told to stop", successor, trial + "wants => tell:d, probation; term => park tell:b rest giveback, returning; granted => , returning; drained => end(nil), stopped"},
+		{"the link ends, and the predecessor lives", successor, trial + "linklost => park tell:b rest giveback, returning; drained => end(error), stopped"},
+		{"the link ends before Run", successor, "linklost => , starting; run => end(error), stopped"},
+		{"the link ends after it was proved", successor, trial + "passed => commit, serving; linklost => , serving"},
 		{"workers wait for those of the predecessor", successor, trial + "passed => commit, serving; parentgone => work, serving"},
 		{"workers were free before Run", successor, "free => , starting; run => open tell:s trial work, probation"},
 		{"the predecessor dies in probation", successor, trial + "orphan => work commit, serving; passed => , serving"},
@@ -170,6 +191,8 @@ func TestMachineNeverWedges(t *testing.T) {
 			e.sig = os.Interrupt
 		case evBroken, evIll:
 			e.err = errors.New("planned")
+		case evTimePassed:
+			all = append(all, event{kind: k, ask: true})
 		case evUpgraded:
 			all = append(all, event{kind: k, err: errors.New("planned")})
 		}
@@ -194,6 +217,12 @@ func TestMachineNeverWedges(t *testing.T) {
 				}
 				if a.do == doTellPredecessor && !s.successor {
 					t.Fatalf("%+v on %v tells a predecessor that it does not have", s, e.kind)
+				}
+				if a.do == doKill && (s.granted || next.granted) {
+					t.Fatalf("%+v on %v kills a process that may be in service", s, e.kind)
+				}
+				if a.do == doCommit && s.successor && !s.alone && !next.alone && e.kind != evGranted && (e.kind != evTimePassed || e.ask) {
+					t.Fatalf("%+v on %v commits unasked", s, e.kind)
 				}
 				if a.do == doUpgrade && (s.parent && next.parent || next.stop) {
 					t.Fatalf("%+v on %v starts a successor out of turn", s, e.kind)

@@ -57,6 +57,8 @@ type config struct {
 	OnDrain          time.Duration // a drain function that takes so long
 	Hooks            bool          // signals of the test's choice
 	Packet           string        // address of a UDP echo server
+	Many             int           // further servers, each with a listener of its own
+	FilesLeft        int           // descriptors that a successor may open from Run on, less one
 }
 
 // say writes a line that the test waits for.
@@ -162,6 +164,14 @@ func serverMain(text string) {
 		srv.Protocols.SetUnencryptedHTTP2(true)
 	}
 	r.Serve(ln, srv)
+	for n := range c.Many {
+		ln, err := r.Listen("unix", fmt.Sprintf("many/%d", n))
+		if err != nil {
+			say("fatal %v", err)
+			os.Exit(1)
+		}
+		r.Serve(ln, &http.Server{Handler: mux})
+	}
 	if c.Packet != "" {
 		pc, err := r.ListenPacket("udp", c.Packet)
 		if err != nil {
@@ -207,6 +217,13 @@ func serverMain(text string) {
 		})
 	}
 	misbehave(plan, "run")
+	if successor && c.FilesLeft > 0 {
+		var m runtimeStats
+		m.read()
+		if err := limitFiles(os.Getpid(), uint64(m.Descriptors-1+c.FilesLeft-1)); err != nil {
+			say("fatal %v", err)
+		}
+	}
 	err = r.Run(context.Background())
 	say("run: %v", err)
 	if err != nil {

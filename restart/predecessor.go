@@ -2,6 +2,7 @@ package restart
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -26,16 +27,24 @@ func (r *Restarter) findPredecessor() error {
 	if err != nil || f == nil {
 		return fmt.Errorf("restart: the process before this one did not pass its control socket: was it built with this package? (%v)", err)
 	}
-	l, err := openLink(f)
+	l, err := openLink(f, false)
 	if err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}
 	r.predecessor = &predecessor{link: l, probation: make(chan time.Duration, 1)}
 	r.state.successor = true
+	l.say(msgVersion, ourAbilities)
 	l.say(msgHello, strconv.Itoa(os.Getpid()))
 	go func() {
 		l.listen(r.hearPredecessor, r.adopt)
-		r.post(event{kind: evOrphan})
+		// Only a predecessor that is gone may be replaced unasked. One that lives takes service back when we leave.
+		ctx, cancel := context.WithTimeout(context.Background(), orphanAfter)
+		defer cancel()
+		if err := r.upg.WaitForParent(ctx); errors.Is(err, context.DeadlineExceeded) {
+			r.post(event{kind: evLinkLost})
+		} else {
+			r.post(event{kind: evOrphan})
+		}
 	}()
 	go func() {
 		r.upg.WaitForParent(context.Background())
@@ -43,6 +52,9 @@ func (r *Restarter) findPredecessor() error {
 	}()
 	return nil
 }
+
+// orphanAfter is how long after the end of the link the predecessor's exit may be noticed; the kernel closes both at once.
+const orphanAfter = time.Second
 
 func (r *Restarter) hearPredecessor(kind byte, text string) {
 	switch kind {
@@ -60,6 +72,8 @@ func (r *Restarter) hearPredecessor(kind byte, text string) {
 		r.post(event{kind: evTold})
 	case msgRecall:
 		r.post(event{kind: evRecall})
+	case msgGranted:
+		r.post(event{kind: evGranted})
 	case msgHangup:
 		r.post(event{kind: evHangup})
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // prove runs the probation of this process: for as long as the predecessor asked, reporting health every second. It ends
-// with evTimePassed, with evIll, or, when something else has ended the probation, with ctx.
+// with evIll, or with ctx, when something else has ended the probation: mostly the commit that evTimePassed leads to.
 func (r *Restarter) prove(ctx context.Context) {
 	var limit time.Duration
 	select {
@@ -19,16 +19,16 @@ func (r *Restarter) prove(ctx context.Context) {
 	defer end.Stop()
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
-	for last := limit == 0; ; {
+	for last, passed := limit == 0, false; ; {
 		if err := r.healthy(ctx); err != nil {
 			if ctx.Err() == nil {
 				r.post(event{kind: evIll, err: err})
 			}
 			return
 		}
-		if last {
-			r.post(event{kind: evTimePassed})
-			return
+		if last && !passed {
+			passed = true
+			r.post(event{kind: evTimePassed, ask: r.predecessor.can(grants)})
 		}
 		r.predecessor.say(msgWell, "")
 		select {

@@ -21,11 +21,11 @@ func step(s state, e event) (state, []action) {
 		m.handoverAsked(e)
 	case evStop, evBroken, evCut, evDrained:
 		m.ending(e)
-	case evHello, evServing, evWell, evBack, evTimeStart, evTimeSilent, evTimeKill:
+	case evHello, evServing, evWell, evProved, evBack, evTimeStart, evTimeSilent, evTimeKill:
 		m.successorActs(e)
 	case evUpgraded:
 		m.successorSettled(e.err)
-	case evFree, evTold, evRecall, evOrphan, evParentGone:
+	case evFree, evTold, evRecall, evGranted, evLinkLost, evOrphan, evParentGone:
 		m.predecessorActs(e)
 	case evTimePassed, evIll:
 		m.probationEnds(e)
@@ -119,6 +119,7 @@ func (m *machine) handoverAsked(e event) {
 	case evCancel:
 		switch {
 		case m.call == nil || m.call != e.call:
+		case m.granted: // too late
 		case m.phase == PhaseHandingOver || m.phase == PhaseStandingBy:
 			m.recall(calledOff(fmt.Errorf("the caller has given up: %w", e.err)), msgRecall)
 		case m.phase == PhaseServing || m.phase == PhaseProbation: // it was waiting
@@ -154,7 +155,12 @@ func (m *machine) ending(e event) {
 			m.countStop(e)
 		case PhaseHandingOver, PhaseStandingBy:
 			m.stop = true
-			m.recall(errTold, msgStop)
+			switch {
+			case !m.granted:
+				m.recall(errTold, msgStop)
+			case e.kind == evStop:
+				m.tellSuccessor(msgStop) // as the process in service
+			}
 		case PhaseRecalling:
 			if !m.stop {
 				m.stop = true
@@ -217,7 +223,15 @@ func (m *machine) successorActs(e event) {
 			m.arm(evTimeSilent)
 		}
 
+	case evProved:
+		if m.phase == PhaseStandingBy && !m.granted {
+			m.granted = true
+			m.tellSuccessor(msgGranted)
+			m.arm(evTimeSilent)
+		}
+
 	case evBack:
+		m.granted = false // it has not heard of it
 		if m.phase == PhaseHandingOver || m.phase == PhaseStandingBy {
 			why := e.err
 			if why == nil {
@@ -233,13 +247,18 @@ func (m *machine) successorActs(e event) {
 		}
 
 	case evTimeSilent:
-		if m.phase == PhaseStandingBy {
+		switch {
+		case m.phase != PhaseStandingBy:
+		case m.granted: // it may commit at any moment, so it stays; but somebody has to accept meanwhile
+			m.act(action{do: doOpen})
+		default:
 			m.recall(fmt.Errorf("has not reported for %v", healthSilence), msgRecall)
 		}
 
 	case evTimeKill:
 		if m.phase == PhaseRecalling {
 			m.act(action{do: doKill})
+			m.arm(evTimeKill)
 		}
 	}
 }
@@ -270,6 +289,7 @@ func (m *machine) successorSettled(err error) {
 	m.disarm(evTimeStart)
 	m.disarm(evTimeSilent)
 	m.disarm(evTimeKill)
+	m.granted = false
 	if err == nil {
 		m.phase, m.cause = PhaseDraining, nil
 		m.act(action{do: doRelease}, action{do: doAnswer, call: m.call}, action{do: doRest})
@@ -333,6 +353,22 @@ func (m *machine) predecessorActs(e event) {
 			m.giveBack(nil)
 		}
 
+	case evGranted:
+		if m.phase == PhaseProbation {
+			m.commit()
+			m.begin()
+		}
+
+	case evLinkLost:
+		errLost := errors.New("restart: the control socket to the process before this one was lost, and that process lives")
+		switch m.phase {
+		case PhaseStarting:
+			m.stop, m.err = true, errLost
+		case PhaseProbation:
+			m.err = errLost
+			m.giveBack(nil)
+		}
+
 	case evOrphan:
 		m.alone = true
 		m.unlockWorkers()
@@ -365,6 +401,8 @@ func (m *machine) probationEnds(e event) {
 	case e.kind == evIll:
 		m.err = fmt.Errorf("restart: this process is ill: %w", e.err)
 		m.giveBack(e.err)
+	case e.ask:
+		m.act(action{do: doTellPredecessor, msg: msgProved})
 	default:
 		m.commit()
 		m.begin()

@@ -61,6 +61,7 @@ func (r *Restarter) startSuccessor() {
 	}
 	next := &successor{link: ours}
 	r.successor = next
+	next.say(msgVersion, ourAbilities)
 	next.say(msgTerms, strconv.FormatInt(r.opts.Probation.Milliseconds(), 10))
 	r.sayServers(next.link)
 	heard, serving := make(chan struct{}), make(chan struct{})
@@ -118,6 +119,7 @@ func (r *Restarter) hearSuccessor(from *successor, attempt int, kind byte, text 
 	e := event{}
 	switch kind {
 	case msgHello:
+		from.release()
 		pid, err := strconv.Atoi(text)
 		if err != nil || !isChild(pid) { // it may have to be killed
 			return
@@ -127,6 +129,8 @@ func (r *Restarter) hearSuccessor(from *successor, attempt int, kind byte, text 
 		e.kind = evServing
 	case msgWell:
 		e.kind = evWell
+	case msgProved:
+		e.kind = evProved
 	case msgBack:
 		e.kind = evBack
 		if text != "" {
@@ -146,6 +150,9 @@ func (r *Restarter) killSuccessor() {
 	pid := r.state.child
 	if pid == 0 && r.successor != nil {
 		pid = findSuccessor(r.successor.link)
+	}
+	if pid == 0 {
+		pid = youngestSuccessor(os.Getpid())
 	}
 	switch {
 	case pid > 0:
@@ -168,16 +175,16 @@ func (r *Restarter) sayServers(to *link) {
 	}
 }
 
-// adopt gives a connection from another process to the server that it belongs to.
-func (r *Restarter) adopt(key string, c net.Conn) {
+// adopt gives a connection from another process to the server that it belongs to. It returns false if that server does
+// not take it.
+func (r *Restarter) adopt(key string, c net.Conn) bool {
 	r.mu.Lock()
 	servers := r.servers
 	r.mu.Unlock()
 	for _, s := range servers {
 		if s.Passes() && s.Key() == key {
-			s.Adopt(c)
-			return
+			return s.Adopt(c)
 		}
 	}
-	c.Close()
+	return false
 }

@@ -189,8 +189,9 @@ func (c *movable) Close() error {
 		c.t.sink.CompareAndSwap(out, nil)
 		c.t.notify()
 		c.Conn.SetDeadline(time.Time{})
-		c.t.home.adopt(c.Conn)
-		return nil
+		if c.t.home.adopt(c.Conn) {
+			return nil
+		}
 	}
 	return c.Conn.Close()
 }

@@ -99,8 +99,9 @@ func (s *Server) Key() string { return s.key }
 // Passes reports whether connections of this server can leave for another process.
 func (s *Server) Passes() bool { return s.passes }
 
-// Adopt makes the server serve a connection that another process accepted. It waits until the server takes it.
-func (s *Server) Adopt(c net.Conn) { s.t.home.adopt(c) }
+// Adopt makes the server serve a connection that another process accepted. It waits until the server takes it, and
+// returns false if the server has ended and does not.
+func (s *Server) Adopt(c net.Conn) bool { return s.t.home.adopt(c) }
 
 // IdleTimeout returns how long the server keeps an idle connection, as net/http does; 0 means without limit.
 func (s *Server) IdleTimeout() time.Duration {

@@ -190,14 +190,15 @@ type home struct {
 	once   sync.Once
 }
 
-// adopt gives the server a connection; it waits until the server takes it.
-func (h *home) adopt(c net.Conn) {
+// adopt gives the server a connection, and waits until it takes it. It returns false if the server has ended.
+func (h *home) adopt(c net.Conn) bool {
 	h.coming.Add(1)
 	select {
 	case h.conns <- c:
+		return true
 	case <-h.done:
 		h.coming.Add(-1)
-		c.Close()
+		return false
 	}
 }
 
