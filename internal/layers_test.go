@@ -33,12 +33,13 @@ type layer struct {
 var layers = []layer{
 	{
 		pkg: "verify", pure: true,
+		ours:    []string{"internal/name", "internal/text"},
 		outside: []string{"aead.dev/minisign", "github.com/go-json-experiment/json"},
 		why:     "who signed these bytes? An auditor reads this package alone; the clock and the world are arguments",
 	},
 	{
 		pkg: "release", pure: true,
-		ours:    []string{"verify"},
+		ours:    []string{"internal/name", "internal/text", "verify"},
 		outside: []string{"github.com/Masterminds/semver/v3", "github.com/go-json-experiment/json"},
 		why:     "what is on offer, and is it for me? Publisher, client and replay decide by the same code, so it may not look around",
 	},

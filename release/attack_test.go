@@ -107,6 +107,25 @@ var channelChanges = []change{
 	{"yanked to stay", `"action": "back",` + "\n" + `        "to": "1.4.2"`, `"action": "stay"`, nil},
 	{"yanked to go up", `"action": "back",` + "\n" + `        "to": "1.4.2"`, `"action": "up"`, nil},
 	{"yanked to go back, but not where", `"action": "back",` + "\n" + `        "to": "1.4.2"`, `"action": "back"`, errMalformed},
+	{"includes: another channel", `"lts",`, `"nightly",`, nil},
+	{"includes: itself", `"lts",`, `"stable",`, errMalformed},
+	{"includes: one twice", `"lts",`, `"hotfix",`, errMalformed},
+	{"includes: no name of a channel", `"lts",`, `"../lts",`, errMalformed},
+	{"includes: a folder", `"lts",`, `"releases",`, errMalformed},
+	{"includes: too many", `"lts",`, `"a", "b", "c", "d", "e", "f", "g", "h",`, errMalformed},
+	{"includes: as many as there may be", `"lts",`, `"a", "b", "c", "d", "e", "f", "g",`, nil},
+	{"retired: without a successor", `"reason": "nobody needs it",` + "\n" + `    "to": "lts"`, `"reason": "nobody needs it"`, nil},
+	{"retired: without a reason", `"reason": "nobody needs it",`, ``, errMalformed},
+	{"retired: an empty reason", `"nobody needs it"`, `""`, errMalformed},
+	{"retired: to itself", `"to": "lts"`, `"to": "stable"`, errMalformed},
+	{"retired: to no name of a channel", `"to": "lts"`, `"to": "LTS"`, errMalformed},
+	{"return: in words", `"return": true`, `"return": "yes"`, errMalformed},
+	{"return: false", `"return": true`, `"return": false`, nil},
+	{"R13 direction of writing in a reason", `"login is slow"`, `"login is \u202ewols"`, errMalformed},
+	{"R13 isolate in a reason", `"login is slow"`, `"login \u2066is slow"`, errMalformed},
+	{"R13 line separator in a reason", `"login is slow"`, `"login is\u2028slow"`, errMalformed},
+	{"R13 escape in a reason", `"login is slow"`, `"login is \u001b[2J"`, errMalformed},
+	{"a joined sign in a reason", `"login is slow"`, `"login \ud83d\udc69\u200d\ud83d\udcbb is slow"`, nil},
 	{"Growing: unknown members", `"trust": 3`, `"trust": 3, "motd": {"de": ["hallo"]}`, nil},
 	{"Growing: unknown member of an entry", `"version": "1.4.3"`, `"version": "1.4.3", "colour": 7`, nil},
 	{"Growing: unknown required name", `"floor"` + "\n", `"floor", "moon-phase"` + "\n", nil},
@@ -121,6 +140,14 @@ func many(n int) string {
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, `{"version":"0.0.%d","manifest":{"size":1,"sha256":"%s"}},`, i, zeros)
+	}
+	return b.String()
+}
+
+func attachments(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"name":"a%d","size":1,"sha256":"%s"},`, i, zeros)
 	}
 	return b.String()
 }
@@ -163,6 +190,21 @@ var manifestChanges = []change{
 	{"Growing: a required name that is none", `"size": 401`, `"size": 401, "requires": ["Moon Phase"]`, errMalformed},
 	{"Growing: unknown encoding", `"encoding": "delta"`, `"encoding": "delta2"`, nil},
 	{"Growing: unknown required name", `"minimum"` + "\n", `"minimum", "moon-phase"` + "\n", nil},
+	{"attachment: a path", `"name": "hello.spdx.json"`, `"name": "../hello.spdx.json"`, errMalformed},
+	{"attachment: hidden", `"name": "hello.spdx.json"`, `"name": ".hello.spdx.json"`, errMalformed},
+	{"attachment: a device", `"name": "hello.spdx.json"`, `"name": "NUL.json"`, errMalformed},
+	{"attachment: no name", `"name": "hello.spdx.json"`, `"name": ""`, errMalformed},
+	{"attachment: two but for case", `"name": "hello.spdx.json"`, `"name": "sha256sums"`, release.ErrAmbiguous},
+	{"attachment: no type", `"type": "application/spdx+json",`, ``, nil},
+	{"attachment: a type that is none", `"type": "application/spdx+json"`, `"type": "json"`, errMalformed},
+	{"attachment: a type with parameters", `"type": "application/spdx+json"`, `"type": "text/plain; charset=utf-8"`, errMalformed},
+	{"attachment: empty", `"size": 77`, `"size": 0`, errMalformed},
+	{"attachment: no hash", `"size": 77,` + "\n" + `      "sha256": "` + digest(10).String() + `"`, `"size": 77`, errMalformed},
+	{"attachment: too many", `"attachments": [`, `"attachments": [` + attachments(63), errMalformed},
+	{"attachment: as many as there may be", `"attachments": [`, `"attachments": [` + attachments(62), nil},
+	{"Growing: unknown required name of an artifact", `"variant": "v3",`, `"variant": "v3", "requires": ["moon-phase"],`, nil},
+	{"Growing: a required name of an artifact that is none", `"variant": "v3",`, `"variant": "v3", "requires": ["Moon Phase"],`, errMalformed},
+	{"R13 direction of writing in the notes", `is better`, `is \u202eretteb`, errMalformed},
 	{"terminal escape in the notes", `is better`, `\u001b[2J`, errMalformed},
 	{"delta from itself", digest(9).String(), digest(5).String(), errMalformed},
 	{"delta from nothing", `"from": "` + digest(9).String() + `",`, ``, errMalformed},
@@ -317,7 +359,7 @@ func TestA03Rollback(t *testing.T) {
 	repo.Publish("1.0.0", []byte("one"))
 	old := repo.Get("stable")
 	repo.Publish("1.1.0", []byte("two"))
-	seen := stable(t, repo, repo.Keys()).Seen()
+	seen := release.Seen{}.Accept(stable(t, repo, repo.Keys()))
 	repo.Put("stable", old)
 	if err := stable(t, repo, repo.Keys()).Follows(seen); !errors.Is(err, release.ErrRollback) {
 		t.Error(err)
@@ -327,7 +369,7 @@ func TestA03Rollback(t *testing.T) {
 func TestA05Equivocation(t *testing.T) {
 	repo := testrelease.New(t)
 	repo.Publish("1.0.0", []byte("one"))
-	seen := stable(t, repo, repo.Keys()).Seen()
+	seen := release.Seen{}.Accept(stable(t, repo, repo.Keys()))
 	if err := stable(t, repo, repo.Keys()).Follows(seen); err != nil {
 		t.Errorf("the same document: %v", err)
 	}
@@ -339,7 +381,7 @@ func TestA05Equivocation(t *testing.T) {
 	repo = testrelease.New(t)
 	repo.ChannelKeys = append(repo.ChannelKeys, testrelease.NewKey(t, "second"))
 	repo.Publish("1.0.0", []byte("one"))
-	seen = stable(t, repo, repo.Keys()).Seen()
+	seen = release.Seen{}.Accept(stable(t, repo, repo.Keys()))
 	repo.ChannelKeys = repo.ChannelKeys[:1]
 	repo.Resign(func(c *release.Channel) { c.Sequence-- })
 	if err := stable(t, repo, repo.Keys()).Follows(seen); err != nil {
@@ -359,7 +401,7 @@ func TestA32StaleEdge(t *testing.T) {
 		if err := c.Follows(seen); !errors.Is(err, step.want) {
 			t.Errorf("%d: %v", step.sequence, err)
 		} else if err == nil {
-			seen = c.Seen()
+			seen = seen.Accept(c)
 		}
 	}
 }
@@ -380,21 +422,25 @@ func TestA07FastForward(t *testing.T) {
 	}
 	repo.ChannelKeys = []*testrelease.Key{leaked}
 	repo.Resign(func(c *release.Channel) { c.Sequence = release.MaxSequence })
-	seen := stable(t, repo, keys(1, leaked, release1)).Seen()
+	seen := release.Seen{}.Accept(stable(t, repo, keys(1, leaked, release1)))
 
-	if seen.Forgotten(keys(1, leaked, fresh)) {
+	under := func(s release.Seen, version int, channel verify.Keys) (release.Seen, bool) {
+		return s.Under(&verify.Trust{Version: version, Channel: channel})
+	}
+	if again, forgotten := under(seen, 2, keys(1, leaked, fresh)); forgotten || again.Sequence != seen.Sequence {
 		t.Error("adding a key forgets")
 	}
-	if !seen.Forgotten(keys(1, fresh)) {
+	after, forgotten := under(seen, 2, keys(1, fresh))
+	if !forgotten {
 		t.Fatal("replacing the key does not forget")
 	}
 	repo.ChannelKeys = []*testrelease.Key{fresh}
-	repo.Resign(func(c *release.Channel) { c.Sequence = 1 })
+	repo.Resign(func(c *release.Channel) { c.Sequence, c.Trust = 1, 2 })
 	now := stable(t, repo, keys(1, fresh))
 	if err := now.Follows(seen); !errors.Is(err, release.ErrRollback) {
 		t.Errorf("not forgotten yet: %v", err)
 	}
-	if err := now.Follows(release.Seen{}); err != nil {
+	if err := now.Follows(after); err != nil {
 		t.Error(err)
 	}
 
@@ -402,12 +448,76 @@ func TestA07FastForward(t *testing.T) {
 	third := testrelease.NewKey(t, "third")
 	repo.ChannelKeys = []*testrelease.Key{leaked, third}
 	repo.Resign(func(c *release.Channel) { c.Sequence = release.MaxSequence })
-	seen = stable(t, repo, keys(2, leaked, third, fresh)).Seen()
+	seen = release.Seen{}.Accept(stable(t, repo, keys(2, leaked, third, fresh)))
 	if seen.Threshold != 2 || len(seen.Signers) != 2 {
 		t.Fatalf("%+v", seen)
 	}
-	if !seen.Forgotten(keys(2, third, fresh)) || seen.Forgotten(keys(1, third, leaked)) {
+	_, one := under(seen, 2, keys(2, third, fresh))
+	if _, none := under(seen, 2, keys(1, third, leaked)); !one || none {
 		t.Error("counted keys are what matters")
+	}
+}
+
+// R11: two channel keys, one of which has leaked and is replaced. Whatever of the signatures was stripped on the way,
+// no document from before the replacement is good again, be it signed by the key that stays, or by both.
+func TestR11ReplayAfterAKeyIsReplaced(t *testing.T) {
+	repo := testrelease.New(t)
+	leaked, stays, fresh := testrelease.NewKey(t, "leaked"), testrelease.NewKey(t, "stays"), testrelease.NewKey(t, "fresh")
+	keys := func(all ...*testrelease.Key) verify.Keys {
+		var public []verify.Key
+		for _, k := range all {
+			public = append(public, k.Key())
+		}
+		set, err := verify.NewKeys(1, public...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	before, now := &verify.Trust{Version: 1, Channel: keys(leaked, stays)}, &verify.Trust{Version: 2, Channel: keys(stays, fresh)}
+	sign := func(sequence int64, trust int, by ...*testrelease.Key) *release.Channel {
+		repo.ChannelKeys = by
+		repo.Resign(func(c *release.Channel) { c.Sequence, c.Trust = sequence, trust })
+		return stable(t, repo, keys(leaked, stays, fresh))
+	}
+	for name, signers := range map[string][]*testrelease.Key{
+		"both counted": {leaked, stays}, "one stripped": {leaked}, "the other stripped": {stays},
+	} {
+		seen := release.Seen{}.Accept(sign(50, before.Version, signers...))
+		seen.Threshold = 1
+		after, _ := seen.Under(now)
+		for _, by := range [][]*testrelease.Key{{stays}, {leaked, stays}} {
+			if err := sign(49, before.Version, by...).Follows(after); !errors.Is(err, release.ErrRollback) {
+				t.Errorf("%s: an older document is taken: %v", name, err)
+			}
+		}
+		if err := sign(51, now.Version, stays).Follows(after); err != nil {
+			t.Errorf("%s: the publisher's next document: %v", name, err)
+		}
+	}
+
+	// The floor outlives the next document, and the next replacement.
+	seen := release.Seen{Sequence: 50, Threshold: 1, Signers: []verify.Digest{leaked.Key().Fingerprint()}}
+	seen, _ = seen.Under(now)
+	seen = seen.Accept(sign(1, now.Version, fresh))
+	if err := sign(49, before.Version, stays).Follows(seen); seen.Trust != 2 || !errors.Is(err, release.ErrRollback) {
+		t.Errorf("after an honest document the floor is %d: %v", seen.Trust, err)
+	}
+	if seen, _ = seen.Under(&verify.Trust{Version: 3, Channel: keys(stays)}); seen.Trust != 3 {
+		t.Errorf("after another replacement the floor is %d", seen.Trust)
+	}
+}
+
+// R02: a channel that names a trust document which is withheld is not taken under the one before, whose keys may be
+// stolen.
+func TestR02WithheldTrust(t *testing.T) {
+	repo := testrelease.New(t)
+	repo.Resign(func(c *release.Channel) { c.Trust = 3 })
+	c := stable(t, repo, repo.Keys())
+	for version, want := range map[int]error{0: release.ErrTrust, 2: release.ErrTrust, 3: nil, 4: nil} {
+		if err := c.Current(&verify.Trust{Version: version}); !errors.Is(err, want) {
+			t.Errorf("trust %d: %v, want %v", version, err, want)
+		}
 	}
 }
 

@@ -19,6 +19,8 @@ type Channel struct {
 	Issued    time.Time // UTC, whole seconds
 	Expires   time.Time // after Issued
 	Trust     int       // version of the trust document that the publisher uses; 0: a bare key
+	Includes  []string  // channels of the same app whose entries count here too, see Including
+	Retired   *Retired  // nothing more is published here
 	Entries   []Entry   // newest first
 
 	// Set by OpenChannel, ignored by SignChannel.
@@ -35,8 +37,15 @@ type Entry struct {
 	Rollout  Rollout         // nil: everybody
 	Critical *semver.Version // critical for clients below this version; at most Version
 	Floor    bool            // a step that no older client may skip
+	Return   bool            // a person may go back to it from a newer release, by naming it
 	Paused   string          // why nobody is offered it at the moment; "" is not paused
 	Yanked   *Yank           // withdrawn
+}
+
+// Retired says that a publisher has given a channel up. What it lists stays on offer.
+type Retired struct {
+	Reason string
+	To     string // the channel to follow instead; "" if there is none
 }
 
 // entryRestrictions are the members of an entry that keep some clients from the release, sorted by name.
@@ -56,6 +65,7 @@ type Yank struct {
 
 const (
 	maxEntries      = 1000
+	maxIncludes     = 8
 	maxManifestSize = 1 << 20 // the cap of verify for the text of a manifest
 	maxTrust        = math.MaxInt32
 )
@@ -71,6 +81,13 @@ type (
 		Expires  verify.Time `json:"expires"`
 		Releases []entryBody `json:"releases"`
 		Trust    int         `json:"trust"`
+
+		Includes []string     `json:"includes,omitzero"`
+		Retired  *retiredBody `json:"retired,omitzero"`
+	}
+	retiredBody struct {
+		Reason string `json:"reason"`
+		To     string `json:"to,omitzero"`
 	}
 	entryBody struct {
 		Version  string     `json:"version"`
@@ -79,6 +96,7 @@ type (
 		Rollout  []stepBody `json:"rollout,omitzero"`
 		Critical string     `json:"critical,omitzero"`
 		Floor    bool       `json:"floor,omitzero"`
+		Return   bool       `json:"return,omitzero"`
 		Paused   string     `json:"paused,omitzero"`
 		Yanked   *yankBody  `json:"yanked,omitzero"`
 	}
@@ -124,8 +142,11 @@ func OpenChannel(file []byte, keys verify.Keys, app, channel string) (*Channel, 
 // the releases and lists what restricts under requires by itself; dates are cut to whole seconds. c is not changed.
 func SignChannel(c *Channel, signers ...verify.Signer) (file []byte, err error) {
 	body := channelBody{
-		App: c.App, Channel: c.Name, Sequence: c.Sequence, Trust: c.Trust,
+		App: c.App, Channel: c.Name, Sequence: c.Sequence, Trust: c.Trust, Includes: c.Includes,
 		Issued: second(c.Issued), Expires: second(c.Expires), Releases: []entryBody{},
+	}
+	if c.Retired != nil {
+		body.Retired = &retiredBody{Reason: c.Retired.Reason, To: c.Retired.To}
 	}
 	for _, e := range slices.SortedStableFunc(slices.Values(c.Entries), newestFirst) {
 		b, err := e.body()
@@ -175,7 +196,7 @@ func (c *Channel) LowestAllowed(installed *semver.Version) *semver.Version {
 // channel is the one way from the wire form to the type, for both sides.
 func (b *channelBody) channel() (*Channel, error) {
 	c := &Channel{
-		App: b.App, Name: b.Channel, Sequence: b.Sequence, Trust: b.Trust,
+		App: b.App, Name: b.Channel, Sequence: b.Sequence, Trust: b.Trust, Includes: b.Includes,
 		Issued: b.Issued.Time, Expires: b.Expires.Time,
 	}
 	if err := ValidApp(c.App); err != nil {
@@ -192,6 +213,15 @@ func (b *channelBody) channel() (*Channel, error) {
 	}
 	if !c.Issued.Before(c.Expires) {
 		return nil, malformed("issued %s, which is not before it expires, %s", stamp(c.Issued), stamp(c.Expires))
+	}
+	if err := c.checkIncludes(); err != nil {
+		return nil, err
+	}
+	if b.Retired != nil {
+		c.Retired = &Retired{Reason: b.Retired.Reason, To: b.Retired.To}
+		if err := c.checkRetired(); err != nil {
+			return nil, err
+		}
 	}
 	if len(b.Releases) > maxEntries {
 		return nil, malformed("%d releases: a channel has at most %d", len(b.Releases), maxEntries)
@@ -225,7 +255,7 @@ func (b *entryBody) entry() (*Entry, error) {
 		return nil, malformed("%w", err)
 	}
 	what := "release " + b.Version
-	e := &Entry{Version: v, Manifest: b.Manifest, Requires: b.Requires, Floor: b.Floor, Paused: b.Paused}
+	e := &Entry{Version: v, Manifest: b.Manifest, Requires: b.Requires, Floor: b.Floor, Return: b.Return, Paused: b.Paused}
 	if e.Manifest.Size < 1 || e.Manifest.Size > maxManifestSize {
 		return nil, malformed("%s: manifest of %d bytes: want 1 to %d", what, e.Manifest.Size, maxManifestSize)
 	}
@@ -257,6 +287,42 @@ func (b *entryBody) entry() (*Entry, error) {
 		}
 	}
 	return e, checkRequires(what, e.Requires, entryRestrictions, e)
+}
+
+func (c *Channel) checkIncludes() error {
+	if len(c.Includes) == 0 {
+		c.Includes = nil // an empty list is none
+	}
+	if len(c.Includes) > maxIncludes {
+		return malformed("includes %d channels: want at most %d", len(c.Includes), maxIncludes)
+	}
+	for i, name := range c.Includes {
+		switch err := ValidChannel(name); {
+		case err != nil:
+			return malformed("includes: %w", err)
+		case name == c.Name:
+			return malformed("channel %s includes itself", name)
+		case slices.Contains(c.Includes[:i], name):
+			return malformed("channel %s is included twice", name)
+		}
+	}
+	return nil
+}
+
+func (c *Channel) checkRetired() error {
+	if err := checkReason("retired", c.Retired.Reason); err != nil {
+		return err
+	}
+	if c.Retired.To == "" {
+		return nil
+	}
+	if err := ValidChannel(c.Retired.To); err != nil {
+		return malformed("retired: %w", err)
+	}
+	if c.Retired.To == c.Name {
+		return malformed("retired: channel %s leads to itself", c.Name)
+	}
+	return nil
 }
 
 // checkYank refuses a way back to a release that no client can really take.
@@ -302,7 +368,7 @@ func (e *Entry) body() (b entryBody, err error) {
 	if e.Version == nil {
 		return b, malformed("a release without a version")
 	}
-	b = entryBody{Version: e.Version.String(), Manifest: e.Manifest, Floor: e.Floor, Paused: e.Paused}
+	b = entryBody{Version: e.Version.String(), Manifest: e.Manifest, Floor: e.Floor, Return: e.Return, Paused: e.Paused}
 	if b.Requires, err = listRequires("release "+b.Version, e.Requires, entryRestrictions, e); err != nil {
 		return b, err
 	}

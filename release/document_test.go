@@ -32,6 +32,7 @@ func digest(b byte) verify.Digest { return verify.Digest(bytes.Repeat([]byte{b},
 func fullChannel() *release.Channel {
 	return &release.Channel{
 		App: "hello", Name: "stable", Sequence: 42, Trust: 3, Issued: day, Expires: day.Add(30 * 24 * time.Hour),
+		Includes: []string{"lts", "hotfix"}, Retired: &release.Retired{Reason: "nobody needs it", To: "lts"},
 		Entries: []release.Entry{
 			{
 				Version: version("1.6.0-rc.1"), Manifest: verify.ID{Size: 901, SHA256: digest(1)}, Requires: []string{"rollout"}, Critical: version("1.4.2"),
@@ -42,7 +43,7 @@ func fullChannel() *release.Channel {
 				Yanked: &release.Yank{Reason: "settings are lost", Action: "back", To: version("1.4.2")},
 			},
 			{Version: version("1.4.3"), Manifest: verify.ID{Size: 903, SHA256: digest(3)}, Requires: []string{"paused"}, Paused: "login is slow"},
-			{Version: version("1.4.2"), Manifest: verify.ID{Size: 904, SHA256: digest(4)}, Requires: []string{"floor"}, Floor: true},
+			{Version: version("1.4.2"), Manifest: verify.ID{Size: 904, SHA256: digest(4)}, Requires: []string{"floor"}, Floor: true, Return: true},
 		},
 	}
 }
@@ -60,6 +61,10 @@ func fullManifest() *release.Manifest {
 				{Encoding: release.Delta, From: &from, Stored: verify.ID{Size: 30, SHA256: digest(7)}},
 			}},
 			{Platform: release.Platform{OS: "linux", Arch: "amd64", Variant: "v3"}, File: file, Downloads: []release.Download{{Encoding: release.Zstd, Stored: verify.ID{Size: 401, SHA256: digest(8)}}}},
+		},
+		Attachments: []release.Attachment{
+			{Name: "SHA256SUMS", File: verify.ID{Size: 78, SHA256: digest(11)}},
+			{Name: "hello.spdx.json", Type: "application/spdx+json", File: verify.ID{Size: 77, SHA256: digest(10)}},
 		},
 	}
 }

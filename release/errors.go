@@ -30,6 +30,8 @@ var (
 	ErrRollback = errors.New("older than what was accepted before")
 	// ErrEquivocation means two channel documents with one sequence number and different contents.
 	ErrEquivocation = errors.New("two documents with the same sequence")
+	// ErrTrust means a channel document that was made under a trust document which cannot be had.
+	ErrTrust = errors.New("made under a trust document that is missing")
 	// ErrExpired means that nobody has vouched for the document for too long.
 	ErrExpired = errors.New("expired")
 	// ErrFuture means that the document says that it was issued later than this machine's clock allows.

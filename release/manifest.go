@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/Masterminds/semver/v3"
+	"github.com/theseus-go/theseus/internal/name"
+	"github.com/theseus-go/theseus/internal/text"
 	"github.com/theseus-go/theseus/verify"
 )
 
@@ -21,6 +23,10 @@ type Manifest struct {
 	Minimum   *semver.Version // the lowest version that may update to this one directly; nil: any
 	Requires  []string        // names that a client must know; SignManifest writes its own
 	Artifacts []Artifact      // sorted by platform, one of each
+
+	// Attachments are files about the release: bills of materials, provenance, signatures of others. Nothing is decided
+	// by them. Sorted by name.
+	Attachments []Attachment
 
 	ID verify.ID // identity of the text; set by OpenManifest, ignored by SignManifest
 }
@@ -37,7 +43,19 @@ type Artifact struct {
 	Platform
 	File      verify.ID  // the installed file
 	Downloads []Download // whole files first
+	Requires  []string   // names that a client must know
 }
+
+// Attachment is a file about a release, for people and their tools. It is as genuine as the manifest, and no more is
+// known of it.
+type Attachment struct {
+	Name string    // as a file name; no two differ by case alone
+	Type string    // media type; "" if nobody says
+	File verify.ID // stored at FilePath(File.SHA256, "")
+}
+
+// Path returns where a repository keeps the attachment.
+func (a Attachment) Path() string { return FilePath(a.File.SHA256, "") }
 
 // Download is one way to get an artifact.
 type Download struct {
@@ -47,11 +65,12 @@ type Download struct {
 	Requires []string       // names that a client must know
 }
 
-// Members that keep some clients from a release or from one of its downloads, sorted by name.
+// Members that keep some clients from a release, one of its artifacts or downloads, sorted by name.
 var (
 	manifestRestrictions = []restriction[Manifest]{
 		{"minimum", func(m *Manifest) bool { return m.Minimum != nil }},
 	}
+	artifactRestrictions []restriction[Artifact]
 	downloadRestrictions []restriction[Download]
 )
 
@@ -62,8 +81,11 @@ const (
 	// MaxFile is the largest file that a manifest can name, in bytes: 8 GiB.
 	MaxFile = 8 << 30
 
-	maxArtifacts = 256
-	maxDownloads = 64
+	maxArtifacts   = 256
+	maxDownloads   = 64
+	maxAttachments = 64
+
+	maxAttachmentName = 128 // bytes
 )
 
 type (
@@ -75,6 +97,14 @@ type (
 		Minimum   string         `json:"minimum,omitzero"`
 		Requires  []string       `json:"requires,omitzero"`
 		Artifacts []artifactBody `json:"artifacts"`
+
+		Attachments []attachmentBody `json:"attachments,omitzero"`
+	}
+	attachmentBody struct {
+		Name   string        `json:"name"`
+		Type   string        `json:"type,omitzero"`
+		Size   int64         `json:"size"`
+		SHA256 verify.Digest `json:"sha256"`
 	}
 	artifactBody struct {
 		OS        string         `json:"os"`
@@ -82,6 +112,7 @@ type (
 		Variant   string         `json:"variant,omitzero"`
 		Size      int64          `json:"size"`
 		SHA256    verify.Digest  `json:"sha256"`
+		Requires  []string       `json:"requires,omitzero"`
 		Downloads []downloadBody `json:"downloads"`
 	}
 	downloadBody struct {
@@ -164,7 +195,7 @@ func (b *manifestBody) manifest() (*Manifest, error) {
 		return nil, malformed("%w", err)
 	}
 	m := &Manifest{App: b.App, Version: v, Date: b.Date.Time, Notes: b.Notes, Requires: b.Requires}
-	if len(m.Notes) > maxNotes || !printable(m.Notes, "\n\t") {
+	if len(m.Notes) > maxNotes || !text.Honest(m.Notes, "\n\t") {
 		return nil, malformed("notes: at most %d bytes without control characters", maxNotes)
 	}
 	if b.Minimum != "" {
@@ -194,16 +225,46 @@ func (b *manifestBody) manifest() (*Manifest, error) {
 			return nil, ambiguous("two artifacts for %s", p)
 		}
 	}
-	return m, nil
+	return m, b.attach(m)
+}
+
+// attach checks the attachments and adds them to m.
+func (b *manifestBody) attach(m *Manifest) error {
+	if len(b.Attachments) > maxAttachments {
+		return malformed("%d attachments: want at most %d", len(b.Attachments), maxAttachments)
+	}
+	seen := map[string]bool{}
+	for _, ab := range b.Attachments {
+		what := fmt.Sprintf("attachment %.70q", ab.Name)
+		lower := strings.ToLower(ab.Name)
+		switch {
+		case !name.Word(lower, maxAttachmentName) || !name.File(lower):
+			return malformed("%s: want 1 to %d of letters, digits, '.', '_', '-', a letter or digit first, and no device name of Windows", what, maxAttachmentName)
+		case seen[lower]:
+			return ambiguous("%s is there twice, or twice but for case", what)
+		case ab.Type != "" && !mediaType(ab.Type):
+			return malformed("%s: type %.40q: want a media type such as application/json", what, ab.Type)
+		}
+		if err := checkSize(what, ab.Size); err != nil {
+			return err
+		}
+		seen[lower] = true
+		m.Attachments = append(m.Attachments, Attachment{ab.Name, ab.Type, verify.ID{Size: ab.Size, SHA256: ab.SHA256}})
+	}
+	slices.SortFunc(m.Attachments, byName)
+	return nil
 }
 
 func (b *artifactBody) artifact() (*Artifact, error) {
-	a := &Artifact{Platform: Platform{b.OS, b.Arch, b.Variant}, File: verify.ID{Size: b.Size, SHA256: b.SHA256}}
-	if !word(a.OS, 32) || !word(a.Arch, 32) || a.Variant != "" && !word(a.Variant, 32) {
+	a := &Artifact{Platform: Platform{b.OS, b.Arch, b.Variant}, File: verify.ID{Size: b.Size, SHA256: b.SHA256}, Requires: b.Requires}
+	if !name.Word(a.OS, 32) || !name.Word(a.Arch, 32) || a.Variant != "" && !name.Word(a.Variant, 32) {
 		return nil, malformed("platform %.100q: OS, architecture and variant have 1 to 32 of a-z, 0-9, '.', '_', '-'", a.Platform)
 	}
 	what := "artifact " + a.Platform.String()
 	if err := checkSize(what, a.File.Size); err != nil {
+		return nil, err
+	}
+	if err := checkRequires(what, a.Requires, artifactRestrictions, a); err != nil {
 		return nil, err
 	}
 	if len(b.Downloads) < 1 || len(b.Downloads) > maxDownloads {
@@ -227,7 +288,7 @@ func (b *artifactBody) artifact() (*Artifact, error) {
 
 func (b *downloadBody) download(what string, file verify.ID) (*Download, error) {
 	d := &Download{Encoding: b.Encoding, From: b.From, Stored: verify.ID{Size: b.Size, SHA256: b.SHA256}, Requires: b.Requires}
-	if d.Encoding != "" && !word(d.Encoding, 32) {
+	if d.Encoding != "" && !name.Word(d.Encoding, 32) {
 		return nil, malformed("%s: encoding %.40q", what, d.Encoding)
 	}
 	if err := checkSize(what+": download", d.Stored.Size); err != nil {
@@ -276,6 +337,9 @@ func (m *Manifest) body() (b manifestBody, err error) {
 	}
 	for _, a := range slices.SortedStableFunc(slices.Values(m.Artifacts), byPlatform) {
 		ab := artifactBody{OS: a.OS, Arch: a.Arch, Variant: a.Variant, Size: a.File.Size, SHA256: a.File.SHA256}
+		if ab.Requires, err = listRequires("artifact "+a.Platform.String(), a.Requires, artifactRestrictions, &a); err != nil {
+			return b, err
+		}
 		for _, d := range slices.SortedStableFunc(slices.Values(a.Downloads), wholeFirst) {
 			db := downloadBody{Encoding: d.Encoding, From: d.From, Size: d.Stored.Size, SHA256: d.Stored.SHA256}
 			if db.Requires, err = listRequires("download", d.Requires, downloadRestrictions, &d); err != nil {
@@ -285,8 +349,13 @@ func (m *Manifest) body() (b manifestBody, err error) {
 		}
 		b.Artifacts = append(b.Artifacts, ab)
 	}
+	for _, a := range slices.SortedStableFunc(slices.Values(m.Attachments), byName) {
+		b.Attachments = append(b.Attachments, attachmentBody{a.Name, a.Type, a.File.Size, a.File.SHA256})
+	}
 	return b, nil
 }
+
+func byName(a, b Attachment) int { return cmp.Compare(a.Name, b.Name) }
 
 func byPlatform(a, b Artifact) int {
 	return cmp.Or(cmp.Compare(a.OS, b.OS), cmp.Compare(a.Arch, b.Arch), cmp.Compare(a.Variant, b.Variant))

@@ -3,6 +3,8 @@ package release
 import (
 	"slices"
 	"strings"
+
+	"github.com/theseus-go/theseus/internal/name"
 )
 
 // A restriction is a member of T that keeps some clients from the release or download that carries it. Its name is
@@ -50,12 +52,12 @@ func checkRequires[T any](what string, requires []string, known []restriction[T]
 	if len(requires) > maxRequires {
 		return malformed("%s: more than %d required names", what, maxRequires)
 	}
-	for i, name := range requires {
-		if !word(name, 64) {
-			return malformed("%s: required name %.70q", what, name)
+	for i, required := range requires {
+		if !name.Word(required, 64) {
+			return malformed("%s: required name %.70q", what, required)
 		}
-		if slices.Contains(requires[:i], name) {
-			return malformed("%s: %q is required twice", what, name)
+		if slices.Contains(requires[:i], required) {
+			return malformed("%s: %q is required twice", what, required)
 		}
 	}
 	for _, r := range known {

@@ -17,6 +17,7 @@ type Client struct {
 	Failed       map[string]string // version -> why; not offered again unless named by Want
 	Want         *semver.Version   // exactly this version; nil: the newest
 	Manual       bool              // a person asked: a rollout does not hold back
+	Downgrade    bool              // a person said that Want may be an older release, if the publisher lets people go back to it
 }
 
 // A rule judges one release for one client. Everything that is known about a rule stands here: selection, its
@@ -55,6 +56,7 @@ var manifestRules = []*rule{
 	{name: "requires", judge: judgeManifestRequires, bindsBack: true},
 	{name: "minimum", judge: judgeMinimum, isStep: true},
 	{name: "platform", judge: judgePlatform, bindsBack: true, because: ErrNoArtifact},
+	{name: "requires", judge: judgeArtifactRequires, bindsBack: true},
 	{name: "download", judge: judgeDownload, bindsBack: true},
 }
 
@@ -107,7 +109,10 @@ func stop(input, detail string) (verdict, bool) { return verdict{input, false, d
 
 func judgeNewer(c *candidate) (verdict, bool) {
 	input := "installed " + c.Installed.String()
-	if c.back {
+	switch {
+	case c.back && c.Want != nil && c.Return:
+		return pass(input, "older, and signed: the publisher lets people go back to this one")
+	case c.back:
 		return pass(input, "older, and signed: the installed version is withdrawn and goes back to this one")
 	}
 	return pass(input, "")
@@ -119,6 +124,13 @@ func judgeEntryRequires(c *candidate) (verdict, bool) {
 
 func judgeManifestRequires(c *candidate) (verdict, bool) {
 	return judgeRequires("manifest", c.manifest.Requires, names(manifestRestrictions))
+}
+
+func judgeArtifactRequires(c *candidate) (verdict, bool) {
+	if c.artifact == nil || len(c.artifact.Requires) == 0 {
+		return verdict{}, false
+	}
+	return judgeRequires("artifact", c.artifact.Requires, names(artifactRestrictions))
 }
 
 func judgeRequires(where string, requires, known []string) (verdict, bool) {

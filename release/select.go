@@ -15,7 +15,7 @@ type Offer struct {
 	Manifest  *Manifest
 	Artifact  *Artifact // with only the downloads that this version of Theseus can use
 	Critical  bool      // the installed version should be left without delay
-	Downgrade bool      // signed: the target of a yank
+	Downgrade bool      // signed: the target of a yank, or a release that the publisher lets people go back to
 }
 
 // Verdict is one line of an explanation: what a rule looked at, and what came of it.
@@ -98,13 +98,10 @@ func (s *selection) run() (*Offer, error) {
 	}
 	switch {
 	case s.Want != nil:
-		wanted, done, err := s.judgeWanted(back)
-		if done {
+		var done bool
+		var err error
+		if candidates, back, done, err = s.judgeWanted(back); done {
 			return nil, err
-		}
-		candidates = wanted
-		if back != nil && !back.Version.Equal(s.Want) {
-			back = nil
 		}
 	case len(candidates) == 0 && back == nil:
 		s.note(nil, "listed", verdict{s.listed(), true, "nothing newer is on offer"})
@@ -163,28 +160,46 @@ func (s *selection) judgeInstalled() (back *Entry) {
 	return back
 }
 
-// judgeWanted turns a version that a person named into the candidates; done if there is nothing left to judge.
-func (s *selection) judgeWanted(back *Entry) (candidates []Entry, done bool, err error) {
+// judgeWanted turns a version that a person named into a candidate on the way up, or into the one to go back to; done
+// if there is nothing left to judge.
+func (s *selection) judgeWanted(back *Entry) (candidates []Entry, to *Entry, done bool, err error) {
 	e := s.channel.Entry(s.Want)
 	if s.Want.Equal(s.Installed) {
 		s.note(nil, "listed", verdict{s.Want.String(), true, "it is installed already"})
-		return nil, true, nil
+		return nil, nil, true, nil
 	}
 	if e == nil {
 		reason := fmt.Sprintf("channel %s does not list it; it lists %s", s.channel.Name, s.listed())
 		s.note(nil, "listed", verdict{s.Want.String(), false, reason})
-		return nil, true, &Nothing{Rule: "listed", Version: s.Want, Reason: reason}
+		return nil, nil, true, &Nothing{Rule: "listed", Version: s.Want, Reason: reason}
 	}
 	s.note(nil, "listed", verdict{s.Want.String(), true, ""})
 	if s.newer(*e) {
-		return []Entry{*e}, false, nil
+		return []Entry{*e}, nil, false, nil
 	}
 	if back != nil && back.Version.Equal(s.Want) {
-		return nil, false, nil
+		return nil, back, false, nil
 	}
-	reason := fmt.Sprintf("it is older than the installed %s; only the publisher can send an installation back, by yanking what it has", s.Installed)
-	s.note(e.Version, "newer", verdict{"installed " + s.Installed.String(), false, reason})
-	return nil, true, &Nothing{Rule: "newer", Version: s.Want, Reason: reason}
+	if reason := s.mayReturn(*e); reason != "" {
+		reason = fmt.Sprintf("it is older than the installed %s; %s", s.Installed, reason)
+		s.note(e.Version, "newer", verdict{"installed " + s.Installed.String(), false, reason})
+		return nil, nil, true, &Nothing{Rule: "newer", Version: s.Want, Reason: reason}
+	}
+	return nil, e, false, nil
+}
+
+// mayReturn says what keeps a person from going back to an older release, or "".
+func (s *selection) mayReturn(e Entry) string {
+	lowest := s.channel.LowestAllowed(s.Installed)
+	switch {
+	case !e.Return:
+		return "the publisher lets nobody go back to it, and can send an installation back by yanking what it has"
+	case lowest != nil && e.Version.LessThan(lowest):
+		return "the publisher lets people go back, but not below " + lowest.String()
+	case !s.Downgrade:
+		return "the publisher lets people go back to it: ask for a downgrade"
+	}
+	return ""
 }
 
 // judge applies every rule to one release.

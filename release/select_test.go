@@ -85,6 +85,12 @@ var (
 	noLinux    = func(m *Manifest) { m.Artifacts[0].Platform = Platform{OS: "plan9", Arch: "386"} }
 )
 
+func returnable(e *Entry) { e.Return = true }
+
+func needs(name string) func(*Manifest) {
+	return func(m *Manifest) { m.Artifacts[0].Requires = []string{name} }
+}
+
 func yankedBack(to string) func(*Entry) {
 	return func(e *Entry) { e.Yanked = &Yank{Reason: "eats files", Action: "back", To: version(to)} }
 }
@@ -189,6 +195,23 @@ var selections = []struct {
 	{"dev: a person names", newShelf().add("1.1.0"), Client{Installed: version("0.0.0-dev"), Want: version("1.1.0")}, "1.1.0"},
 	{"dev: critical", newShelf().add("1.1.0", critical("1.1.0")), Client{Installed: version("0.0.0-dev")}, "!dev 1.1.0"},
 	{"dev: yanked back", newShelf().add("1.0.0").add("1.1.0-dev", yankedBack("1.0.0")), Client{Installed: version("1.1.0-dev")}, "!dev 1.0.0"},
+
+	{"return: named and meant", newShelf().add("1.0.0", returnable).add("1.1.0"), Client{Installed: version("1.1.0"), Want: version("1.0.0"), Downgrade: true}, "1.0.0 downgrade"},
+	{"return: named, and not meant", newShelf().add("1.0.0", returnable).add("1.1.0"), Client{Installed: version("1.1.0"), Want: version("1.0.0"), Manual: true}, "!newer 1.0.0"},
+	{"return: meant, and not allowed", newShelf().add("1.0.0").add("1.1.0"), Client{Installed: version("1.1.0"), Want: version("1.0.0"), Downgrade: true}, "!newer 1.0.0"},
+	{"return: never by itself", newShelf().add("1.0.0", returnable), Client{Installed: version("1.1.0"), Downgrade: true}, ""},
+	{"return: from what is not listed", newShelf().add("1.0.0", returnable), Client{Installed: version("1.1.0"), Want: version("1.0.0"), Downgrade: true}, "1.0.0 downgrade"},
+	{"return: not below what is critical", newShelf().add("1.0.0", returnable).add("1.2.0", critical("1.1.0")), Client{Installed: version("1.2.0"), Want: version("1.0.0"), Downgrade: true}, "!newer 1.0.0"},
+	{"return: not below a floor that was passed", newShelf().add("1.0.0", returnable).add("1.1.0", floor).add("1.2.0"), Client{Installed: version("1.2.0"), Want: version("1.0.0"), Downgrade: true}, "!newer 1.0.0"},
+	{"return: rollout and minimum do not bind", newShelf().add("1.0.0", returnable, rolling, minimum("0.9.0")), Client{Installed: version("1.2.0"), Want: version("1.0.0"), Downgrade: true}, "1.0.0 downgrade"},
+	{"return: yanked does", newShelf().add("1.0.0", returnable, yankedStay), Client{Installed: version("1.2.0"), Want: version("1.0.0"), Downgrade: true}, "!yanked 1.0.0"},
+	{"return: paused does", newShelf().add("1.0.0", returnable, paused), Client{Installed: version("1.2.0"), Want: version("1.0.0"), Downgrade: true}, "!paused 1.0.0"},
+	{"return: on the way up it means nothing", newShelf().add("1.2.0", returnable), Client{Installed: version("1.0.0"), Want: version("1.2.0"), Downgrade: true}, "1.2.0"},
+
+	{"requires: of the artifact", newShelf().add("1.1.0").add("1.2.0", needs("moon")), Client{Installed: version("1.0.0")}, "1.1.0"},
+	{"requires: of another platform's artifact", newShelf().add("1.2.0", func(m *Manifest) {
+		m.Artifacts = append(m.Artifacts, Artifact{Platform: Platform{OS: "plan9", Arch: "386"}, Requires: []string{"moon"}})
+	}), Client{Installed: version("1.0.0")}, "1.2.0"},
 
 	{"A14 platform: the next lower", newShelf().add("1.1.0").add("1.2.0", noLinux), Client{Installed: version("1.0.0")}, "1.1.0"},
 	{"A14 platform: none", newShelf().add("1.2.0", noLinux), Client{Installed: version("1.0.0")}, "!platform 1.2.0"},

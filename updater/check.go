@@ -259,7 +259,7 @@ func (u *Updater) fetchChannel(ctx context.Context, v *view, seen *recalled) err
 		}
 		res = again
 	}
-	s := v.channel.Seen()
+	s := release.Seen{}.Accept(v.channel)
 	now := &state.Channel{
 		Sequence: s.Sequence, ID: onDisk(s.ID), File: string(file), Validator: state.Validator(res.Validator),
 		Threshold: s.Threshold, Served: u.now().UTC(),

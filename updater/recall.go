@@ -95,7 +95,8 @@ func (u *Updater) join(st *state.State, m memory) (*recalled, error) {
 // that its sequence must not bind their successors: a leaked key that signed
 // the highest sequence would otherwise end all updates.
 func forgotten(c *state.Channel, trust *verify.Trust) bool {
-	return seen(c).Forgotten(trust.Channel)
+	_, reset := seen(c).Under(trust)
+	return reset
 }
 
 func seen(c *state.Channel) release.Seen {

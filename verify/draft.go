@@ -3,6 +3,9 @@ package verify
 import (
 	"bytes"
 	"slices"
+
+	"github.com/theseus-go/theseus/internal/name"
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 // TrustDraft is the JSON object of a trust document, to be written, edited and compared by tools. Nobody vouches for
@@ -34,6 +37,7 @@ const (
 	maxKeys      = 16
 	maxThreshold = maxBlocks / 2
 	maxVersion   = 1<<31 - 1
+	maxName      = 128 // bytes
 )
 
 // Set returns the keys of the role. ErrMalformed if the threshold cannot be reached, a key is named twice, or there are
@@ -44,6 +48,9 @@ func (r Role) Set() (Keys, error) {
 	}
 	keys := make([]Key, len(r.Keys))
 	for i, k := range r.Keys {
+		if len(k.Name) > maxName || !text.Honest(k.Name, "") {
+			return Keys{}, refuse(ErrMalformed, "the name of key %s is not one line of at most %d bytes that is shown as it is written", k.Key.ID(), maxName)
+		}
 		keys[i] = k.Key
 	}
 	return NewKeys(r.Threshold, keys...)
@@ -84,8 +91,8 @@ func (d TrustDraft) Check() error {
 
 func (d TrustDraft) sets() (trust, release, channel Keys, err error) {
 	switch {
-	case d.App == "":
-		err = refuse(ErrMalformed, "the trust document names no app")
+	case !name.App(d.App):
+		err = refuse(ErrMalformed, "the trust document is of app %.70q, which is no name of an app", d.App)
 	case d.Version < 1 || d.Version > maxVersion:
 		err = refuse(ErrMalformed, "a trust document has a version from 1 to %d, not %d: version 0 is the bare key", maxVersion, d.Version)
 	case !d.Issued.Before(d.Expires.Time):

@@ -120,7 +120,7 @@ func isRefusal(err error) bool {
 var refusals = []error{
 	verify.ErrMalformed, verify.ErrTooLarge, verify.ErrAlgorithm, verify.ErrSignature, verify.ErrThreshold, verify.ErrType, verify.ErrApp, verify.ErrVersion,
 	release.ErrMalformed, release.ErrApp, release.ErrChannel, release.ErrVersion, release.ErrID, release.ErrAmbiguous,
-	release.ErrExpired, release.ErrFuture,
+	release.ErrTrust, release.ErrExpired, release.ErrFuture,
 	fetch.ErrHash, fetch.ErrSize, fetch.ErrTooLarge, bundle.ErrMalformed,
 }
 

@@ -139,7 +139,7 @@ func Refused(err error) bool {
 	for _, e := range []error{
 		verify.ErrMalformed, verify.ErrTooLarge, verify.ErrAlgorithm, verify.ErrSignature, verify.ErrThreshold, verify.ErrType,
 		release.ErrMalformed, release.ErrApp, release.ErrChannel, release.ErrVersion, release.ErrID,
-		release.ErrRollback, release.ErrEquivocation, release.ErrExpired, release.ErrFuture,
+		release.ErrRollback, release.ErrEquivocation, release.ErrTrust, release.ErrExpired, release.ErrFuture,
 		fetch.ErrTooLarge, fetch.ErrHash, ErrRoot,
 	} {
 		if errors.Is(err, e) {

@@ -145,8 +145,8 @@ func TestA07FloorGoesWithTheKey(t *testing.T) {
 	for name, m := range map[string]Memory{
 		"in the file": c.Join(stolen, Memory{}), "in this process": c.Join(Memory{}, stolen), "in both": c.Join(stolen, stolen),
 	} {
-		if m.Channel != nil || !m.Floor.IsZero() {
-			t.Errorf("%s: still remembered: %+v", name, m)
+		if m.Channel.Sequence != 0 || len(m.Channel.Signers) != 0 || !m.Floor.IsZero() {
+			t.Errorf("%s: still remembered: %+v, %+v", name, m.Channel, m)
 		}
 	}
 	if v, err := c.Look(t.Context(), files(repo), stolen, repo.Now); err != nil || v.Memory.Channel.Sequence != 1 || v.Memory.Floor.Year() == 2099 {
@@ -195,5 +195,77 @@ func TestLookRefusesAnotherRoot(t *testing.T) {
 	}
 	if _, err := c.Look(t.Context(), files(repo), v.Memory, repo.Now); !errors.Is(err, ErrRoot) || !Refused(err) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// rekeyed is a repository with two channel keys, ci and old, and a client that has seen a channel signed by ci alone.
+func rekeyed(t *testing.T) (repo *testrelease.Repo, c *Client, seen Memory, ci, old *testrelease.Key) {
+	t.Helper()
+	repo, ci, old = testrelease.New(t), testrelease.NewKey(t, "ci"), testrelease.NewKey(t, "old")
+	repo.Trust(verify.TrustDraft{Version: 1, Channel: testrelease.Role(1, ci, old)}, repo.ReleaseKeys[0])
+	repo.ChannelKeys = []*testrelease.Key{old}
+	repo.Publish("1.0.0", []byte("one"))
+	repo.Resign(func(c *release.Channel) { c.Trust = 1 })
+	repo.Put("replay", repo.Get("stable")) // signed by the key that stays
+	repo.ChannelKeys = []*testrelease.Key{ci}
+	repo.Publish("1.1.0", []byte("two"))
+	c = client(t, repo)
+	v, err := c.Look(t.Context(), files(repo), Memory{}, repo.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return repo, c, v.Memory, ci, old
+}
+
+// R11: when the key that vouched for what was seen is replaced, a document from before that, which the key that stays has
+// signed, is not good again. What the publisher signs anew is, however low its sequence.
+func TestR11ReplayAfterAKeyIsReplaced(t *testing.T) {
+	repo, c, seen, _, old := rekeyed(t)
+	repo.Trust(verify.TrustDraft{Version: 2, Channel: testrelease.Role(1, old)}, repo.ReleaseKeys[0])
+	honest := repo.Get("stable")
+	repo.Put("stable", repo.Get("replay"))
+	later := repo.Now.Add(25 * time.Hour) // a look for newer trust documents is due
+	v, err := c.Look(t.Context(), files(repo), seen, later)
+	if !errors.Is(err, release.ErrRollback) || v.Trust.Version != 2 || v.Memory.Channel.Trust != 2 || v.Memory.Channel.Sequence != 0 {
+		t.Fatalf("a replay: %+v, %v", v.Memory.Channel, err)
+	}
+	repo.Put("stable", honest) // signed by the key that was taken away
+	if _, err := c.Look(t.Context(), files(repo), v.Memory, later); !errors.Is(err, verify.ErrSignature) {
+		t.Errorf("the replaced key: %v", err)
+	}
+	repo.ChannelKeys = []*testrelease.Key{old}
+	repo.Resign(func(c *release.Channel) { c.Trust, c.Sequence = 2, 1 })
+	v, err = c.Look(t.Context(), files(repo), v.Memory, later)
+	if err != nil || v.Memory.Channel.Sequence != 1 || v.Memory.Channel.Trust != 2 {
+		t.Fatalf("the publisher's next document: %+v, %v", v.Memory.Channel, err)
+	}
+	repo.Put("stable", repo.Get("replay"))
+	if _, err := c.Look(t.Context(), files(repo), v.Memory, later); !errors.Is(err, release.ErrRollback) {
+		t.Errorf("a replay with a higher sequence than the publisher's: %v", err)
+	}
+	if m := c.Join(seen, v.Memory); m.Channel.Trust != 2 || m.Channel.Sequence != 1 {
+		t.Errorf("joined with what was remembered before: %+v", m.Channel)
+	}
+	if m := c.Join(v.Memory, seen); m.Channel.Trust != 2 || m.Channel.Sequence != 1 {
+		t.Errorf("joined with what was remembered before: %+v", m.Channel)
+	}
+}
+
+// R02: a channel names a trust document that somebody withholds, so that keys which it takes away stay good. It is refused,
+// and nothing of it is remembered.
+func TestR02WithheldTrust(t *testing.T) {
+	repo, c, seen, ci, _ := rekeyed(t)
+	repo.Trust(verify.TrustDraft{Version: 2, Channel: testrelease.Role(1, ci)}, repo.ReleaseKeys[0])
+	second := repo.Get("trust/2")
+	repo.Remove("trust/2")
+	repo.Publish("1.2.0", []byte("three"))
+	repo.Resign(func(c *release.Channel) { c.Trust = 2 })
+	v, err := c.Look(t.Context(), files(repo), seen, repo.Now.Add(time.Minute))
+	if !errors.Is(err, release.ErrTrust) || !Refused(err) || v.Channel != nil || v.Memory.Channel.Sequence != seen.Channel.Sequence || !v.Memory.Floor.Equal(seen.Floor) {
+		t.Errorf("withheld: %+v, %v", v.Memory.Channel, err)
+	}
+	repo.Put("trust/2", second)
+	if v, err = c.Look(t.Context(), files(repo), v.Memory, repo.Now.Add(time.Minute)); err != nil || v.Trust.Version != 2 || v.Memory.Channel.Sequence != repo.Channel.Sequence {
+		t.Errorf("not withheld any more: %+v, %v", v.Memory.Channel, err)
 	}
 }

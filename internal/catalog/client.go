@@ -27,8 +27,8 @@ type View struct {
 	Trust   *verify.Trust
 	Channel *release.Channel // accepted and current; nil if Look returned an error
 
-	// Memory is what to remember from now on. It is worth as much if Look returned an error: what was verified before it
-	// happened stays verified.
+	// Memory is what to remember from now on. It is worth as much if Look returned an error: what was verified before
+	// it happened stays verified.
 	Memory   Memory
 	Followed []*verify.Trust // new trust documents, in their order
 	Failed   []fetch.Attempt // sources that did not serve
@@ -43,8 +43,8 @@ type View struct {
 	source Source
 }
 
-// Look gets the newest documents that pass every check: memory, trust, channel, in this order. now is the wall clock. The
-// View is never nil.
+// Look gets the newest documents that pass every check: memory, trust, channel, in this order. now is the wall clock.
+// The View is never nil.
 func (c *Client) Look(ctx context.Context, source Source, m Memory, now time.Time) (*View, error) {
 	v := &View{client: c, source: source, Memory: m, Clock: release.Clock{Wall: now, Floor: m.Floor, Built: c.Built}}
 	trust, lost, err := c.inForce(m)
@@ -78,19 +78,24 @@ func (v *View) look(ctx context.Context) error {
 		}
 	}
 	for walked := false; ; walked = true {
+		seen, floor := v.Memory.Channel, v.Memory.Floor
 		c, err := v.channel(ctx)
+		forget := func(err error) error { // what is refused is not remembered either
+			v.Memory.Channel, v.Memory.Floor, v.Clock.Floor = seen, floor, floor
+			return err
+		}
 		before := v.Trust.Version
 		switch {
 		case walked:
 		case errors.Is(err, verify.ErrSignature) || errors.Is(err, verify.ErrThreshold):
-			// Perhaps signed by keys that a newer trust document names. If there is none, the refusal of the channel is the
-			// answer.
+			// Perhaps signed by keys that a newer trust document names. If there is none, the refusal of the channel is
+			// the answer.
 			if walkErr := v.walk(ctx); walkErr != nil && Refused(walkErr) {
 				return walkErr
 			}
 		case err == nil && c.Trust > v.Trust.Version:
 			if err := v.walk(ctx); err != nil {
-				return err
+				return forget(err)
 			}
 		}
 		if v.Trust.Version != before {
@@ -98,6 +103,9 @@ func (v *View) look(ctx context.Context) error {
 		}
 		if err != nil {
 			return err
+		}
+		if err := c.Current(v.Trust); err != nil {
+			return forget(err)
 		}
 		v.Channel = c
 		break
@@ -141,20 +149,22 @@ func (v *View) documents() Documents {
 	return Documents{Source: v.source, App: v.client.App, Trust: v.Trust}
 }
 
-// channel gets one channel document that is signed, for us, not older than what is remembered, and current; "not modified"
-// re-evaluates the remembered one.
+// channel gets one channel document that is signed, for us, not older than what is remembered, and current; "not
+// modified" re-evaluates the remembered one.
 func (v *View) channel(ctx context.Context) (c *release.Channel, err error) {
 	var file []byte
 	known := v.Memory.Channel
+	var seen release.Seen
+	if known != nil {
+		seen = known.Seen
+	}
 	accept := func(b []byte) error {
 		opened, err := release.OpenChannel(b, v.Trust.Channel, v.client.App, v.client.Channel)
 		if err != nil {
 			return err
 		}
-		if known != nil {
-			if err := opened.Follows(known.Seen); err != nil {
-				return ask(err)
-			}
+		if err := opened.Follows(seen); err != nil {
+			return ask(err)
 		}
 		if err := opened.Fresh(v.Clock); err != nil {
 			return err
@@ -186,7 +196,7 @@ func (v *View) channel(ctx context.Context) (c *release.Channel, err error) {
 			return nil, stale
 		}
 	}
-	v.Memory.Channel = &Channel{Seen: c.Seen(), File: string(file), Served: v.Clock.Wall.UTC(), Validator: res.Validator}
+	v.Memory.Channel = &Channel{Seen: seen.Accept(c), File: string(file), Served: v.Clock.Wall.UTC(), Validator: res.Validator}
 	v.raise(c.Issued)
 	return c, nil
 }
@@ -228,8 +238,8 @@ func (v *View) Select(ctx context.Context, client release.Client) (*release.Offe
 // maxManifests is how many manifests are kept for the next look.
 const maxManifests = 16
 
-// Manifest opens one release manifest, by the hash that the channel names. One that was fetched before is opened under the
-// entry that names it now, and by the keys that are trusted now.
+// Manifest opens one release manifest, by the hash that the channel names. One that was fetched before is opened under
+// the entry that names it now, and by the keys that are trusted now.
 func (v *View) Manifest(ctx context.Context, e release.Entry) (*release.Manifest, error) {
 	if file := v.Memory.Manifests[e.Manifest]; file != nil {
 		if m, err := release.OpenManifest(file, v.Trust.Release, v.client.App, e); err == nil {

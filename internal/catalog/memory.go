@@ -41,6 +41,17 @@ type Channel struct {
 	Validator fetch.Validator // for the next request
 }
 
+// after reports whether c was accepted after o, or is o: the keys were replaced in between, or its sequence is not lower.
+func (c *Channel) after(o *Channel) bool {
+	switch {
+	case c == nil || o == nil:
+		return c != nil
+	case c.Trust != o.Trust:
+		return c.Trust > o.Trust
+	}
+	return c.Sequence >= o.Sequence
+}
+
 // Join returns what two memories of the same client know together: the higher of each value. Nothing of what signers vouched
 // for who were replaced meanwhile survives, or a leaked key that signed the highest sequence and the latest date would
 // outlive its replacement. If what is remembered does not belong to this client, a is returned as it is; Look says why.
@@ -58,7 +69,7 @@ func (c *Client) Join(a, b Memory) Memory {
 	}
 	joined.forget(trust)
 	b.forget(trust)
-	if b.Channel != nil && (joined.Channel == nil || b.Channel.Sequence >= joined.Channel.Sequence) {
+	if b.Channel.after(joined.Channel) {
 		joined.Channel = b.Channel
 	}
 	if b.Floor.After(joined.Floor) {
@@ -106,9 +117,13 @@ func (c *Client) Known(m Memory) *release.Channel {
 	return known
 }
 
-// forget drops sequence, text and time floor of a channel whose signers were replaced.
+// forget drops sequence, text and time floor of a channel whose signers were replaced, and keeps the floor that comes in their
+// place.
 func (m *Memory) forget(trust *verify.Trust) {
-	if m.Channel != nil && m.Channel.Forgotten(trust.Channel) {
-		m.Channel, m.Floor = nil, time.Time{}
+	if m.Channel == nil {
+		return
+	}
+	if seen, forgotten := m.Channel.Under(trust); forgotten {
+		m.Channel, m.Floor = &Channel{Seen: seen}, time.Time{}
 	}
 }

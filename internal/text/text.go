@@ -4,8 +4,8 @@
 //	fmt.Fprintln(os.Stderr, reason)    // safe on a terminal and in a log
 //	st.Failed[v] = Failure{Reason: reason}
 //
-// A [Line] can be made in no other way, so a member of this type says that its value was checked where it came in: headers,
-// error texts of other systems, reasons, markers, PID files, the environment, output of programs.
+// A [Line] can be made in no other way, so a member of this type says that its value was checked where it came in:
+// headers, error texts of other systems, reasons, markers, PID files, the environment, output of programs.
 package text
 
 import (
@@ -18,8 +18,8 @@ import (
 const Max = 2 << 10
 
 // Line is one line of text: valid UTF-8 without control characters, line ends, characters that change the direction of
-// writing, and others that cannot be seen; single spaces between words; at most Max bytes, cut between two letters. The zero
-// Line is empty. Lines may be compared with ==.
+// writing, and others that cannot be seen; single spaces between words; at most Max bytes, cut between two letters. The
+// zero Line is empty. Lines may be compared with ==.
 type Line struct{ s string }
 
 // Of returns s as a Line: bytes that are no UTF-8 become U+FFFD, whatever else a Line cannot have becomes a space.
@@ -42,9 +42,13 @@ func (l *Line) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// Fit reports whether a character may stand in a text that people read: it can be seen, or is a space, or is one of also.
-func Fit(r rune, also string) bool {
-	return unicode.IsPrint(r) || strings.ContainsRune(also, r)
+// Honest reports whether s may be shown as it is: valid UTF-8 without control characters (but those in also), without
+// characters that change the direction of writing, and without line and paragraph separators. It is what a signed
+// document must be, and allows more than a Line: signs that are joined of several, for example.
+func Honest(s, also string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return (unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)) && !strings.ContainsRune(also, r)
+	})
 }
 
 func clean(s string, max int) string {
@@ -54,7 +58,7 @@ func clean(s string, max int) string {
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
 		i += size
-		if r == ' ' || !Fit(r, "") {
+		if r == ' ' || !unicode.IsPrint(r) {
 			space = b.Len() > 0
 			continue
 		}
@@ -81,7 +85,7 @@ func clean(s string, max int) string {
 func fits(s string, n int) bool {
 	space := false
 	for _, r := range s {
-		if r == ' ' || !Fit(r, "") {
+		if r == ' ' || !unicode.IsPrint(r) {
 			space = true
 			continue
 		}

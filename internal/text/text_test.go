@@ -69,3 +69,17 @@ func FuzzOf(f *testing.F) {
 		}
 	})
 }
+
+func TestHonest(t *testing.T) {
+	for s, want := range map[string]bool{
+		"": true, "größer 👩\u200d💻": true, "a\tb": false, "a\nb": true, "a\x1b[2J": false, "a\u202eb": false, "\u200f": false,
+		"\u2069": false, "\u061c": false, "a\u2028b": false, "a\u2029b": false, "\x7f": false, "\u0085": false, "\xff": false,
+	} {
+		if Honest(s, "\n") != want {
+			t.Errorf("%q: want %v", s, want)
+		}
+	}
+	if Honest("a\nb", "") {
+		t.Error("a line end is not one of none")
+	}
+}
