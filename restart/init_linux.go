@@ -119,7 +119,14 @@ func (r *Restarter) initLoop(main int, pipe *os.File, caught <-chan os.Signal) i
 					main, status, orderly = pid, unknown, false
 					forward(told)
 				}
-			case n == 0 && err == nil: // no generation is left
+			case n == 0 && err == nil: // no generation is left, or only one built with tableflip alone, which has closed the pipe
+				if next := youngestSuccessor(os.Getpid()); next != 0 {
+					if left = false; next != main {
+						main, status, orderly = next, unknown, false
+						forward(told)
+					}
+					break
+				}
 				switch {
 				case status != unknown:
 					return status

@@ -59,7 +59,7 @@ func TestMachine(t *testing.T) {
 		"ill": {kind: evIll, err: died}, "asks": {kind: evProved}, "granted": {kind: evGranted}, "linklost": {kind: evLinkLost},
 		"wants": {kind: evTimePassed, ask: true},
 	}
-	const first, successor = "first", "successor"
+	const first, successor, plain = "first", "successor", "plain"
 	// What many rows begin with.
 	const (
 		up      = "run => commit open work, serving; "
@@ -124,6 +124,9 @@ func TestMachine(t *testing.T) {
 		{"a server breaks while draining", first, up + "term => rest stop, draining; broken => , draining; drained => end(nil), stopped"},
 
 		{"a successor", successor, trial + "free => work, probation; passed => commit, serving; orphan => , serving; hup => , serving; parentgone => upgrade arm:start, handing over"},
+		{"a predecessor with tableflip alone", plain, "run => commit open, serving; hup => , serving; parentgone => work upgrade arm:start, handing over"},
+		{"TERM before Run, behind a predecessor with tableflip alone", plain, "term => die, starting"},
+		{"a successor with tableflip alone", first, hup + "ready => release answer(nil) rest handon, draining; idle => say:f, draining; drained => end(nil), stopped"},
 		{"it asks before it commits, itself", successor, trial + "wants => tell:d, probation; granted => commit, serving; granted => , serving; recall => , serving"},
 		{"it asks, and is recalled", successor, trial + "wants => tell:d, probation; recall => park tell:b rest giveback, returning; granted => , returning; drained => end(error), stopped"},
 		{"it asks, and the predecessor dies", successor, trial + "wants => tell:d, probation; orphan => work commit, serving; granted => , serving"},
@@ -151,7 +154,7 @@ func TestMachine(t *testing.T) {
 		{"a server breaks in probation", successor, trial + "broken => park tell:b rest giveback, returning; drained => end(error), stopped"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := state{free: row.who == first, successor: row.who == successor, parent: row.who == successor}
+			s := state{free: row.who == first, successor: row.who == successor, parent: row.who != first, alone: row.who == plain}
 			for _, line := range strings.Split(strings.TrimSuffix(row.history, "; "), "; ") {
 				name, want, ok := strings.Cut(line, " => ")
 				e, known := events[name]

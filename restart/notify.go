@@ -78,6 +78,8 @@ func (r *Restarter) notify(from, to Phase) {
 		r.notifier.say("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", monotonic()), status, extend(r.opts.UpgradeTimeout+r.opts.Probation))
 	case to == PhaseStandingBy:
 		r.notifier.say(fmt.Sprintf("STATUS=standing by: process %d is on probation for %v", r.state.child, r.opts.Probation))
+	case to == PhaseServing && from == PhaseStarting && r.state.alone: // the predecessor may not have said it
+		r.notifier.say(fmt.Sprintf("MAINPID=%d", os.Getpid()), "READY=1", status)
 	case to == PhaseServing && from == PhaseStarting:
 		r.notifier.say("READY=1", status)
 	case to == PhaseServing && from == PhaseProbation:
@@ -91,7 +93,11 @@ func (r *Restarter) notify(from, to Phase) {
 		r.notifier.say("READY=1", "STATUS=serving; the last handover failed: "+strings.ReplaceAll(why, "\n", " "))
 	case to == PhaseDraining && !r.state.stop:
 		// From the process that is the main one still, so that NotifyAccess=main will do.
-		r.notifier.say(fmt.Sprintf("MAINPID=%d", r.state.child), "READY=1", fmt.Sprintf("STATUS=serving as process %d", r.state.child))
+		lines := []string{"READY=1", fmt.Sprintf("STATUS=serving as process %d", r.state.child)}
+		if r.state.child != 0 { // otherwise it cannot be told, and the service manager keeps what it has
+			lines = append([]string{fmt.Sprintf("MAINPID=%d", r.state.child)}, lines...)
+		}
+		r.notifier.say(lines...)
 	case to == PhaseDraining:
 		r.notifier.say("STOPPING=1", status, extend(r.opts.ShutdownDelay+r.opts.Drain))
 	}
@@ -106,7 +112,7 @@ func extend(d time.Duration) string {
 func (r *Restarter) watchdog(ctx context.Context) {
 	usec, _ := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
 	pid, _ := strconv.Atoi(os.Getenv("WATCHDOG_PID"))
-	if usec <= 0 || r.notifier.socket == "" || pid != 0 && pid != os.Getpid() && r.predecessor == nil {
+	if usec <= 0 || r.notifier.socket == "" || pid != 0 && pid != os.Getpid() && (r.upg == nil || !r.upg.HasParent()) {
 		return
 	}
 	tick := time.NewTicker(time.Duration(usec) * time.Microsecond / 2)

@@ -23,9 +23,18 @@ func (r *Restarter) findPredecessor() error {
 		return nil
 	}
 	r.state.parent = true
+	go func() {
+		r.upg.WaitForParent(context.Background())
+		r.post(event{kind: evParentGone})
+	}()
 	f, err := r.upg.File(linkName)
-	if err != nil || f == nil {
-		return fmt.Errorf("restart: the process before this one did not pass its control socket: was it built with this package? (%v)", err)
+	if err != nil {
+		return fmt.Errorf("restart: taking over the control socket of the process before this one: %w", err)
+	}
+	if f == nil { // it lets go for good when we call Ready, and never says anything
+		r.state.alone = true
+		r.event(Event{Kind: EventDowngrade, Text: "the process before this one was built with tableflip alone: no probation, and no way back to it"})
+		return nil
 	}
 	l, err := openLink(f, false)
 	if err != nil {
@@ -45,10 +54,6 @@ func (r *Restarter) findPredecessor() error {
 		} else {
 			r.post(event{kind: evOrphan})
 		}
-	}()
-	go func() {
-		r.upg.WaitForParent(context.Background())
-		r.post(event{kind: evParentGone})
 	}()
 	return nil
 }

@@ -24,7 +24,7 @@ func step(s state, e event) (state, []action) {
 	case evHello, evServing, evWell, evProved, evBack, evTimeStart, evTimeSilent, evTimeKill:
 		m.successorActs(e)
 	case evUpgraded:
-		m.successorSettled(e.err)
+		m.successorSettled(e)
 	case evFree, evTold, evRecall, evGranted, evLinkLost, evOrphan, evParentGone:
 		m.predecessorActs(e)
 	case evTimePassed, evIll:
@@ -65,7 +65,10 @@ func (m *machine) run() {
 		}
 	default:
 		m.commit()
-		m.act(action{do: doOpen}, action{do: doWork})
+		m.act(action{do: doOpen})
+		if m.free { // otherwise a predecessor that says nothing still drains, and evParentGone tells of its end
+			m.act(action{do: doWork})
+		}
 		m.begin()
 	}
 }
@@ -281,8 +284,8 @@ func (m *machine) recall(why error, msg byte) {
 	m.arm(evTimeKill)
 }
 
-// successorSettled is the end of a handover: the successor has proved itself (err is nil), or it is gone.
-func (m *machine) successorSettled(err error) {
+// successorSettled is the end of a handover: the successor has proved itself (no err), or it is gone.
+func (m *machine) successorSettled(e event) {
 	if m.phase != PhaseHandingOver && m.phase != PhaseStandingBy && m.phase != PhaseRecalling {
 		return
 	}
@@ -290,8 +293,11 @@ func (m *machine) successorSettled(err error) {
 	m.disarm(evTimeSilent)
 	m.disarm(evTimeKill)
 	m.granted = false
-	if err == nil {
+	if e.err == nil {
 		m.phase, m.cause = PhaseDraining, nil
+		if m.child == 0 {
+			m.child = e.pid // it has said no hello
+		}
 		m.act(action{do: doRelease}, action{do: doAnswer, call: m.call}, action{do: doRest})
 		if m.again && !m.stop {
 			m.tellSuccessor(msgHangup)
@@ -300,7 +306,7 @@ func (m *machine) successorSettled(err error) {
 		m.act(action{do: doHandOn})
 		return
 	}
-	failure := &HandoverError{PID: m.child, Phase: PhaseHandingOver, Err: err}
+	failure := &HandoverError{PID: m.child, Phase: PhaseHandingOver, Err: e.err}
 	if m.phase == PhaseStandingBy || m.failedOnProbation {
 		failure.Phase = PhaseStandingBy
 	}

@@ -87,13 +87,21 @@ func (r *Restarter) startSuccessor() {
 			next.finish()
 			<-heard
 			next.Close()
-		} else {
+			r.postFor(attempt, event{kind: evUpgraded, err: err})
+			return
+		}
+		pid := 0
+		select {
+		case <-serving:
+		case <-heard:
 			select {
 			case <-serving:
-			case <-heard:
+			default: // it has closed the link without a word
+				pid = youngestSuccessor(os.Getpid())
+				r.event(Event{Kind: EventDowngrade, PID: pid, Text: "the new process was built with tableflip alone: it was not on probation"})
 			}
 		}
-		r.postFor(attempt, event{kind: evUpgraded, err: err})
+		r.postFor(attempt, event{kind: evUpgraded, pid: pid})
 	}()
 }
 
