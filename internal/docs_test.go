@@ -206,7 +206,7 @@ var required = func() (ids []string) {
 // the beginning of a subtest's name in the source.
 var (
 	threat = regexp.MustCompile(`(?m)^\| ([APNFHR]\d\d) \|.*$`)
-	proof  = regexp.MustCompile("`([a-z/]+) ((?:Test|Fuzz)\\w+)(?:/([^`]+))?`")
+	proof  = regexp.MustCompile("`([a-z0-9/]+) ((?:Test|Fuzz)\\w+)(?:/([^`]+))?`")
 )
 
 // A table of defences that names tests which are gone would comfort and prove nothing.

@@ -4,7 +4,6 @@ package restart_test
 
 import (
 	"bufio"
-	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -14,18 +13,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/theseus-go/theseus/internal/testenv"
 )
 
-// soak makes the process tests as long as the numbers in doc/restart.md: go test ./restart -run Soak -soak -timeout 1h
-var soak = flag.Bool("soak", false, "run the process tests in full length")
-
-// rounds is n in a soak, and short otherwise.
-func rounds(short, n int) int {
-	if *soak {
-		return n
-	}
-	return short
-}
+// rounds is as many as the numbers in doc/restart.md are of, with THESEUS_TESTS=full, and a sample otherwise.
+func rounds(sample, full int) int { return testenv.Pick(sample, sample, full) }
 
 // deaths are the ways in which a successor can fail to prove itself, and when.
 var deaths = []struct {

@@ -41,7 +41,7 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames:  true,
 		Condition: func(c string) (bool, error) {
 			if c == "long" {
-				return os.Getenv("THESEUS_LONG") != "", nil
+				return testenv.Asked() >= testenv.Long, nil
 			}
 			return testenv.Condition(c)
 		},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/swap"
+	"github.com/theseus-go/theseus/internal/testenv"
 	"github.com/theseus-go/theseus/internal/testfault"
 )
 
@@ -170,22 +171,21 @@ func broken(sit situation, on system) testfault.Program {
 	}
 }
 
-// Short sweeps are for every run of the tests. The whole of it breaks every call, reading ones too, with every error:
-//
-//	THESEUS_FAULTS=all go test -timeout 60m -run 'TestF' ./internal/swap
+// The whole of it breaks every call, reading ones too, with every error; the long form each call that changes something, the
+// quick one some of these.
 func calls() []string {
-	if os.Getenv("THESEUS_FAULTS") == "all" {
-		return testfault.Everything
-	}
-	return testfault.Changing
+	return testenv.Pick(testfault.Changing, testfault.Changing, testfault.Everything)
 }
+
+// every is for testfault: which points of a sweep.
+func every() int { return testenv.Pick(7, 1, 1) }
 
 func TestF01KilledBeforeEverySyscall(t *testing.T) {
 	for _, sit := range some(0, 1, 2, 3, 4, 5) {
 		t.Run(sit.name, func(t *testing.T) {
 			t.Parallel()
 			p := broken(sit, ordinary)
-			p.Calls = calls()
+			p.Calls, p.Every = calls(), every()
 			p.Kill(t)
 		})
 	}
@@ -194,7 +194,10 @@ func TestF01KilledBeforeEverySyscall(t *testing.T) {
 			t.Run(on.String()+", "+sit.name, func(t *testing.T) {
 				t.Parallel()
 				p := broken(sit, on)
-				p.Calls = calls()
+				p.Calls, p.Every = calls(), every()
+				if sit.do == "rollback" {
+					p.Every = 1 // the shortest in which the path is empty for a moment
+				}
 				check, gaps := p.Check, 0
 				p.Check = func(tb testing.TB, r testfault.Run) {
 					if _, err := os.Stat(filepath.Join(r.Cmd.Dir, "app")); err != nil {
@@ -203,7 +206,7 @@ func TestF01KilledBeforeEverySyscall(t *testing.T) {
 					check(tb, r)
 				}
 				p.Kill(t)
-				if t.Logf("nothing at the path after %d kills", gaps); gaps == 0 && on == movesAside {
+				if t.Logf("nothing at the path after %d kills", gaps); gaps == 0 && on == movesAside && p.Every == 1 {
 					t.Error("no kill left the path empty, so nothing was tested of what repairs that")
 				}
 			})
@@ -213,7 +216,7 @@ func TestF01KilledBeforeEverySyscall(t *testing.T) {
 
 // someAside are the situations for systems on which files are moved aside.
 func someAside(on system) []situation {
-	if on == movesAside && !underRace {
+	if on == movesAside {
 		return append(some(1, 2), betweenRenames...)
 	}
 	return some(1, 2)
@@ -225,7 +228,7 @@ func TestF19EverySyscallFails(t *testing.T) {
 			t.Run(errno.Error()+"/"+sit.name, func(t *testing.T) {
 				t.Parallel()
 				p := broken(sit, ordinary)
-				p.Calls = calls()
+				p.Calls, p.Every = calls(), every()
 				p.Fail(t, errno)
 			})
 		}
@@ -233,30 +236,25 @@ func TestF19EverySyscallFails(t *testing.T) {
 			t.Run(errno.Error()+"/moved aside, "+sit.name, func(t *testing.T) {
 				t.Parallel()
 				p := broken(sit, movesAside)
-				p.Calls = calls()
+				p.Calls, p.Every = calls(), every()
 				p.Fail(t, errno)
 			})
 		}
 	}
 }
 
-// some are the situations for every run of the tests.
-func some(short ...int) (all []situation) {
-	switch {
-	case os.Getenv("THESEUS_FAULTS") == "all":
+// some are the situations of a sample, or all of them.
+func some(sample ...int) (all []situation) {
+	if testenv.Asked() == testenv.Full {
 		return situations
-	case underRace:
-		return situations[2:3]
 	}
-	for _, i := range short {
+	for _, i := range sample {
 		all = append(all, situations[i])
 	}
 	return all
 }
 
 func errnos() []syscall.Errno {
-	if os.Getenv("THESEUS_FAULTS") == "all" {
-		return []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EMFILE, syscall.EACCES, syscall.EINTR}
-	}
-	return []syscall.Errno{syscall.EIO}
+	all := []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EMFILE, syscall.EACCES, syscall.EINTR}
+	return testenv.Pick(all[:1], all[:1], all)
 }

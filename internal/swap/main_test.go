@@ -40,8 +40,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-var underRace bool
-
 func child(do, path string) error {
 	t, err := swap.Open(path)
 	if err != nil {

@@ -376,10 +376,7 @@ func TestF16FileSizeLimit(t *testing.T) {
 func TestF16DiskFull(t *testing.T) {
 	dir := t.TempDir()
 	page := os.Getpagesize()
-	step := 16
-	if os.Getenv("THESEUS_FAULTS") == "all" {
-		step = 1
-	}
+	step := testenv.Pick(16, 16, 1)
 	mount(t, dir, "size=64m")
 	points, updated := 0, false
 	for room := 0; !updated; room += step {
@@ -470,10 +467,7 @@ func TestF18OtherFileSystems(t *testing.T) {
 }
 
 func TestF20ManyUpdatersAtOnce(t *testing.T) {
-	rounds := 4
-	if os.Getenv("THESEUS_FAULTS") == "all" {
-		rounds = 50
-	}
+	rounds := testenv.Pick(4, 4, 50)
 	wins, busy := 0, 0
 	for range rounds {
 		target := install(t)

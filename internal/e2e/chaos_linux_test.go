@@ -1,4 +1,4 @@
-package main
+package e2e
 
 import (
 	"bytes"
@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/testenv"
 	"github.com/theseus-go/theseus/internal/testrelease"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/updater"
@@ -32,16 +33,13 @@ import (
 // After each step the same things hold, see holds. A failure prints how to play it again; the steps are the same then, the
 // moments inside of them are not quite, so play it a few times.
 //
-//	go test ./cmd/hello -run Chaos -v -timeout 2h -chaos.seed 7 -chaos.steps 5000
+//	go test ./internal/e2e -run Chaos -v -timeout 2h -chaos.seed 7 -chaos.steps 5000
 const ordinary = 8 // a seed that draws everything soon
 
 var (
 	chaosSeed  = flag.Uint64("chaos.seed", ordinary, "the chaos run draws its steps from `SEED`")
-	chaosSteps = flag.Int("chaos.steps", 0, "the chaos run makes `N` steps; 0: as many as every run of the tests can afford")
+	chaosSteps = flag.Int("chaos.steps", 0, "the chaos run makes `N` steps; 0: as many as the effort affords")
 )
-
-// underRace: the processes are the same as without the race detector, so a few steps are enough.
-var underRace bool
 
 // A process that only recovers: `theseus recover PATH`, without building it.
 func init() {
@@ -105,15 +103,12 @@ func TestChaos(t *testing.T) {
 	t.Parallel() // most of it is waiting
 	steps := *chaosSteps
 	if steps == 0 {
-		steps = 150
-		if underRace {
-			steps = 15
-		}
+		steps = testenv.Pick(15, 150, 5000)
 	}
 	c := newChaos(t, *chaosSeed)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("seed %d, failed in step %d. The last steps:\n  %s\nAgain: go test ./cmd/hello -run Chaos -v -chaos.seed %d -chaos.steps %d\nThe service said at last:\n%s",
+			t.Logf("seed %d, failed in step %d. The last steps:\n  %s\nAgain: go test ./internal/e2e -run Chaos -v -chaos.seed %d -chaos.steps %d\nThe service said at last:\n%s",
 				*chaosSeed, len(c.trail), strings.Join(c.trail[max(0, len(c.trail)-15):], "\n  "), *chaosSeed, steps, last(c.log(), 4000))
 		}
 	})
@@ -488,7 +483,7 @@ func (c *chaos) holds(before map[string]bool) {
 func (c *chaos) settles() {
 	c.t.Helper()
 	why := ""
-	for deadline := time.Now().Add(patience / 3); ; {
+	for deadline := time.Now().Add(patience); ; {
 		if why = c.unsettled(); why == "" {
 			c.dirty = false
 			return
@@ -768,7 +763,7 @@ func (c *chaos) starts() bool {
 	defer log.Close()
 	fmt.Fprintf(log, "-- start in step %d, %s is at the path\n", len(c.trail), c.at())
 	cmd := exec.Command(c.path, append(c.flags(c.repo), "--listen", "unix:"+filepath.Join(c.side, "p"), "--admin", "unix:"+filepath.Join(c.side, "a"),
-		"--pid-file", filepath.Join(c.side, "pid"), "--probation", "150ms", "--startup", "2s", "--drain", "2s")...)
+		"--pid-file", filepath.Join(c.side, "pid"), "--probation", "150ms", "--startup", "6s", "--drain", "6s")...)
 	cmd.Env = append(os.Environ(), c.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	group(cmd)
@@ -780,7 +775,11 @@ func (c *chaos) starts() bool {
 		_ = cmd.Wait()
 		close(exited)
 	}(c.exited)
-	hung := time.After(2 * time.Second) // TimeoutStartSec=
+	patient := patience
+	if c.kinds[c.at()] == hang {
+		patient = 2 * time.Second // TimeoutStartSec=
+	}
+	hung := time.After(patient)
 	for {
 		select {
 		case <-hung:
@@ -816,13 +815,13 @@ func (c *chaos) down() { c.end(); c.group = 0 }
 // serviceIsUp: it was up, so it is. If this step killed one of its processes, it may have to be started again.
 func (c *chaos) serviceIsUp() {
 	c.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		v, _, err := c.ask()
 		if err == nil && c.kinds[v] != ill { // what is ill is about to die, and the one before it to take service back
 			return
 		}
 		left := c.members()
-		if c.maydie && (len(left) == 0 || time.Until(deadline) < 7*time.Second) {
+		if c.maydie && (len(left) == 0 || time.Until(deadline) < patience-3*time.Second) {
 			c.end()
 			c.counts["~ the service was started again"]++
 			c.up()

@@ -1,9 +1,8 @@
 //go:build unix
 
-package main
+package e2e
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,32 +16,20 @@ import (
 	"github.com/theseus-go/theseus/internal/testrelease"
 )
 
-// Many processes on one executable. The environment variable THESEUS_FLEET=long asks for the long form (50 rounds, 20
-// updates; some minutes):
-//
-//	THESEUS_FLEET=long go test -timeout 20m -run 'Fleet' -v ./cmd/hello
+// Many processes on one executable.
 
-// fleet is how often something is done: in the short form, or in the long one.
-func fleet(short, long int) int {
-	if os.Getenv("THESEUS_FLEET") == "long" {
-		return long
-	}
-	return short
-}
-
-// edition returns hello 1.N.0, a program of its own bytes, without a build for each.
+// edition returns hello 1.N.0.
 func edition(t *testing.T, n int) (version string, file []byte) {
 	t.Helper()
 	version = fmt.Sprintf("1.%d.0", 100+n)
-	file = bytes.ReplaceAll(bytesOf(t, "1.100.0"), []byte("1.100.0"), []byte(version))
-	return version, file
+	return version, bytesOf(t, version)
 }
 
 // Eight people type the same command. One installs, once; the others are told that somebody is at it, or find it done.
 func TestF20FleetOfUpdaters(t *testing.T) {
 	t.Parallel()
 	const crowd = 8
-	rounds, busy, done := fleet(5, 50), 0, 0
+	rounds, busy, done := testenv.Pick(2, 5, 50), 0, 0
 	for round := range rounds {
 		i, repo := offered(t)
 		results := make([]result, crowd)
@@ -135,7 +122,7 @@ func TestF20FleetOfServices(t *testing.T) {
 		services[k].serves("1.100.0")
 		stops[k] = services[k].load()
 	}
-	updates := fleet(2, 20)
+	updates := testenv.Pick(1, 2, 20)
 	for n := 1; n <= updates; n++ {
 		version, file := edition(t, n)
 		repo.Forget()

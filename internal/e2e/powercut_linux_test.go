@@ -1,4 +1,4 @@
-package main
+package e2e
 
 import (
 	"context"
@@ -193,8 +193,8 @@ func TestF02PowerCut(t *testing.T) {
 	testenv.NeedRoot(t)
 	s := newStage(t)
 	for _, fs := range disks {
-		if fs.name != disks[0].name && *faults == 0 {
-			continue // the sample is of one
+		if fs.name != disks[0].name && testenv.Asked() < testenv.Full {
+			continue // the samples are of one
 		}
 		testenv.Need(t, fs.mkfs, "mount")
 		for _, sc := range scenes {
@@ -263,9 +263,7 @@ func TestF02UsualSwap(t *testing.T) {
 func TestF02LongAfter(t *testing.T) {
 	t.Parallel()
 	testenv.NeedRoot(t)
-	if *faults == 0 {
-		return // half a minute
-	}
+	testenv.NeedEffort(t, testenv.Full)
 	s := newStage(t)
 	for _, fs := range disks {
 		t.Run(fs.name, func(t *testing.T) {

@@ -1,10 +1,11 @@
 //go:build unix
 
-// The tests of this package drive the built program from outside: real files, real processes, real HTTP. What they install
-// is served by internal/testrelease.
-package main
+// Package e2e drives the built programs from outside, hello above all: real files, real processes, real HTTP. What is
+// installed is served by internal/testrelease.
+package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -23,10 +24,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/testenv"
 	"github.com/theseus-go/theseus/internal/testrelease"
+	_ "github.com/theseus-go/theseus/restart" // hello is made of it: its changes make the results of these tests stale
 )
 
-const patience = 30 * time.Second // for anything that should happen soon, on a busy machine
+// patience is for anything that should happen soon, on a machine that is busy with twenty other things.
+const patience = 3 * time.Minute
 
 var builds struct {
 	dir  string
@@ -41,6 +45,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	builds.dir, builds.done = dir, map[string]func() (string, error){}
+	testenv.Overlap()
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
@@ -48,24 +53,40 @@ func TestMain(m *testing.M) {
 
 var raced = flag.Bool("raced", false, "build the program with the race detector, too")
 
-// build returns hello of a version; with the tag "faults" it does what HELLO_FAULT says.
+// build returns hello of a version; with the tag "faults" it does what HELLO_FAULT says. The linker runs once for all
+// versions of one length, each of which is a program of its own bytes.
 func build(t *testing.T, version string, tags ...string) string {
 	t.Helper()
-	name := strings.Join(append([]string{"hello-" + version}, tags...), "-")
+	mark := "9.8.7654321"[:len(version)] // which stands for nothing else in the program
+	linked := built(t, strings.Join(append([]string{"linked", mark}, tags...), "-"), func(out string) error {
+		args := []string{"build", "-buildvcs=false"}
+		if *raced {
+			args = append(args, "-race")
+		}
+		cmd := exec.Command("go", append(args, "-tags", strings.Join(tags, ","), "-ldflags", "-s -w -X main.version="+mark, "-o", out, "../../cmd/hello")...)
+		if b, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("building hello: %w\n%s", err, b)
+		}
+		return nil
+	})
+	return built(t, strings.Join(append([]string{"hello", version}, tags...), "-"), func(out string) error {
+		b, err := os.ReadFile(linked)
+		if err != nil {
+			return err
+		}
+		return writeProgram(out, bytes.ReplaceAll(b, []byte(mark), []byte(version)))
+	})
+}
+
+// built makes a file once, and returns where it is.
+func built(t *testing.T, name string, make func(out string) error) string {
+	t.Helper()
 	builds.mu.Lock()
 	once, ok := builds.done[name]
 	if !ok {
 		once = sync.OnceValues(func() (string, error) {
 			out := filepath.Join(builds.dir, name)
-			args := []string{"build", "-buildvcs=false"}
-			if *raced {
-				args = append(args, "-race")
-			}
-			cmd := exec.Command("go", append(args, "-tags", strings.Join(tags, ","), "-ldflags", "-s -w -X main.version="+version, "-o", out, ".")...)
-			if b, err := cmd.CombinedOutput(); err != nil {
-				return "", fmt.Errorf("building hello %s: %w\n%s", version, err, b)
-			}
-			return out, nil
+			return out, make(out)
 		})
 		builds.done[name] = once
 	}
@@ -212,7 +233,7 @@ func (i *installation) start(args ...string) *service {
 	s.public, s.admin = over("unix", public), over("unix", admin)
 	args = append([]string{
 		"--listen", "unix:" + public, "--admin", "unix:" + admin, "--pid-file", filepath.Join(i.side, "pid"),
-		"--probation", "500ms", "--startup", "5s", "--drain", "5s",
+		"--probation", "500ms", "--startup", "1m", "--drain", "1m",
 	}, args...)
 	s.cmd = exec.Command(i.path, args...)
 	s.cmd.Env = append(os.Environ(), i.env...)
@@ -409,7 +430,7 @@ func endGroup(pid int) {
 
 // The program is a model to be copied; what does not fit on two screens is not.
 func TestHelloIsShort(t *testing.T) {
-	b, err := os.ReadFile("main.go")
+	b, err := os.ReadFile("../../cmd/hello/main.go")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -498,23 +519,30 @@ func TestStop(t *testing.T) {
 			if b, err := os.ReadFile(pid); err != nil || strings.TrimSpace(string(b)) != fmt.Sprint(s.cmd.Process.Pid) {
 				t.Errorf("the PID file says %q, %v; want %d", b, err, s.cmd.Process.Pid)
 			}
-			answer := make(chan error, 1)
-			go func() { // a request that is being answered is finished
-				resp, err := s.public.Get("http://localhost/sleep?d=1s")
-				if err == nil {
-					resp.Body.Close()
-					if resp.StatusCode != http.StatusOK {
-						err = errors.New(resp.Status)
-					}
-				}
-				answer <- err
-			}()
-			time.Sleep(200 * time.Millisecond) // no event tells that a request is being handled
+			// A request that is being answered is finished. That its handler reads is said by 100 Continue.
+			conn, err := net.Dial("unix", filepath.Join(s.side, "p"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			conn.SetDeadline(time.Now().Add(patience))
+			fmt.Fprint(conn, "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+			answers := bufio.NewReader(conn)
+			if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, "100") {
+				t.Fatalf("%q, %v", line, err)
+			}
+			answers.ReadString('\n')
 			if err := s.cmd.Process.Signal(signals[name]); err != nil {
 				t.Fatal(err)
 			}
-			if err := <-answer; err != nil {
-				t.Errorf("a request that was being answered failed: %v", err)
+			s.await("it stops", func() bool { return strings.Contains(s.log.String(), "draining") })
+			fmt.Fprint(conn, "over")
+			resp, err := http.ReadResponse(answers, nil)
+			if err != nil {
+				t.Fatalf("a request that was being answered failed: %v", err)
+			}
+			if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "over" {
+				t.Errorf("a request that was being answered: %q, %v", b, err)
 			}
 			select {
 			case <-s.exited:

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package e2e
 
 import (
 	"strings"
@@ -19,7 +19,7 @@ func TestUndo(t *testing.T) {
 		flags []string
 	}{
 		{"crash", nil},
-		{"hang", []string{"--startup", "2s"}},
+		{"hang", []string{"--startup", "4s"}},
 		{"crash-after-ready", []string{"--probation", "3s"}},
 	} {
 		for _, trigger := range []string{"POST", "SIGHUP"} {

@@ -1,8 +1,7 @@
-package main
+package e2e
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -31,19 +30,10 @@ import (
 // The built program, not the library alone, is broken here: it is killed, its calls fail, its disk is full, its power is cut.
 // A sample runs with the other tests. All of it takes hours:
 //
-//	go test ./cmd/hello -run 'F01|F02|F16|F19|F27' -faults 1 -timeout 6h -v
-var faults = flag.Int("faults", 0, "break the program at each n-th point; 1 is at every one, 0 at a sample")
+//	THESEUS_TESTS=full go test ./internal/e2e -run 'F01|F02|F16|F19|F27' -timeout 12h -v
 
-// every is for testfault: each n-th point in the sample.
-func every(n int) int {
-	switch {
-	case *faults > 0:
-		return *faults
-	case underRace: // the detector does not look into the program
-		return 4 * n
-	}
-	return n
-}
+// every is for testfault: each n-th point in the long sample, fewer in the quick one.
+func every(n int) int { return testenv.Pick(9*n, n, 1) }
 
 // A scene is something that is done to an installation, and can be broken.
 type scene struct {
@@ -113,7 +103,7 @@ func theseus(t *testing.T) string {
 
 var buildTheseus = sync.OnceValues(func() (string, error) {
 	out := filepath.Join(builds.dir, "theseus")
-	if b, err := exec.Command("go", "build", "-C", "../theseus", "-buildvcs=false", "-ldflags", "-s -w", "-o", out, ".").CombinedOutput(); err != nil {
+	if b, err := exec.Command("go", "build", "-C", "../../cmd/theseus", "-buildvcs=false", "-ldflags", "-s -w", "-o", out, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building theseus: %w\n%s", err, b)
 	}
 	return out, nil
@@ -283,8 +273,12 @@ func TestF01KilledProgram(t *testing.T) {
 func TestF19FailingProgram(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	for _, sc := range scenes {
-		for n, errno := range []syscall.Errno{unix.EIO, unix.ENOSPC, unix.EINTR, unix.EMFILE} {
+	errnos := []syscall.Errno{unix.EIO, unix.ENOSPC, unix.EINTR, unix.EMFILE}
+	for k, sc := range scenes {
+		for n, errno := range errnos {
+			if testenv.Asked() == testenv.Quick && n != k%len(errnos) {
+				continue // one each
+			}
 			t.Run(fmt.Sprintf("%s/%s", sc.name, unix.ErrnoName(errno)), func(t *testing.T) {
 				p := s.program(t, sc)
 				p.Calls, p.Every = testfault.Everything, every(29*sc.sample+n) // not the same calls for each errno
