@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"math/bits"
 	"slices"
+
+	"github.com/theseus-go/theseus/delta/internal/coding"
+	"github.com/theseus-go/theseus/delta/internal/executable"
 )
 
 // An addressMap says where what was at an old address is now: a list of
@@ -79,15 +82,15 @@ func (m *addressMap) at(addr uint64) uint64 {
 
 // mapOfOps returns the map that the ops imply. Where several ops copy the same
 // address, the one that begins first holds, and of those the longest.
-func mapOfOps(old, new *layout, ops []op) *addressMap {
+func mapOfOps(old, new *executable.Layout, ops []op) *addressMap {
 	type span struct {
 		from, to, shift uint64
 		i               int
 	}
 	spans := make([]span, 0, len(ops))
 	for i, o := range ops {
-		from, ok := old.address(o.old)
-		to, ok2 := new.address(o.new)
+		from, ok := old.Address(o.old)
+		to, ok2 := new.Address(o.new)
 		if ok && ok2 {
 			spans = append(spans, span{from, from + uint64(o.n), to - from, i})
 		}
@@ -138,45 +141,45 @@ func (m *addressMap) with(runs []run) *addressMap {
 
 // runCoder holds the models of the list of runs.
 type runCoder struct {
-	count  number
-	gap, n number
-	shift  [2]signed
-	again  model // the shift of the run before the last one
+	count  coding.Number
+	gap, n coding.Number
+	shift  [2]coding.Signed
+	again  coding.Model // the shift of the run before the last one
 }
 
-// runs codes the list; hi bounds what a decoder accepts.
-func (c *coder) runs(runs []run, newSize int64) ([]run, error) {
+// codeRuns codes the list.
+func codeRuns(c *coding.Coder, runs []run, newSize int64) ([]run, error) {
 	var m runCoder
-	count := c.number(&m.count, uint64(len(runs)))
+	count := c.Number(&m.count, uint64(len(runs)))
 	if count > maxOps(newSize) {
 		return nil, damaged("%d runs for %d bytes", count, newSize)
 	}
-	if !c.encoding {
+	if !c.Encoding {
 		runs = make([]run, 0, count)
 	}
 	var prev, before run
 	for i := range int(count) {
 		var r run
-		if c.encoding {
+		if c.Encoding {
 			r = runs[i]
 		}
-		gap := c.number(&m.gap, r.from-prev.to)
-		n := c.number(&m.n, r.to-r.from)
+		gap := c.Number(&m.gap, r.from-prev.to)
+		n := c.Number(&m.n, r.to-r.from)
 		if gap > 1<<48 || n == 0 || n > 1<<48 {
 			return nil, damaged("run %d lies outside", i)
 		}
 		r.from = prev.to + gap
 		r.to = r.from + n
-		if i > 1 && c.bit(&m.again, bit(r.shift == before.shift)) != 0 {
+		if i > 1 && c.Bit(&m.again, bit(r.shift == before.shift)) != 0 {
 			r.shift = before.shift
 		} else {
-			r.shift = prev.shift + uint64(c.signed(&m.shift[min(gap, 1)], int64(r.shift-prev.shift)))
+			r.shift = prev.shift + uint64(c.Signed(&m.shift[min(gap, 1)], int64(r.shift-prev.shift)))
 		}
 		if r.to > 1<<52 {
 			return nil, damaged("run %d lies outside", i)
 		}
-		if !c.encoding {
-			if err := c.err(); err != nil {
+		if !c.Encoding {
+			if err := c.Err(); err != nil {
 				return nil, err
 			}
 			runs = append(runs, r)

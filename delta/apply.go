@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"hash"
 	"io"
+
+	"github.com/theseus-go/theseus/delta/internal/coding"
+	"github.com/theseus-go/theseus/delta/internal/executable"
 )
 
 // chunk is how much of the new file is made at a time.
@@ -40,12 +43,15 @@ func Apply(ctx context.Context, old io.ReaderAt, patch io.Reader, new io.Writer,
 	}
 	sum := sha256.New()
 	a := applier{
-		ctx: ctx, header: h, c: newDecoder(patch), sum: sum, new: new, out: make([]byte, 0, chunk),
+		ctx: ctx, header: h, c: coding.NewDecoder(patch), sum: sum, new: new, out: make([]byte, 0, chunk),
 	}
 	if err := a.run(old); err != nil {
 		// A patch that could not be read on only looks damaged.
-		if read := a.c.err(); read != nil && !errors.Is(read, ErrDamaged) {
+		if read := a.c.Err(); read != nil {
 			err = read
+		}
+		if errors.Is(err, coding.ErrShort) {
+			err = damaged("%v", err)
 		}
 		return h, err
 	}
@@ -85,35 +91,35 @@ func checkOld(ctx context.Context, old io.ReaderAt, want File) error {
 type applier struct {
 	ctx    context.Context
 	header Header
-	c      *coder
+	c      *coding.Coder
 	new    io.Writer
 	sum    hash.Hash
 	out    []byte // made, and not yet written
 	at     int64  // bytes of the new file made
 
 	novel  novelCoder
-	tables []generated
-	makers []maker
+	tables []executable.Table
+	makers []executable.Maker
 }
 
 func (a *applier) run(old io.ReaderAt) error {
 	h, c := a.header, a.c
-	r, err := c.recipe(h, func() (*image, error) { return parse(old, h.Old.Size) }, nil)
+	r, err := codeRecipe(c, h, func() (*executable.Image, error) { return executable.Parse(old, h.Old.Size) }, nil)
 	if err != nil {
 		return err
 	}
-	m := r.mover()
+	m := r.predictor()
 	a.tables = r.made
 	for _, g := range r.made {
-		maker, err := g.maker(&r.layout, m, h.New.Size)
+		maker, err := g.Maker(&r.layout, m.functions(), h.New.Size)
 		if err != nil {
-			return err
+			return damaged("%v", err)
 		}
 		a.makers = append(a.makers, maker)
 	}
-	file := newPages(old, h.Old.Size)
+	file := executable.NewPages(old, h.Old.Size)
 	if r.image != nil {
-		file = r.image.file // its cache is warm
+		file = r.image.File // its cache is warm
 	}
 	res := newResidue(c, &r.layout)
 	for _, o := range r.ops {
@@ -125,9 +131,9 @@ func (a *applier) run(old io.ReaderAt) error {
 			if err != nil {
 				return err
 			}
-			file.read(b, o.old)
-			if file.err != nil {
-				return fmt.Errorf("reading the old file: %w", file.err)
+			file.Read(b, o.old)
+			if file.Err != nil {
+				return fmt.Errorf("reading the old file: %w", file.Err)
 			}
 			n, err := m.predict(b, o.old, o.new, o.n > int64(len(b)), res)
 			if err != nil {
@@ -151,17 +157,17 @@ func (a *applier) run(old io.ReaderAt) error {
 }
 
 // fill writes what lies before the next copy: novel bytes, and generated ones.
-func (a *applier) fill(to int64, l *layout) error {
+func (a *applier) fill(to int64, l *executable.Layout) error {
 	for a.at < to {
 		n := to - a.at
 		if len(a.makers) > 0 {
-			if g := a.tables[0]; g.off < a.at+n {
-				if n = g.off - a.at; n < 0 || g.n > to-g.off {
+			if g := a.tables[0]; g.Off < a.at+n {
+				if n = g.Off - a.at; n < 0 || g.N > to-g.Off {
 					return damaged("a table lies within a copy")
 				}
 				if n == 0 {
-					b := a.makers[0].make()
-					if int64(len(b)) != g.n {
+					b := a.makers[0].Make()
+					if int64(len(b)) != g.N {
 						return damaged("a table of the wrong size")
 					}
 					a.tables, a.makers = a.tables[1:], a.makers[1:]
@@ -182,7 +188,7 @@ func (a *applier) fill(to int64, l *layout) error {
 		if err != nil {
 			return err
 		}
-		if err := a.c.novel(&a.novel, b, l, a.at); err != nil {
+		if err := a.novel.decode(a.c, b, l, a.at); err != nil {
 			return err
 		}
 		a.made(len(b))
@@ -211,7 +217,7 @@ func (a *applier) made(n int) {
 	at := len(a.out)
 	a.out = a.out[:at+n]
 	for _, m := range a.makers {
-		m.see(a.out[at:], a.at)
+		m.See(a.out[at:], a.at)
 	}
 	a.at += int64(n)
 }

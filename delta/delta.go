@@ -16,7 +16,13 @@
 // damaged patch as an error. The header can be looked at first with
 // [ReadHeader] and compared with what a signed manifest says.
 //
-// The format is specified in doc/delta-format.md.
+// The format is specified in doc/delta-format.md; manifests call it [release.Delta].
+//
+// Three shelves: package executable below this one finds the references of a
+// file, package coding is the entropy coder, and here is what joins the two:
+// alignment and address map, the parts of a patch, Diff and Apply.
+//
+// [release.Delta]: https://pkg.go.dev/github.com/theseus-go/theseus/release#Delta
 package delta
 
 import (
@@ -24,10 +30,6 @@ import (
 	"errors"
 	"fmt"
 )
-
-// Format names the patch format in release manifests. A client that does not
-// know a format, or gets [ErrUnsupported], downloads the full file instead.
-const Format = "delta"
 
 // DefaultMaxSize is the largest old or new file Apply accepts unless
 // [Limits.MaxSize] says otherwise: 1 GiB.

@@ -9,6 +9,9 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/theseus-go/theseus/delta/internal/coding"
+	"github.com/theseus-go/theseus/delta/internal/testprogram"
 )
 
 // makePatch returns the patch that Diff makes, after checking that Apply undoes it.
@@ -82,7 +85,7 @@ func TestPlainPairs(t *testing.T) {
 }
 
 func TestDiffIsDeterministic(t *testing.T) {
-	old, new := executables(t)
+	old, new := testprogram.Host(t)
 	if !bytes.Equal(makePatch(t, old, new), makePatch(t, old, new)) {
 		t.Fatal("two patches for the same pair differ")
 	}
@@ -182,28 +185,28 @@ func TestCopiesOutsideP20(t *testing.T) {
 		{"P20 begins behind the new file", op{0, 1001, 1}, 1000, 1000},
 		{"P20 ends behind the new file", op{0, 995, 6}, 1000, 1000},
 	} {
-		e := newEncoder()
-		if _, err := e.ops([]op{row.o}, 1<<20, 1<<20); err != nil {
+		e := coding.NewEncoder()
+		if _, err := codeOps(e, []op{row.o}, 1<<20, 1<<20); err != nil {
 			t.Fatal(err)
 		}
-		body := e.finish()
-		if got, err := newDecoder(bytes.NewReader(body)).ops(nil, row.oldSize, row.newSize); !errors.Is(err, ErrDamaged) {
+		body := e.Finish()
+		if got, err := codeOps(coding.NewDecoder(bytes.NewReader(body)), nil, row.oldSize, row.newSize); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: copies %v, error %v", row.name, got, err)
 		}
 		// And the same copy where it fits.
-		if got, err := newDecoder(bytes.NewReader(body)).ops(nil, 2000, 2000); err != nil || len(got) != 1 || got[0] != row.o {
+		if got, err := codeOps(coding.NewDecoder(bytes.NewReader(body)), nil, 2000, 2000); err != nil || len(got) != 1 || got[0] != row.o {
 			t.Errorf("%s: copies %v, error %v", row.name, got, err)
 		}
 	}
-	e := newEncoder()
+	e := coding.NewEncoder()
 	many := make([]op, maxOps(1<<20))
 	for i := range many {
 		many[i] = op{0, int64(i), 1}
 	}
-	if _, err := e.ops(many, 1, 1<<20); err != nil {
+	if _, err := codeOps(e, many, 1, 1<<20); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newDecoder(bytes.NewReader(e.finish())).ops(nil, 1, 1<<19); !errors.Is(err, ErrDamaged) {
+	if _, err := codeOps(coding.NewDecoder(bytes.NewReader(e.Finish())), nil, 1, 1<<19); !errors.Is(err, ErrDamaged) {
 		t.Errorf("P20 more copies than a file of that size may have: %v", err)
 	}
 }
@@ -212,20 +215,20 @@ func TestCopiesOutsideP20(t *testing.T) {
 func TestCorrectionOutsideOfCopiesP20(t *testing.T) {
 	old := noise(7, 100)
 	h := Header{Old: File{100, sha256.Sum256(old)}, New: File{Size: 30}}
-	e := newEncoder()
-	if _, err := e.recipe(h, nil, &recipe{ops: []op{{0, 10, 20}}}); err != nil {
+	e := coding.NewEncoder()
+	if _, err := codeRecipe(e, h, nil, &recipe{ops: []op{{0, 10, 20}}}); err != nil {
 		t.Fatal(err)
 	}
 	var m residueCoder
-	e.place(&m, 5) // within the novel bytes before the copy
+	m.place(e, 5) // within the novel bytes before the copy
 	z := &novelCoder{}
 	for range 10 {
-		if _, _, err := e.token(z, 0, token{}, 'x'); err != nil {
+		if _, _, err := z.token(e, 0, token{}, 'x'); err != nil {
 			t.Fatal(err)
 		}
 		z.put('x')
 	}
-	patch := append(h.append(nil), e.finish()...)
+	patch := append(h.append(nil), e.Finish()...)
 
 	if _, err := Apply(t.Context(), bytes.NewReader(old), bytes.NewReader(patch), io.Discard, Limits{}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("error is %v", err)
@@ -235,7 +238,7 @@ func TestCorrectionOutsideOfCopiesP20(t *testing.T) {
 // P20, every byte: no change of a patch may make Apply return nil for another
 // file, write more than promised, or panic.
 func TestEveryByteOfAPatchP20(t *testing.T) {
-	old, new := executables(t)
+	old, new := testprogram.Host(t)
 	old, new = miniature(t, old), miniature(t, new)
 	patch := makePatch(t, old, new, Go)
 	if h, _ := ReadHeader(bytes.NewReader(patch)); h.Predictor != Go {

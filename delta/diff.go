@@ -6,6 +6,9 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+
+	"github.com/theseus-go/theseus/delta/internal/coding"
+	"github.com/theseus-go/theseus/delta/internal/executable"
 )
 
 // Options says how Diff works. The zero value is what publishing wants.
@@ -103,7 +106,7 @@ func diff(ctx context.Context, h Header, old, new []byte) ([]byte, Stats, error)
 	}
 
 	// What is wrong in the copies, and what no copy covers.
-	m := r.mover()
+	m := r.predictor()
 	wrong := collector{new: new}
 	for _, o := range r.ops {
 		b := bytes.Clone(old[o.old : o.old+o.n])
@@ -111,8 +114,8 @@ func diff(ctx context.Context, h Header, old, new []byte) ([]byte, Stats, error)
 			return nil, stats, err
 		}
 	}
-	e := &encoder{c: newEncoder(), new: new, layout: &r.layout, made: r.made, list: wrong.list}
-	if _, err := e.c.recipe(h, nil, r); err != nil {
+	e := &encoder{recipe: r, c: coding.NewEncoder(), new: new, list: wrong.list}
+	if _, err := codeRecipe(e.c, h, nil, r); err != nil {
 		return nil, stats, err
 	}
 	e.gather(r.ops)
@@ -125,14 +128,14 @@ func diff(ctx context.Context, h Header, old, new []byte) ([]byte, Stats, error)
 	e.fill(h.New.Size)
 	stats.CopyCount, stats.RunCount = len(r.ops), len(r.runs)
 	for _, c := range wrong.list {
-		if c.k == kindNone {
+		if c.k == executable.KindNone {
 			stats.WrongBytes++
 		} else {
 			stats.Wrong++
 		}
 	}
-	out := append(h.append(nil), e.c.finish()...)
-	parts := &e.c.parts
+	out := append(h.append(nil), e.c.Finish()...)
+	parts := &e.parts
 	stats.Copies, stats.Runs, stats.Residue, stats.Novel = parts[partCopies], parts[partRuns], parts[partResidue], parts[partNovel]
 	stats.Size = int64(len(out))
 	stats.Layout = stats.Size - stats.Copies - stats.Runs - stats.Residue - stats.Novel
@@ -163,20 +166,20 @@ func limitOps(ops []op, newSize int64) []op {
 // plan fills the recipe for predictor Go; false if old is no executable that
 // it knows, or new is none of the same kind.
 func (r *recipe) plan(ctx context.Context, old, new []byte, stats *Stats) (bool, error) {
-	was, err := parse(bytes.NewReader(old), int64(len(old)))
+	was, err := executable.Parse(bytes.NewReader(old), int64(len(old)))
 	if err != nil {
 		return false, err
 	}
-	is, err := parse(bytes.NewReader(new), int64(len(new)))
+	is, err := executable.Parse(bytes.NewReader(new), int64(len(new)))
 	if err != nil {
 		return false, err
 	}
-	if was.arch == archNone || was.arch != is.arch {
+	if was.Arch == executable.ArchNone || was.Arch != is.Arch {
 		return false, nil
 	}
-	r.image, r.layout = was, is.layout
+	r.image, r.layout = was, is.Layout
 
-	maskedOld, maskedNew := was.mask(old), is.mask(new)
+	maskedOld, maskedNew := was.Mask(old), is.Mask(new)
 	ops, err := align(ctx, maskedOld, maskedNew, slack)
 	if err != nil {
 		return false, err
@@ -184,11 +187,11 @@ func (r *recipe) plan(ctx context.Context, old, new []byte, stats *Stats) (bool,
 	ops = prune(maskedOld, maskedNew, ops, least)
 	// A table that follows from the address map is known to do so only when there
 	// is a map, and the copies depend on which tables are made.
-	candidates := is.generated()
+	candidates := is.Tables()
 	for {
-		r.made = verified(is, new, candidates, nil)
+		r.made = is.Verified(new, candidates, nil)
 		stats.References = r.follow(old, new, is, ops)
-		checked := verified(is, new, r.made, r.mover())
+		checked := is.Verified(new, r.made, r.predictor().functions())
 		if len(checked) == len(r.made) {
 			r.made = checked
 			break
@@ -196,37 +199,37 @@ func (r *recipe) plan(ctx context.Context, old, new []byte, stats *Stats) (bool,
 		candidates = checked
 	}
 	for _, g := range r.made {
-		stats.Generated += g.n
+		stats.Generated += g.N
 	}
 	return true, nil
 }
 
 // follow makes the copies and the runs from what was aligned, and returns the
 // number of references in the copies.
-func (r *recipe) follow(old, new []byte, is *image, ops []op) (references int) {
+func (r *recipe) follow(old, new []byte, is *executable.Image, ops []op) (references int) {
 	was := r.image
-	r.ops = limitOps(split(ops, was.cuts(), is.cuts(), r.made), int64(len(new)))
+	r.ops = limitOps(split(ops, cuts(was), cuts(is), r.made), int64(len(new)))
 
 	// Let every reference that a copy brings along vote for the map.
-	m := mapOfOps(&was.layout, &is.layout, r.ops)
-	m.seal(was.lo, was.hi)
+	m := mapOfOps(&was.Layout, &is.Layout, r.ops)
+	m.seal(was.Lo, was.Hi)
 	var votes []vote
 	for _, o := range r.ops {
-		from, to := was.at(o.old), is.at(o.new)
+		from, to := was.At(o.old), is.At(o.new)
 		if from == nil || to == nil {
 			continue
 		}
-		was.references(o.old, o.old+o.n, from, func(off int64, k kind) {
+		was.References(o.old, o.old+o.n, from, func(off int64, k executable.Kind) {
 			references++
 			at := o.new + off - o.old
-			target := was.target(k, old[off:], from.addr+uint64(off-from.off))
-			now := is.target(k, new[at:], to.addr+uint64(at-to.off))
-			if was.holds(target) && now+4096 >= is.lo && now < is.hi+4096 {
+			target := was.Target(k, old[off:], from.Addr+uint64(off-from.Off))
+			now := is.Target(k, new[at:], to.Addr+uint64(at-to.Off))
+			if was.Holds(target) && now+4096 >= is.Lo && now < is.Hi+4096 {
 				votes = append(votes, vote{target, now - target})
 			}
 		})
 	}
-	r.runs = findRuns(m, votes, was.hi)
+	r.runs = findRuns(m, votes, was.Hi)
 	if uint64(len(r.runs)) > maxOps(int64(len(new))) {
 		r.runs = nil
 	}
@@ -234,44 +237,13 @@ func (r *recipe) follow(old, new []byte, is *image, ops []op) (references int) {
 }
 
 // cuts returns where sections begin and end; no op crosses those.
-func (im *image) cuts() []int64 {
+func cuts(im *executable.Image) []int64 {
 	var out []int64
-	for _, s := range im.sections {
-		out = append(out, s.off, s.off+s.fileSize)
+	for _, s := range im.Sections {
+		out = append(out, s.Off, s.Off+s.FileSize)
 	}
-	for _, g := range im.generated() {
-		out = append(out, g.off, g.off+g.n)
-	}
-	return out
-}
-
-// verified returns those ranges that really follow from the rest of the file, or
-// may do so: what follows from the address map is left alone while m is nil.
-func verified(im *image, file []byte, list []generated, m *mover) []generated {
-	var out []generated
-	for _, g := range list {
-		ok := true
-		switch g.kind {
-		case madeRelocations:
-			g.except, ok = im.exceptions(g)
-		case madeFindFuncAhead:
-			if m == nil {
-				out = append(out, g)
-				continue
-			}
-			g.except, ok = im.movedElsewhere(m, g)
-		}
-		if !ok {
-			continue
-		}
-		maker, err := g.maker(&im.layout, m, int64(len(file)))
-		if err != nil {
-			continue
-		}
-		maker.see(file[:g.off], 0)
-		if bytes.Equal(maker.make(), file[g.off:g.off+g.n]) {
-			out = append(out, g)
-		}
+	for _, g := range im.Tables() {
+		out = append(out, g.Off, g.Off+g.N)
 	}
 	return out
 }
@@ -279,10 +251,9 @@ func verified(im *image, file []byte, list []generated, m *mover) []generated {
 // encoder writes the second part of the body: novel bytes and corrections, in
 // the order in which Apply asks for them.
 type encoder struct {
-	c      *coder
-	new    []byte
-	layout *layout
-	made   []generated
+	*recipe
+	c   *coding.Coder
+	new []byte
 
 	list    []correction // still to come
 	residue residueCoder
@@ -301,7 +272,7 @@ func (e *encoder) step() {
 	if len(e.list) > 0 {
 		next = e.list[0].off
 	}
-	e.c.place(&e.residue, next)
+	e.residue.place(e.c, next)
 }
 
 // correct writes the corrections before to.
@@ -309,15 +280,15 @@ func (e *encoder) correct(to int64) {
 	for len(e.list) > 0 && e.list[0].off < to {
 		w := e.list[0]
 		e.list = e.list[1:]
-		if w.k == kindNone {
-			e.c.wrongByte(&e.residue, w.off, e.layout.place(w.off), byte(w.v))
+		if w.k == executable.KindNone {
+			e.residue.wrongByte(e.c, w.off, e.layout.Place(w.off), byte(w.v))
 		} else {
-			e.c.wrongReference(&e.residue, w.off, w.k, w.raw, w.v)
+			e.residue.wrongReference(e.c, w.off, w.k, w.raw, w.v)
 		}
 		e.step()
 	}
 	e.at = to
-	e.c.account(partResidue)
+	e.account(e.c, partResidue)
 }
 
 // spans calls f for every stretch of novel bytes before to.
@@ -325,12 +296,12 @@ func (e *encoder) spans(at, to int64, f func(from, to int64)) {
 	made := e.made
 	for at < to {
 		n := to - at
-		for len(made) > 0 && made[0].off+made[0].n <= at {
+		for len(made) > 0 && made[0].Off+made[0].N <= at {
 			made = made[1:]
 		}
-		if len(made) > 0 && made[0].off < at+n {
-			if n = made[0].off - at; n <= 0 {
-				at = made[0].off + made[0].n
+		if len(made) > 0 && made[0].Off < at+n {
+			if n = made[0].Off - at; n <= 0 {
+				at = made[0].Off + made[0].N
 				continue
 			}
 		}
@@ -360,7 +331,7 @@ func (e *encoder) fill(to int64) {
 			if e.done == e.asked {
 				t := e.tokens[0]
 				e.tokens = e.tokens[1:]
-				e.c.token(z, e.layout.place(pos), t, e.bytes[e.done])
+				z.token(e.c, e.layout.Place(pos), t, e.bytes[e.done])
 				e.done += max(t.length, 1)
 			}
 			n := min(to-pos, int64(e.done-e.asked))
@@ -372,5 +343,5 @@ func (e *encoder) fill(to int64) {
 		}
 	})
 	e.at = to
-	e.c.account(partNovel)
+	e.account(e.c, partNovel)
 }

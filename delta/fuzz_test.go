@@ -6,13 +6,15 @@ import (
 	"errors"
 	"io"
 	"testing"
+
+	"github.com/theseus-go/theseus/delta/internal/testprogram"
 )
 
-// FuzzApply: whatever the body of a patch says, Apply returns, holds to the
+// FuzzApply checks that whatever the body of a patch says, Apply returns, holds to the
 // header's size, and returns nil only for the promised file.
 func FuzzApply(f *testing.F) {
-	olds := [][]byte{tinyELF(62, 0), tinyELF(183, 0), noise(9, 3000), tinyELF125(62, 0), tinyELF127(62, 0)}
-	news := [][]byte{tinyELF(62, 48), tinyELF(183, 32), noise(9, 2900), tinyELF125(62, 48), tinyELF127(62, 48)}
+	olds := [][]byte{testprogram.ELF(62, 0), testprogram.ELF(183, 0), noise(9, 3000), testprogram.ELF125(62, 0), testprogram.ELF127(62, 0)}
+	news := [][]byte{testprogram.ELF(62, 48), testprogram.ELF(183, 32), noise(9, 2900), testprogram.ELF125(62, 48), testprogram.ELF127(62, 48)}
 	for i, old := range olds {
 		for _, p := range []Predictor{Plain, Go} {
 			var b bytes.Buffer
@@ -42,33 +44,9 @@ func FuzzApply(f *testing.F) {
 	})
 }
 
-// FuzzParse: no file upsets the executable parsers, and what they find lies
-// within it.
-func FuzzParse(f *testing.F) {
-	for _, b := range executableSeeds() {
-		f.Add(b)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		im, err := parse(bytes.NewReader(b), int64(len(b)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range im.sections {
-			s := &im.sections[i]
-			im.references(s.off, s.off+s.fileSize, s, func(off int64, k kind) {
-				if off < s.off || off+k.width() > int64(len(b)) {
-					t.Fatalf("a reference at %d+%d of %d", off, k.width(), len(b))
-				}
-			})
-		}
-		im.mask(b)
-		verified(im, b, im.generated(), nil)
-	})
-}
-
-// FuzzRoundTrip: Apply undoes Diff for any two files.
+// FuzzRoundTrip checks that Apply undoes Diff for any two files.
 func FuzzRoundTrip(f *testing.F) {
-	seeds := executableSeeds()
+	seeds := testprogram.Seeds()
 	for _, b := range seeds {
 		f.Add(seeds[0], b, true)
 	}
@@ -93,11 +71,4 @@ func FuzzRoundTrip(f *testing.F) {
 			t.Fatal("another file")
 		}
 	})
-}
-
-func executableSeeds() [][]byte {
-	return [][]byte{
-		tinyELF(62, 0), tinyELF(62, 40), tinyELF(183, 0), tinyELF(183, 64),
-		tinyELF125(62, 0), tinyELF125(62, 40), tinyELF127(62, 0), tinyELF127(62, 40), tinyELFOther(), tinyPE(), tinyMachO(), []byte("MZ"), []byte("\x7fELF"), nil,
-	}
 }

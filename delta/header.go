@@ -13,7 +13,7 @@ var le = binary.LittleEndian
 // last. Another version is another format.
 const magic = "\xd1delta\x00\x01"
 
-// headerSize: magic, predictor, two sizes, two hashes.
+// headerSize is the size of magic, predictor, two sizes and two hashes.
 const headerSize = len(magic) + 1 + 2*(4+32)
 
 func (h *Header) append(b []byte) []byte {

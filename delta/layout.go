@@ -1,53 +1,58 @@
 package delta
 
+import (
+	"github.com/theseus-go/theseus/delta/internal/coding"
+	"github.com/theseus-go/theseus/delta/internal/executable"
+)
+
 // layoutCoder holds the models of a layout.
 type layoutCoder struct {
-	count     number
-	off, size signed
-	addr, mem signed
-	content   [4]model
-	base      signed
+	count     coding.Number
+	off, size coding.Signed
+	addr, mem coding.Signed
+	content   [4]coding.Model
+	base      coding.Signed
 }
 
-// layout codes the new file's layout relative to the old one's: what most often
+// codeLayout codes the new file's layout relative to the old one's: what most often
 // changes is where everything from some section on begins.
-func (c *coder) layout(l, old *layout, newSize int64) (*layout, error) {
+func codeLayout(c *coding.Coder, l, old *executable.Layout, newSize int64) (*executable.Layout, error) {
 	var m layoutCoder
-	out := layout{arch: old.arch}
-	if c.encoding {
+	out := executable.Layout{Arch: old.Arch}
+	if c.Encoding {
 		out = *l
 	}
-	n := int(min(c.number(&m.count, uint64(len(out.sections))), maxSections+1))
-	if n > maxSections {
+	n := int(min(c.Number(&m.count, uint64(len(out.Sections))), executable.MaxSections+1))
+	if n > executable.MaxSections {
 		return nil, damaged("too many sections")
 	}
-	if !c.encoding {
-		out.sections = make([]section, n)
+	if !c.Encoding {
+		out.Sections = make([]executable.Section, n)
 	}
 	var off, addr, base int64 // shifts so far
-	shifted := func(m *signed, v, was int64, shift *int64) int64 {
-		*shift += c.signed(m, v-was-*shift)
+	shifted := func(m *coding.Signed, v, was int64, shift *int64) int64 {
+		*shift += c.Signed(m, v-was-*shift)
 		return was + *shift
 	}
-	for i := range out.sections {
-		s, was := &out.sections[i], section{}
-		if i < len(old.sections) {
-			was = old.sections[i]
+	for i := range out.Sections {
+		s, was := &out.Sections[i], executable.Section{}
+		if i < len(old.Sections) {
+			was = old.Sections[i]
 		}
-		s.off = shifted(&m.off, s.off, was.off, &off)
-		s.addr = uint64(shifted(&m.addr, int64(s.addr), int64(was.addr), &addr))
+		s.Off = shifted(&m.off, s.Off, was.Off, &off)
+		s.Addr = uint64(shifted(&m.addr, int64(s.Addr), int64(was.Addr), &addr))
 		zero := int64(0)
-		s.fileSize = shifted(&m.size, s.fileSize, was.fileSize, &zero)
+		s.FileSize = shifted(&m.size, s.FileSize, was.FileSize, &zero)
 		zero = 0
-		s.memSize = uint64(shifted(&m.mem, int64(s.memSize-uint64(s.fileSize)), int64(was.memSize-uint64(was.fileSize)), &zero)) + uint64(s.fileSize)
-		s.content = content(c.tree(m.content[:], 2, uint32(s.content)))
-		if s.off < 0 || s.fileSize < 0 || s.off > newSize || s.fileSize > newSize-s.off || s.addr > 1<<48 || s.memSize > 1<<48 || s.content >= contents {
+		s.MemSize = uint64(shifted(&m.mem, int64(s.MemSize-uint64(s.FileSize)), int64(was.MemSize-uint64(was.FileSize)), &zero)) + uint64(s.FileSize)
+		s.Content = executable.Content(c.Tree(m.content[:], 2, uint32(s.Content)))
+		if s.Off < 0 || s.FileSize < 0 || s.Off > newSize || s.FileSize > newSize-s.Off || s.Addr > 1<<48 || s.MemSize > 1<<48 || s.Content >= executable.Contents {
 			return nil, damaged("section %d lies outside", i)
 		}
 	}
-	for i := range out.base {
-		out.base[i] = uint64(shifted(&m.base, int64(out.base[i]), int64(old.base[i]), &base))
+	for i := range out.Base {
+		out.Base[i] = uint64(shifted(&m.base, int64(out.Base[i]), int64(old.Base[i]), &base))
 	}
-	out.settle()
-	return &out, c.err()
+	out.Settle()
+	return &out, c.Err()
 }

@@ -3,10 +3,12 @@ package delta
 import (
 	"context"
 	"slices"
+
+	"github.com/theseus-go/theseus/delta/internal/executable"
 )
 
 // align finds the ops that make the bytes of new out of those of old. The two
-// are the files themselves or their masked images (see mask.go).
+// are the files themselves or their masked images (see [executable.Image.Mask]).
 //
 // It is the scan of bsdiff (Percival, "Naive differences of executable code",
 // 2003): walk through new, look the longest match up in old, and go on with the
@@ -260,7 +262,7 @@ func prune(old, new []byte, ops []op, least int64) []op {
 
 // split cuts ops at the given offsets of either file, and drops the parts that
 // lie in the ranges of the new file that are made outright.
-func split(ops []op, oldCuts, newCuts []int64, made []generated) []op {
+func split(ops []op, oldCuts, newCuts []int64, made []executable.Table) []op {
 	slices.Sort(oldCuts)
 	slices.Sort(newCuts)
 	next := func(cuts []int64, at int64) int64 {
@@ -272,7 +274,7 @@ func split(ops []op, oldCuts, newCuts []int64, made []generated) []op {
 	}
 	within := func(at int64) bool {
 		for _, g := range made {
-			if at >= g.off && at < g.off+g.n {
+			if at >= g.Off && at < g.Off+g.N {
 				return true
 			}
 		}

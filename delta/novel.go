@@ -1,6 +1,11 @@
 package delta
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"github.com/theseus-go/theseus/delta/internal/coding"
+	"github.com/theseus-go/theseus/delta/internal/executable"
+)
 
 // Novel bytes are those of the new file that no copy covers. They are coded
 // with a Lempel-Ziv model over the novel bytes before them: literals, matches
@@ -15,14 +20,14 @@ const (
 
 // novelCoder is the state that both directions share.
 type novelCoder struct {
-	isMatch  [4][places]model
-	isRepeat [4]model
-	which    [4]model // tree of 2 bits: which of the last distances
-	length   [2]number
-	distance [3]number
-	literal  [places][256][256]model
-	matched  [2][512]model
-	plain    [places][256]model
+	isMatch  [4][executable.Places]coding.Model
+	isRepeat [4]coding.Model
+	which    [4]coding.Model // tree of 2 bits: which of the last distances
+	length   [2]coding.Number
+	distance [3]coding.Number
+	literal  [executable.Places][256][256]coding.Model
+	matched  [2][512]coding.Model
+	plain    [executable.Places][256]coding.Model
 
 	hist []byte // ring, grows to novelWindow
 	n    int64  // novel bytes so far
@@ -56,20 +61,20 @@ type token struct {
 
 // token codes one token; lit is the literal's value. It leaves the match, or a
 // literal as a "match" of nothing, for the caller to put.
-func (c *coder) token(z *novelCoder, where place, t token, lit byte) (token, byte, error) {
+func (z *novelCoder) token(c *coding.Coder, where executable.Place, t token, lit byte) (token, byte, error) {
 	st := z.kind & 3
-	if c.bit(&z.isMatch[st][where], bit(t.length > 0)) == 0 {
+	if c.Bit(&z.isMatch[st][where], bit(t.length > 0)) == 0 {
 		prev := byte(0)
 		if z.n > 0 {
 			prev = z.back(1)
 		}
-		lit = c.literal(z, where, prev, lit)
+		lit = z.literalByte(c, where, prev, lit)
 		z.kind = z.kind << 1 & 3
 		return token{}, lit, nil
 	}
 	var length, distance uint64
 	rep := -1
-	if c.encoding {
+	if c.Encoding {
 		for i, d := range z.last {
 			if d == t.distance {
 				rep = i
@@ -77,32 +82,32 @@ func (c *coder) token(z *novelCoder, where place, t token, lit byte) (token, byt
 			}
 		}
 	}
-	if c.bit(&z.isRepeat[st], bit(rep >= 0)) != 0 {
-		rep = int(c.tree(z.which[:], 2, uint32(rep)&3))
-		length = c.number(&z.length[1], uint64(t.length-1)) + 1
+	if c.Bit(&z.isRepeat[st], bit(rep >= 0)) != 0 {
+		rep = int(c.Tree(z.which[:], 2, uint32(rep)&3))
+		length = c.Number(&z.length[1], uint64(t.length-1)) + 1
 		distance = uint64(z.last[rep])
 		copy(z.last[1:rep+1], z.last[:rep])
 	} else {
-		length = c.number(&z.length[0], uint64(t.length-matchMin)) + matchMin
-		distance = c.number(&z.distance[min(length-matchMin, 2)], uint64(t.distance-1)) + 1
+		length = c.Number(&z.length[0], uint64(t.length-matchMin)) + matchMin
+		distance = c.Number(&z.distance[min(length-matchMin, 2)], uint64(t.distance-1)) + 1
 		copy(z.last[1:], z.last[:3])
 	}
-	if length-1 >= maxMatch || distance-1 >= uint64(min(z.n, novelWindow)) && !c.encoding {
-		return token{}, 0, damaged("a repetition of bytes that never were")
+	if length-1 >= maxMatch || distance-1 >= uint64(min(z.n, novelWindow)) && !c.Encoding {
+		return token{}, 0, damaged("match distance out of range")
 	}
 	z.last[0] = uint32(distance)
 	z.kind = (z.kind<<1 | 1) & 3
 	return token{int(length), uint32(distance)}, 0, nil
 }
 
-func (c *coder) literal(z *novelCoder, where place, prev, v byte) byte {
+func (z *novelCoder) literalByte(c *coding.Coder, where executable.Place, prev, v byte) byte {
 	if z.kind&1 != 0 && z.last[0] != 0 && int64(z.last[0]) <= z.n {
 		// After a match the byte that would have continued it is the likely wrong one.
 		m := uint32(z.back(z.last[0]))
 		node := uint32(1)
 		for i := 7; i >= 0; i-- {
 			mb := m >> i & 1
-			node = node<<1 | c.bit(&z.matched[mb][node], uint32(v)>>i&1)
+			node = node<<1 | c.Bit(&z.matched[mb][node], uint32(v)>>i&1)
 			if node&1 != mb {
 				if i == 0 {
 					break
@@ -110,14 +115,14 @@ func (c *coder) literal(z *novelCoder, where place, prev, v byte) byte {
 				// Off the path: the rest as an ordinary literal.
 				t := z.literal[where][prev][:]
 				for i--; i >= 0; i-- {
-					node = node<<1 | c.bit(&t[node], uint32(v)>>i&1)
+					node = node<<1 | c.Bit(&t[node], uint32(v)>>i&1)
 				}
 				break
 			}
 		}
 		return byte(node)
 	}
-	return c.tree2(&z.plain[where], &z.literal[where][prev], v)
+	return c.Tree2(&z.plain[where], &z.literal[where][prev], v)
 }
 
 func bit(b bool) uint32 {
@@ -127,11 +132,11 @@ func bit(b bool) uint32 {
 	return 0
 }
 
-// novel decodes len(dst) novel bytes that will lie at pos.
-func (c *coder) novel(z *novelCoder, dst []byte, l *layout, pos int64) error {
+// decode decodes len(dst) novel bytes that will lie at pos.
+func (z *novelCoder) decode(c *coding.Coder, dst []byte, l *executable.Layout, pos int64) error {
 	for i := 0; i < len(dst); {
 		if z.left == 0 {
-			t, b, err := c.token(z, l.place(pos+int64(i)), token{}, 0)
+			t, b, err := z.token(c, l.Place(pos+int64(i)), token{}, 0)
 			if err != nil {
 				return err
 			}
@@ -150,7 +155,7 @@ func (c *coder) novel(z *novelCoder, dst []byte, l *layout, pos int64) error {
 			z.left--
 		}
 	}
-	return c.err()
+	return c.Err()
 }
 
 // novelTokens chooses the tokens for all novel bytes of a file: greedily, one

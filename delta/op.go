@@ -1,6 +1,10 @@
 package delta
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"github.com/theseus-go/theseus/delta/internal/coding"
+)
 
 // An op says that n bytes at new come from the n bytes at old. Ops are sorted
 // by new and do not overlap there; what lies between them is new data.
@@ -10,11 +14,11 @@ type op struct{ old, new, n int64 }
 // coded as a step from where one of the ops before would go on: a detour most
 // often returns close to an alignment that was in force.
 type opCoder struct {
-	count number
-	gap   [opRecent]number // new bytes since the op before
-	from  [2][8]model      // which op before: tree of 3 bits
-	step  [2][opRecent]signed
-	n     [opRecent]number
+	count coding.Number
+	gap   [opRecent]coding.Number // new bytes since the op before
+	from  [2][8]coding.Model      // which op before: tree of 3 bits
+	step  [2][opRecent]coding.Signed
+	n     [opRecent]coding.Number
 
 	recent [opRecent]int64 // alignments: old - new of the ops before, the last first
 }
@@ -42,36 +46,36 @@ func (m *opCoder) use(shift int64, from int) {
 // maxOps bounds what a patch can make its reader allocate: 24 bytes an op.
 func maxOps(newSize int64) uint64 { return uint64(newSize)/128 + 256 }
 
-// ops codes the list. Decoding, it checks that every op lies within both files.
-func (c *coder) ops(ops []op, oldSize, newSize int64) ([]op, error) {
+// codeOps codes the list. Decoding, it checks that every op lies within both files.
+func codeOps(c *coding.Coder, ops []op, oldSize, newSize int64) ([]op, error) {
 	var m opCoder
-	count := c.number(&m.count, uint64(len(ops)))
+	count := c.Number(&m.count, uint64(len(ops)))
 	if count > maxOps(newSize) {
 		return nil, damaged("%d copies for %d bytes", count, newSize)
 	}
-	if !c.encoding {
+	if !c.Encoding {
 		ops = make([]op, 0, count)
 	}
 	var prev op
 	from := 0
 	for i := range int(count) {
 		var o op
-		if c.encoding {
+		if c.Encoding {
 			o = ops[i]
 		}
 		end := prev.new + prev.n
-		gap := int64(c.number(&m.gap[from], uint64(o.new-end)))
+		gap := int64(c.Number(&m.gap[from], uint64(o.new-end)))
 		if gap < 0 || gap > newSize-end {
 			return nil, damaged("copy %d lies outside", i)
 		}
 		o.new = end + gap
 		shift := o.old - o.new
 		ctx := bit(gap > 0)
-		if c.encoding {
+		if c.Encoding {
 			from = m.nearest(shift)
 		}
-		from = int(c.tree(m.from[ctx][:], 3, uint32(from)))
-		step := c.signed(&m.step[ctx][from], shift-m.recent[from])
+		from = int(c.Tree(m.from[ctx][:], 3, uint32(from)))
+		step := c.Signed(&m.step[ctx][from], shift-m.recent[from])
 		if step < -maxFile || step > maxFile {
 			return nil, damaged("copy %d lies outside", i)
 		}
@@ -82,12 +86,12 @@ func (c *coder) ops(ops []op, oldSize, newSize int64) ([]op, error) {
 			m.use(shift, from)
 		}
 		o.old = o.new + shift
-		o.n = int64(c.number(&m.n[from], uint64(o.n)))
+		o.n = int64(c.Number(&m.n[from], uint64(o.n)))
 		if o.n <= 0 || o.n > newSize-o.new || o.old < 0 || o.old > oldSize || o.n > oldSize-o.old {
 			return nil, damaged("copy %d lies outside", i)
 		}
-		if !c.encoding {
-			if err := c.err(); err != nil {
+		if !c.Encoding {
+			if err := c.Err(); err != nil {
 				return nil, err
 			}
 			ops = append(ops, o)

@@ -1,47 +1,24 @@
 package delta
 
+import "github.com/theseus-go/theseus/delta/internal/executable"
+
 // A predictor of copies: what the bytes of an op will be in the new file when
 // the references in them are moved by the address map.
-type mover struct {
-	old *image
-	new *layout
+type predictor struct {
+	old *executable.Image
+	new *executable.Layout
 	to  *addressMap
 }
 
-// references calls f for every reference that lies whole in [from, to), in
-// order; s is the section of old that holds them.
-func (im *image) references(from, to int64, s *section, f func(off int64, k kind)) {
-	to = min(to, s.off+s.fileSize)
-	if im.dense(s) {
-		first := firstKind(s)
-		for off := im.sites.nextDense(from, to); off < to; {
-			k := first + im.sites.variant(off)
-			w := k.width()
-			if off+w > to {
-				return
-			}
-			f(off, k)
-			off = im.sites.nextDense(off+w, to)
-		}
-		return
+// functions returns the executable.Mover of m, nil if there is no map yet.
+func (m *predictor) functions() executable.Mover {
+	if m == nil {
+		return nil
 	}
-	for off := im.sites.nextWord((from+3)&^3, to); off < to; {
-		k := im.sites.word(off)
-		w := k.width()
-		if off+w > to {
-			return
-		}
-		f(off, k)
-		off = im.sites.nextWord(off+w, to)
+	text := m.new.Base[executable.BaseText]
+	return func(lo, hi int64) []uint32 {
+		return m.old.FunctionsMoved(lo, hi, func(addr uint64) int64 { return int64(addr + m.to.at(addr) - text) })
 	}
-}
-
-// firstKind is the kind of variant 0 in a dense section.
-func firstKind(s *section) kind {
-	if s.content == contentRebase {
-		return kindRebase
-	}
-	return kindRel
 }
 
 // A corrector knows where a prediction is wrong.
@@ -53,16 +30,16 @@ type corrector interface {
 	bytes(b []byte, off int64) error
 	// reference corrects the reference of kind k in b at off; target is what
 	// was predicted and not yet written.
-	reference(b []byte, off int64, k kind, l *layout, addr, target uint64) error
+	reference(b []byte, off int64, k executable.Kind, l *executable.Layout, addr, target uint64) error
 }
 
 // predict turns b, which holds the bytes of old at src, into what lies at dst in
 // the new file. It returns how many bytes of b are done: all, unless a
 // reference straddles its end and more of the op follows.
-func (m *mover) predict(b []byte, src, dst int64, more bool, c corrector) (int, error) {
-	var from, to *section
+func (m *predictor) predict(b []byte, src, dst int64, more bool, c corrector) (int, error) {
+	var from, to *executable.Section
 	if m != nil {
-		from, to = m.old.at(src), m.new.at(dst)
+		from, to = m.old.At(src), m.new.At(dst)
 	}
 	if from == nil || to == nil {
 		if c.due() < dst+int64(len(b)) {
@@ -70,29 +47,29 @@ func (m *mover) predict(b []byte, src, dst int64, more bool, c corrector) (int, 
 		}
 		return len(b), nil
 	}
-	old, sites := m.old, m.old.sites
-	dense, first := old.dense(from), firstKind(from)
-	end := min(src+int64(len(b)), from.off+from.fileSize)
-	addr := from.addr + uint64(src-from.off)
-	newAddr := to.addr + uint64(dst-to.off)
+	old, sites := m.old, m.old.Sites
+	dense, first := old.Dense(from), old.FirstKind(from)
+	end := min(src+int64(len(b)), from.Off+from.FileSize)
+	addr := from.Addr + uint64(src-from.Off)
+	newAddr := to.Addr + uint64(dst-to.Off)
 	done := int64(0) // bytes of b that are final
 	due := c.due()
 	for off := src; ; {
-		var k kind
+		var k executable.Kind
 		if dense {
-			off = sites.nextDense(off, end)
+			off = sites.NextDense(off, end)
 		} else {
-			off = sites.nextWord((off+3)&^3, end)
+			off = sites.NextWord((off+3)&^3, end)
 		}
 		if off >= end {
 			break
 		}
 		if dense {
-			k = first + sites.variant(off)
+			k = first + sites.Variant(off)
 		} else {
-			k = sites.word(off)
+			k = first + sites.Word(off)
 		}
-		w := k.width()
+		w := k.Width()
 		p := off - src
 		if p+w > int64(len(b)) {
 			if more && p > 0 {
@@ -105,8 +82,8 @@ func (m *mover) predict(b []byte, src, dst int64, more bool, c corrector) (int, 
 			break
 		}
 		ref := b[p : p+w]
-		target := old.target(k, ref, addr+uint64(p))
-		if !old.holds(target) {
+		target := old.Target(k, ref, addr+uint64(p))
+		if !old.Holds(target) {
 			continue
 		}
 		target += m.to.at(target)
@@ -117,7 +94,7 @@ func (m *mover) predict(b []byte, src, dst int64, more bool, c corrector) (int, 
 			due = c.due()
 		}
 		if done = p + w; due >= dst+done {
-			m.new.refer(k, ref, newAddr+uint64(p), target)
+			m.new.Refer(k, ref, newAddr+uint64(p), target)
 			continue
 		}
 		if err := c.reference(ref, dst+p, k, m.new, newAddr+uint64(p), target); err != nil {

@@ -1,61 +1,93 @@
 package delta
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/theseus-go/theseus/delta/internal/coding"
+	"github.com/theseus-go/theseus/delta/internal/executable"
+)
 
 // A recipe is the first part of a patch's body: all that must be known before
 // the first byte of the new file can be made.
 type recipe struct {
-	image  *image // of the old file; nil for Plain
-	layout layout // of the new one
-	made   []generated
+	image  *executable.Image // of the old file; nil for Plain
+	layout executable.Layout // of the new one
+	made   []executable.Table
 	ops    []op
 	runs   []run
+
+	shares // what each part takes, for Stats
 }
 
-// recipe codes the recipe in the order of the format. Decoding, old parses the
+// codeRecipe codes the recipe in the order of the format. Decoding, old parses the
 // old file if the patch needs it.
-func (c *coder) recipe(h Header, old func() (*image, error), r *recipe) (*recipe, error) {
+func codeRecipe(c *coding.Coder, h Header, old func() (*executable.Image, error), r *recipe) (*recipe, error) {
 	if r == nil {
 		r = &recipe{}
 	}
 	if h.Predictor == Go {
-		if !c.encoding {
+		if !c.Encoding {
 			im, err := old()
 			if err != nil {
 				return nil, fmt.Errorf("reading the old file: %w", err)
 			}
 			r.image = im
 		}
-		l, err := c.layout(&r.layout, &r.image.layout, h.New.Size)
+		l, err := codeLayout(c, &r.layout, &r.image.Layout, h.New.Size)
 		if err != nil {
 			return nil, err
 		}
 		r.layout = *l
-		if r.made, err = c.generated(r.made, r.image.generated()); err != nil {
+		if r.made, err = codeGenerated(c, r.made, r.image.Tables()); err != nil {
 			return nil, err
 		}
 	}
-	c.account(partLayout)
+	r.account(c, partLayout)
 	var err error
-	if r.ops, err = c.ops(r.ops, h.Old.Size, h.New.Size); err != nil {
+	if r.ops, err = codeOps(c, r.ops, h.Old.Size, h.New.Size); err != nil {
 		return nil, err
 	}
-	c.account(partCopies)
+	r.account(c, partCopies)
 	if h.Predictor == Go {
-		if r.runs, err = c.runs(r.runs, h.New.Size); err != nil {
+		if r.runs, err = codeRuns(c, r.runs, h.New.Size); err != nil {
 			return nil, err
 		}
 	}
-	c.account(partRuns)
-	return r, c.err()
+	r.account(c, partRuns)
+	return r, c.Err()
 }
 
-// mover returns what predicts copies, nil for Plain.
-func (r *recipe) mover() *mover {
+// predictor returns what predicts copies, nil for Plain.
+func (r *recipe) predictor() *predictor {
 	if r.image == nil {
 		return nil
 	}
-	m := mapOfOps(&r.image.layout, &r.layout, r.ops).with(r.runs)
-	m.seal(r.image.lo, r.image.hi)
-	return &mover{r.image, &r.layout, m}
+	m := mapOfOps(&r.image.Layout, &r.layout, r.ops).with(r.runs)
+	m.seal(r.image.Lo, r.image.Hi)
+	return &predictor{r.image, &r.layout, m}
+}
+
+// A part of the body, for Stats.
+type part uint8
+
+const (
+	partLayout part = iota
+	partCopies
+	partRuns
+	partResidue
+	partNovel
+	parts
+)
+
+// shares counts the bytes of the body by part.
+type shares struct {
+	parts   [parts]int64
+	counted int64
+}
+
+// account puts what was encoded since the last call down to p.
+func (s *shares) account(c *coding.Coder, p part) {
+	n := c.Written()
+	s.parts[p] += n - s.counted
+	s.counted = n
 }

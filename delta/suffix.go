@@ -1,6 +1,10 @@
 package delta
 
-import "context"
+import (
+	"context"
+
+	"github.com/theseus-go/theseus/delta/internal/bitset"
+)
 
 // suffixes returns the suffix array of b: the start of every suffix, in
 // lexical order. It is SA-IS (Nong, Zhang, Chan 2009): linear time, 4 bytes an
@@ -23,13 +27,13 @@ func induceSort[S byte | int32](t []S, sa []int32, k int) {
 	}
 	// A suffix is of type S when it sorts before its right neighbour.
 	// small marks those; an LMS position is an S whose left one is not.
-	small := newBitset(n)
+	small := bitset.NewBitset(n)
 	for i := n - 2; i >= 0; i-- {
-		if t[i] < t[i+1] || t[i] == t[i+1] && small.has(i+1) {
-			small.set(i)
+		if t[i] < t[i+1] || t[i] == t[i+1] && small.Has(i+1) {
+			small.Set(i)
 		}
 	}
-	lms := func(i int) bool { return i > 0 && small.has(i) && !small.has(i-1) }
+	lms := func(i int) bool { return i > 0 && small.Has(i) && !small.Has(i-1) }
 
 	count := make([]int32, k)
 	for _, c := range t {
@@ -58,7 +62,7 @@ func induceSort[S byte | int32](t []S, sa []int32, k int) {
 		sa[at[last]] = int32(n - 1) // the suffix before the end symbol
 		at[last]++
 		for i := 0; i < n; i++ {
-			if j := int(sa[i]) - 1; j >= 0 && !small.has(j) {
+			if j := int(sa[i]) - 1; j >= 0 && !small.Has(j) {
 				c := t[j]
 				sa[at[c]] = int32(j)
 				at[c]++
@@ -66,7 +70,7 @@ func induceSort[S byte | int32](t []S, sa []int32, k int) {
 		}
 		tails()
 		for i := n - 1; i >= 0; i-- {
-			if j := int(sa[i]) - 1; j >= 0 && small.has(j) {
+			if j := int(sa[i]) - 1; j >= 0 && small.Has(j) {
 				c := t[j]
 				at[c]--
 				sa[at[c]] = int32(j)
@@ -109,7 +113,7 @@ func induceSort[S byte | int32](t []S, sa []int32, k int) {
 				same = false
 				break
 			}
-			if t[p+d] != t[prev+d] || small.has(p+d) != small.has(prev+d) {
+			if t[p+d] != t[prev+d] || small.Has(p+d) != small.Has(prev+d) {
 				same = false
 				break
 			}

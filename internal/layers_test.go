@@ -44,7 +44,18 @@ var layers = []layer{
 		why:     "what is on offer, and is it for me? Publisher, client and replay decide by the same code, so it may not look around",
 	},
 	{
+		pkg:  "delta/internal/test*",
+		ours: []string{"internal/testenv"},
+		why:  "imported by tests only, which another rule below holds",
+	},
+	{
+		pkg: "delta/internal/*", pure: true,
+		ours: []string{"delta/internal/*"},
+		why:  "what delta knows of executables and of coding: neither knows what a patch is",
+	},
+	{
 		pkg: "delta", pure: true,
+		ours:    []string{"delta/internal/*"},
 		outside: []string{"github.com/klauspost/compress"},
 		why:     "useful to programs that want nothing else of ours, and safe on hostile patches because it can reach nothing",
 	},
@@ -230,6 +241,11 @@ func (l *layer) allows(imported string) bool {
 	return slices.ContainsFunc(l.outside, func(m string) bool { return imported == m || strings.HasPrefix(imported, m+"/") })
 }
 
+// testOnly reports whether a package is there for tests.
+func testOnly(pkg string) bool {
+	return strings.HasPrefix(pkg, "internal/test") || strings.HasPrefix(pkg, "delta/internal/test")
+}
+
 func TestLayers(t *testing.T) {
 	for _, s := range sources(t) {
 		l := find(s.pkg)
@@ -241,7 +257,7 @@ func TestLayers(t *testing.T) {
 			if !l.allows(p) {
 				t.Errorf("%s imports %s, which the row %q does not list.\n\tThe row's reason: %s", s.path, p, l.pkg, l.why)
 			}
-			if !strings.HasPrefix(s.pkg, "internal/test") && strings.HasPrefix(p, module+"/internal/test") {
+			if !testOnly(s.pkg) && testOnly(strings.TrimPrefix(p, module+"/")) {
 				t.Errorf("%s imports %s, which is for tests only", s.path, p)
 			}
 		}
@@ -265,6 +281,7 @@ func TestLayersRefuse(t *testing.T) {
 		{"internal/catalog", module + "/internal/state"},
 		{"internal/installation", module + "/internal/catalog"},
 		{"delta", module + "/verify"},
+		{"delta/internal/executable", module + "/delta"},
 	} {
 		if find(c.pkg).allows(c.imported) {
 			t.Errorf("%s may import %s", c.pkg, c.imported)

@@ -1,4 +1,4 @@
-package delta
+package executable
 
 // The base relocations of a PE file list every pointer in it, page by page
 // (Microsoft, "PE Format", "The .reloc Section"; cmd/link/internal/ld/pe.go,
@@ -13,7 +13,7 @@ const (
 // relocMaker lists the words that look like pointers. except holds the offsets
 // where looks deceive, in rising order.
 type relocMaker struct {
-	l            *layout
+	l            *Layout
 	skip, skipTo int64 // the range of the pclntab, which has none
 	except       []int64
 	size         int64 // of the table; what grows larger is none
@@ -24,22 +24,22 @@ type relocMaker struct {
 	word  uint64 // bytes of a word that the chunks cut
 }
 
-func (m *relocMaker) see(b []byte, off int64) {
+func (m *relocMaker) See(b []byte, off int64) {
 	for i := 0; i < len(b); {
 		at := off + int64(i)
-		s := m.l.at(at)
+		s := m.l.At(at)
 		switch {
 		case s == nil:
 			i++
 			continue
-		case s.content != contentData:
-			i += int(s.off + s.fileSize - at)
+		case s.Content != contentData:
+			i += int(s.Off + s.FileSize - at)
 			continue
 		case at >= m.skip && at < m.skipTo:
 			i += int(m.skipTo - at)
 			continue
 		}
-		end := min(int64(len(b)), s.off+s.fileSize-off)
+		end := min(int64(len(b)), s.Off+s.FileSize-off)
 		if at < m.skip {
 			end = min(end, m.skip-off)
 		}
@@ -58,21 +58,21 @@ func (m *relocMaker) see(b []byte, off int64) {
 }
 
 // pointer records the word v at off if it is, or is listed as, a pointer.
-func (m *relocMaker) pointer(off int64, v uint64, s *section) {
-	is := m.l.holds(v)
+func (m *relocMaker) pointer(off int64, v uint64, s *Section) {
+	is := m.l.Holds(v)
 	if len(m.except) > 0 && m.except[0] <= off {
 		if m.except[0] == off {
 			is = !is
 		}
 		m.except = m.except[1:]
 	}
-	if !is || off < s.off {
+	if !is || off < s.Off {
 		return
 	}
 	if int64(len(m.out)) > m.size {
 		return
 	}
-	addr := s.addr + uint64(off-s.off) - m.l.base[baseImage]
+	addr := s.Addr + uint64(off-s.Off) - m.l.Base[baseImage]
 	if page := addr &^ (relocPage - 1); len(m.out) == 0 || page != m.page {
 		m.finish()
 		m.page, m.block = page, len(m.out)
@@ -93,47 +93,47 @@ func (m *relocMaker) finish() {
 }
 
 // relocations returns the table's range.
-func (im *image) relocations() (generated, bool) {
-	f, d := im.file, im.pe.relocations
+func (im *Image) relocations() (Table, bool) {
+	f, d := im.File, im.pe.relocations
 	if d.n == 0 {
-		return generated{}, false
+		return Table{}, false
 	}
 	lo, ok := im.offset(im.tab.pclnLo)
 	if !ok {
-		return generated{}, false
+		return Table{}, false
 	}
-	g := generated{kind: madeRelocations, off: d.off, n: d.n, p: [4]int64{lo &^ 7, (lo + int64(im.tab.pclnHi-im.tab.pclnLo) + 7) &^ 7}}
-	return g, g.p[1] >= lo && g.p[1] <= f.size
+	g := Table{Kind: madeRelocations, Off: d.off, N: d.n, P: [4]int64{lo &^ 7, (lo + int64(im.tab.pclnHi-im.tab.pclnLo) + 7) &^ 7}}
+	return g, g.P[1] >= lo && g.P[1] <= f.size
 }
 
 // exceptions returns the words that the table lists although they do not look
 // like pointers, or does not although they do; false if they are too many.
-func (im *image) exceptions(g generated) ([]int64, bool) {
-	f, d := im.file, im.pe.relocations
+func (im *Image) exceptions(g Table) ([]int64, bool) {
+	f, d := im.File, im.pe.relocations
 	var except []int64
 	listed := make(map[int64]bool)
 	for at := d.off; at+8 <= d.off+d.n; {
 		page, size := uint64(f.u32(at)), int64(f.u32(at+4))
 		for e := at + 8; e+2 <= min(at+size, d.off+d.n); e += 2 {
 			if w := uint64(f.u16(e)); w&0xf000 == relocDir64 {
-				if off, ok := im.offset(im.base[baseImage] + page + w&0xfff); ok {
+				if off, ok := im.offset(im.Base[baseImage] + page + w&0xfff); ok {
 					listed[off] = true
 				}
 			}
 		}
 		at += max(size, 8)
 	}
-	for i := range im.sections {
-		s := &im.sections[i]
-		if s.content != contentData {
+	for i := range im.Sections {
+		s := &im.Sections[i]
+		if s.Content != contentData {
 			continue
 		}
-		for off := (s.off + 7) &^ 7; off+8 <= min(s.off+s.fileSize, d.off); off += 8 {
-			if off >= g.p[0] && off < g.p[1] {
+		for off := (s.Off + 7) &^ 7; off+8 <= min(s.Off+s.FileSize, d.off); off += 8 {
+			if off >= g.P[0] && off < g.P[1] {
 				continue
 			}
-			if im.holds(f.u64(off)) != listed[off] {
-				if except = append(except, off); len(except) > maxExceptions {
+			if im.Holds(f.u64(off)) != listed[off] {
+				if except = append(except, off); len(except) > MaxExceptions {
 					return nil, false
 				}
 			}
@@ -142,7 +142,7 @@ func (im *image) exceptions(g generated) ([]int64, bool) {
 	return except, true
 }
 
-func (m *relocMaker) make() []byte {
+func (m *relocMaker) Make() []byte {
 	m.finish()
 	return m.out
 }

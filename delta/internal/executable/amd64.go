@@ -1,4 +1,4 @@
-package delta
+package executable
 
 import (
 	"math"
@@ -20,7 +20,7 @@ const (
 	imm16                        // 2 bytes
 	immZ                         // 4 bytes, or 2 with an operand-size prefix
 	relative                     // 4 bytes relative to the next instruction
-	special                      // see measureRare
+	special                      // See measureRare
 )
 
 // oneByte and twoByte describe the opcode maps; what is not listed has no
@@ -206,9 +206,23 @@ prefixes:
 	return operands(b, i, o, small)
 }
 
-// tailVariant is the site's variant for the bytes after the operand; relTail in
-// reference.go is its inverse.
-var tailVariant = [5]int{1: 1, 2: 2, 4: 3}
+// relTail is how far the end of the instruction is from the start of the operand,
+// by the site's variant; tailVariant is the variant for the bytes in between.
+var (
+	relTail     = [4]uint64{4, 5, 6, 8}
+	tailVariant = [5]int{1: 1, 2: 2, 4: 3}
+)
+
+// relForm is a 4-byte operand relative to the end of the instruction.
+func relForm(variant int) form {
+	tail := relTail[variant]
+	return form{
+		width:  4,
+		target: func(_ *Layout, b []byte, addr uint64) uint64 { return addr + tail + uint64(int64(int32(le.Uint32(b)))) },
+		refer:  func(_ *Layout, b []byte, addr, target uint64) { le.PutUint32(b, uint32(target-addr-tail)) },
+		mask:   maskWord,
+	}
+}
 
 // refers is what is remembered of an instruction's relative operand: its variant
 // plus one, or 0 if there is none.
@@ -250,13 +264,13 @@ var plain = sync.OnceValue(func() *[1 << 16]outline {
 	return &t
 })
 
-// findAMD64 marks the references of one section. entries yields the file
-// offsets of its functions in rising order.
+// findAMD64 marks the references of one section.
 //
 // Which instruction has a reference cannot be foreseen, so the loop that measures
 // them does not branch on it: it writes down where each one ends, and goes on to
 // the next line only if it was worth it.
-func (im *image) findAMD64(s *section, entries func() (int64, bool)) {
+func (im *Image) findAMD64(s *Section) {
+	entries := im.entries(s) // File offsets of its functions in rising order
 	const (
 		block = 16 << 10
 		ahead = 64 // more than measure looks at
@@ -265,10 +279,10 @@ func (im *image) findAMD64(s *section, entries func() (int64, bool)) {
 		plain = plain()
 		buf   [block + ahead]byte
 		found [block / 4]uint32 // an instruction with a reference has 5 bytes or more
-		end   = s.off + s.fileSize
+		end   = s.Off + s.FileSize
 	)
 	// entry is where the next function begins.
-	entry := s.off
+	entry := s.Off
 	pass := func(off int64) {
 		for more := true; entry <= off; {
 			if entry, more = entries(); !more {
@@ -276,9 +290,9 @@ func (im *image) findAMD64(s *section, entries func() (int64, bool)) {
 			}
 		}
 	}
-	pass(s.off)
-	for off := s.off; off < end; {
-		im.file.read(buf[:], off)
+	pass(s.Off)
+	for off := s.Off; off < end; {
+		im.File.Read(buf[:], off)
 		stop := int(min(block, end-off))
 		next := int(min(entry-off, 2*block))
 		n := uint32(0)
@@ -310,8 +324,8 @@ func (im *image) findAMD64(s *section, entries func() (int64, bool)) {
 				break
 			}
 			p := past - int(relTail[variant])
-			if im.holds(s.addr + uint64(off-s.off) + uint64(past) + uint64(int64(int32(le.Uint32(buf[p:]))))) {
-				im.sites.setDense(off+int64(p), variant)
+			if im.Holds(s.Addr + uint64(off-s.Off) + uint64(past) + uint64(int64(int32(le.Uint32(buf[p:]))))) {
+				im.Sites.setDense(off+int64(p), variant)
 			}
 		}
 		off += int64(at)

@@ -1,11 +1,11 @@
-package delta
+package executable
 
 // tables is where the Go linker's tables are, as runtime.moduledata says.
 type tables struct {
 	funcs     int64 // number of functions
-	funcTab   int64 // file offset of runtime.ftab, then the _func records
+	funcTab   int64 // File offset of runtime.ftab, then the _func records
 	funcTabN  int64 // bytes of both
-	findFunc  int64 // file offset of runtime.findfunctab
+	findFunc  int64 // File offset of runtime.findfunctab
 	findFuncN int64
 	cuTab     directory
 	typeLinks directory
@@ -49,23 +49,23 @@ const (
 
 // findTables finds the pclntab by its magic number (internal/abi, symtab.go:
 // Go 1.20 and later) and runtime.moduledata by the pointers with which it begins.
-func (im *image) findTables() {
+func (im *Image) findTables() {
 	// The magic number, two zeros, the instruction quantum (1, 2 or 4), the pointer size.
 	const header, quantum = pclnMagic | 8<<56, 1 << 48
 	tries, found := maxHeaders, false
-	for i := 0; i < len(im.sections) && tries > 0 && !found; i++ {
-		s := &im.sections[i]
-		end := s.addr + uint64(s.fileSize)
-		im.words(s, s.addr, end, header+quantum, header+4*quantum+1, func(off int64) bool {
-			switch im.file.u64(off) - header {
+	for i := 0; i < len(im.Sections) && tries > 0 && !found; i++ {
+		s := &im.Sections[i]
+		end := s.Addr + uint64(s.FileSize)
+		im.words(s, s.Addr, end, header+quantum, header+4*quantum+1, func(off int64) bool {
+			switch im.File.u64(off) - header {
 			case quantum, 2 * quantum, 4 * quantum:
 			default:
 				return true
 			}
-			if off+pclnHeader > s.off+s.fileSize {
+			if off+pclnHeader > s.Off+s.FileSize {
 				return false
 			}
-			found = im.findModuleData(s.addr+uint64(off-s.off), off)
+			found = im.findModuleData(s.Addr+uint64(off-s.Off), off)
 			tries--
 			return !found && tries > 0
 		})
@@ -74,12 +74,12 @@ func (im *image) findTables() {
 
 // findModuleData looks for it in the last section first: the linker puts it
 // behind the large tables.
-func (im *image) findModuleData(header uint64, headerOff int64) (found bool) {
-	f := im.file
+func (im *Image) findModuleData(header uint64, headerOff int64) (found bool) {
+	f := im.File
 	names := header + f.u64(headerOff+pclnHeaderNames)
-	for i := len(im.sections) - 1; i >= 0 && !found; i-- {
-		s := &im.sections[i]
-		im.words(s, s.addr, s.addr+uint64(s.fileSize), header, header+1, func(off int64) bool {
+	for i := len(im.Sections) - 1; i >= 0 && !found; i-- {
+		s := &im.Sections[i]
+		im.words(s, s.Addr, s.Addr+uint64(s.FileSize), header, header+1, func(off int64) bool {
 			found = f.u64(off+8) == names && im.readModuleData(off, f.u64(headerOff+pclnHeaderFuncs))
 			return !found
 		})
@@ -87,8 +87,8 @@ func (im *image) findModuleData(header uint64, headerOff int64) (found bool) {
 	return found
 }
 
-func (im *image) readModuleData(off int64, funcs uint64) bool {
-	word := func(i int64) uint64 { return im.file.u64(off + 8*i) }
+func (im *Image) readModuleData(off int64, funcs uint64) bool {
+	word := func(i int64) uint64 { return im.File.u64(off + 8*i) }
 	t := &im.tab
 	var ok bool
 	if t.funcTab, ok = im.offset(word(wordPclnTable)); !ok || funcs == 0 || funcs > maxTableElements {
@@ -100,12 +100,12 @@ func (im *image) readModuleData(off int64, funcs uint64) bool {
 		eTypes, goFunc = wordETypes127, wordGoFunc127
 	}
 	t.funcs = int64(funcs)
-	if t.funcTabN = int64(word(wordPclnTable + 1)); t.funcTabN < 0 || t.funcTabN > im.file.size-t.funcTab || t.funcs > t.funcTabN/8 {
+	if t.funcTabN = int64(word(wordPclnTable + 1)); t.funcTabN < 0 || t.funcTabN > im.File.size-t.funcTab || t.funcs > t.funcTabN/8 {
 		*t = tables{}
 		return false
 	}
-	for b, w := range map[base]int64{
-		baseText:     wordText,
+	for b, w := range map[Base]int64{
+		BaseText:     wordText,
 		baseFuncName: wordFuncNames,
 		basePCTab:    wordPCTab,
 		baseFuncTab:  wordPclnTable,
@@ -114,7 +114,7 @@ func (im *image) readModuleData(off int64, funcs uint64) bool {
 		baseGoFunc:   goFunc,
 		baseTypes:    wordTypes,
 	} {
-		im.base[b] = word(w)
+		im.Base[b] = word(w)
 	}
 	t.minPC, t.maxPC = word(wordMinPC), word(wordMaxPC)
 	t.typesLo, t.typesHi = word(wordTypes), word(eTypes)
@@ -144,29 +144,32 @@ func (im *image) readModuleData(off int64, funcs uint64) bool {
 	}
 	if find, ok := im.offset(word(wordFindFuncTab)); ok && t.maxPC > t.minPC {
 		n := findFuncSize(t.maxPC - t.minPC)
-		if n <= im.file.size-find {
+		if n <= im.File.size-find {
 			t.findFunc, t.findFuncN = find, n
 		}
 	}
-	t.goFuncHi = im.base[baseGoFunc]
+	t.goFuncHi = im.Base[baseGoFunc]
 	if at, ok := im.offset(t.goFuncHi); ok {
-		s := im.at(at)
-		t.goFuncHi = s.addr + uint64(s.fileSize)
-		if find := word(wordFindFuncTab); find > im.base[baseGoFunc] && find < t.goFuncHi {
+		s := im.At(at)
+		t.goFuncHi = s.Addr + uint64(s.FileSize)
+		if find := word(wordFindFuncTab); find > im.Base[baseGoFunc] && find < t.goFuncHi {
 			t.goFuncHi = find
 		}
 	}
 	return true
 }
 
-// mark records a reference at off, unless there is one already or the file has
-// more of them than it can have.
-func (im *image) mark(off int64, k kind) {
-	if off&3 != 0 || off < 0 || off+k.width() > im.file.size || im.budget <= 0 {
+// mark records a reference in data at off, unless there is one already or the
+// file has more of them than it can have.
+func (im *Image) mark(off int64, k Kind) {
+	if off&3 != 0 || off < 0 || off+k.Width() > im.File.size || im.budget <= 0 {
+		return
+	}
+	if s := im.At(off); s == nil || s.Content != contentData {
 		return
 	}
 	im.budget--
-	if im.sites.word(off) == kindNone {
-		im.sites.setWord(off, k)
+	if im.Sites.Word(off) == KindNone {
+		im.Sites.setWord(off, k)
 	}
 }

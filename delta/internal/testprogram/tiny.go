@@ -1,17 +1,35 @@
-package delta
+// Package testprogram makes executables for the tests of delta: tiny ones by hand, with
+// everything that a parser looks for, and two builds of a sample by the Go command.
+package testprogram
 
 import "encoding/binary"
 
-// tinyELF returns an executable of a few kilobytes with everything the parser
+var le = binary.LittleEndian
+
+// What the Go linker writes, told again without package executable, whose tests these are.
+const (
+	pclnMagic       = 0xfffffff1
+	pclnHeaderNames = 32
+	none            = 1<<32 - 1
+
+	funcEntry, funcName, funcPCSP, funcNPCData, funcCU, funcNFuncData, funcSize = 0, 4, 16, 28, 32, 43, 44
+
+	typePtrBytes, typeHash, typeTFlag, typeAlign, typeField, typeKind, typeGCData, typeStr = 8, 16, 20, 21, 22, 23, 32, 40
+
+	wordPCHeader, wordFuncNames, wordCUTab, wordFileTab, wordPCTab, wordPclnTable = 0, 1, 4, 7, 10, 13
+	wordFindFuncTab, wordMinPC, wordMaxPC, wordText, wordTypes, wordETypes        = 19, 20, 21, 22, 37, 38
+	wordGoFunc, wordAfterGoFunc, wordETypes127, wordGoFunc127, wordEPclnTab127    = 40, 41, 39, 43, 44
+)
+
+// ELF returns an executable of a few kilobytes with everything the parser
 // looks for: two functions that refer to each other and to data, their table,
 // an inlining tree, a type with a method, pointers. extra bytes of code move
 // everything behind them.
-func tinyELF(machine uint16, extra int) []byte {
+func ELF(machine uint16, extra int) []byte {
 	const (
 		textAddr = 0x401000
 		textOff  = 0x1000
 	)
-	le := binary.LittleEndian
 	var text []byte
 	for range extra {
 		text = append(text, 0x90)
@@ -73,7 +91,7 @@ func tinyELF(machine uint16, extra int) []byte {
 	}
 	u32(funcs+24+funcSize+8, none)
 	u32(goFunc+4, 1)
-	findN := findFuncSize(uint64(len(text) - first))
+	findN := 4 + (len(text)-first+255)/256 // of findfunctab: less than 4096 bytes of code
 	// types: a struct type "*T" with an uncommon part.
 	u64(types, 8)
 	u64(types+typePtrBytes, 8)
@@ -115,8 +133,10 @@ func tinyELF(machine uint16, extra int) []byte {
 	le.PutUint16(b[18:], machine)
 	b = append(b, text...)
 	b = append(b, data...)
-	t := findFuncTab{at: funcs, entries: []uint32{uint32(first), uint32(second)}, min: int64(first), max: int64(len(text))}
-	copy(b[dataOff+find:], t.make())
+	// One bucket: function 0 is first in it, and in each part of 256 bytes that it reaches.
+	for i := (second-first-1)/256 + 1; i < findN-4; i++ {
+		b[dataOff+find+4+i] = 1
+	}
 	le.PutUint64(b[40:], uint64(len(b)))
 	le.PutUint16(b[58:], 64)
 	le.PutUint16(b[60:], 3)
@@ -134,12 +154,12 @@ func tinyELF(machine uint16, extra int) []byte {
 	return b
 }
 
-// tinyELF125 is tinyELF with findfunctab before the function table, as Go 1.25
+// ELF125 is ELF with findfunctab before the function table, as Go 1.25
 // and older have it.
-func tinyELF125(machine uint16, extra int) []byte {
+func ELF125(machine uint16, extra int) []byte {
 	const find, moved, n, module = 640, 72, 6, 2048
-	b := tinyELF(machine, extra)
-	data := b[tinyData:]
+	b := ELF(machine, extra)
+	data := b[Data:]
 	copy(data[moved:], data[find:][:n])
 	clear(data[find:][:n])
 	word := data[module+8*wordFindFuncTab:]
@@ -147,11 +167,11 @@ func tinyELF125(machine uint16, extra int) []byte {
 	return b
 }
 
-// tinyELF127 is tinyELF with the words of moduledata of Go 1.27.
-func tinyELF127(machine uint16, extra int) []byte {
+// ELF127 is ELF with the words of moduledata of Go 1.27.
+func ELF127(machine uint16, extra int) []byte {
 	const module = 2048
-	b := tinyELF(machine, extra)
-	words := b[tinyData+module:]
+	b := ELF(machine, extra)
+	words := b[Data+module:]
 	word := func(i int) []byte { return words[8*i:][:8] }
 	eTypes, goFunc, end := le.Uint64(word(wordETypes)), le.Uint64(word(wordGoFunc)), le.Uint64(word(wordAfterGoFunc))
 	clear(words[8*wordETypes:][:8*16])
@@ -162,21 +182,20 @@ func tinyELF127(machine uint16, extra int) []byte {
 	return b
 }
 
-// tinyELFOther is for a processor whose code is not read.
-func tinyELFOther() []byte {
+// ELFOther is for a processor whose code is not read.
+func ELFOther() []byte {
 	const riscv, quantum = 243, 6
-	b := tinyELF(riscv, 0)
-	b[tinyData+quantum] = 2
+	b := ELF(riscv, 0)
+	b[Data+quantum] = 2
 	return b
 }
 
-// tinyData is where tinyELF's data begins, and tinyFuncs its function table.
-const tinyData, tinyFuncs = 0x1200, tinyData + 288
+// Data is where ELF's data begins, and Funcs its function table.
+const Data, Funcs = 0x1200, Data + 288
 
-// tinyPE wraps tinyELF's sections in a PE file with a relocation table.
-func tinyPE() []byte {
-	le := binary.LittleEndian
-	elf := tinyELF(62, 0)
+// PE wraps ELF's sections in a PE file with a relocation table.
+func PE() []byte {
+	elf := ELF(62, 0)
 	b := make([]byte, 0x1000, 0x4000) // h below stays part of it
 	copy(b, "MZ")
 	le.PutUint32(b[0x3c:], 0x80)
@@ -200,23 +219,37 @@ func tinyPE() []byte {
 	section(0, 0x1000, 0x1000, 0x200, 0x20000020)
 	section(1, 0x1200, 0x1200, 0x1000, 0x40)
 	b = append(append(b, text...), data...)
-	m := relocMaker{l: &layout{lo: 0x401000, hi: 0x402300, sections: []rangeOf{{off: 0x1200, fileSize: 0x1000, addr: 0x401200, memSize: 0x1000}}}, size: 1 << 20}
-	m.l.base[baseImage] = 0x400000
-	m.skip, m.skipTo = 0x1200, 0x1200+648
-	m.see(b, 0)
-	table := m.make()
+	table := relocations(data, 648)
 	section(2, 0x2200, uint32(len(b)), 0x100, 0x42000040)
 	le.PutUint32(h[24+112+8*5:], 0x2200)
 	le.PutUint32(h[24+112+8*5+4:], uint32(len(table)))
 	return append(append(b, table...), make([]byte, 0x100-len(table))...)
 }
 
-type rangeOf = section
+// relocations lists the pointers of PE's data behind the pclntab, page by page.
+func relocations(data []byte, from int) (table []byte) {
+	const rva, lo, hi, dir64 = 0x1200, 0x401000, 0x402300, 10 << 12
+	block := 0
+	for i := from; i < len(data); i += 8 {
+		if v := le.Uint64(data[i:]); v < lo || v >= hi {
+			continue
+		}
+		page := uint32(rva+i) &^ 4095
+		if len(table) == 0 || le.Uint32(table[block:]) != page {
+			table = table[:(len(table)+3)&^3]
+			block = len(table)
+			table = le.AppendUint32(le.AppendUint32(table, page), 0)
+		}
+		table = le.AppendUint16(table, dir64|uint16((rva+i)&4095))
+		table = append(table, 0, 0)[:len(table)]
+		le.PutUint32(table[block+4:], uint32((len(table)-block+3)&^3))
+	}
+	return table[:(len(table)+3)&^3]
+}
 
-// tinyMachO has code, data and rebase opcodes, and a code signature's frame.
-func tinyMachO() []byte {
-	le := binary.LittleEndian
-	elf := tinyELF(183, 0)
+// MachO has code, data and rebase opcodes, and a code signature's frame.
+func MachO() []byte {
+	elf := ELF(183, 0)
 	b := make([]byte, 0x1000)
 	le.PutUint32(b, 0xfeedfacf)
 	le.PutUint32(b[4:], 0x0100000c)
@@ -252,4 +285,12 @@ func tinyMachO() []byte {
 	le.PutUint32(b[at+12:], uint32(len(rebase)))
 	b = append(b, rebase...)
 	return append(b, make([]byte, 0x800-len(rebase))...)
+}
+
+// Seeds are executables of all kinds, and files that only begin like one.
+func Seeds() [][]byte {
+	return [][]byte{
+		ELF(62, 0), ELF(62, 40), ELF(183, 0), ELF(183, 64),
+		ELF125(62, 0), ELF125(62, 40), ELF127(62, 0), ELF127(62, 40), ELFOther(), PE(), MachO(), []byte("MZ"), []byte("\x7fELF"), nil,
+	}
 }

@@ -1,4 +1,4 @@
-package delta
+package coding
 
 import (
 	"bytes"
@@ -18,35 +18,35 @@ func TestCoderReturnsWhatWasEncoded(t *testing.T) {
 			values = append(values, v)
 		}
 		skew := r.IntN(1000)
-		code := func(c *coder) []int64 {
+		code := func(c *Coder) []int64 {
 			var out []int64
-			var num number
-			var sig signed
-			tree := make([]model, 256)
-			var flag model
+			var num Number
+			var sig Signed
+			tree := make([]Model, 256)
+			var flag Model
 			rr := rand.New(rand.NewPCG(uint64(round), 5))
 			for _, v := range values {
 				f := uint32(0)
 				if rr.IntN(1000) < skew {
 					f = 1
 				}
-				if !c.encoding {
-					if c.bit(&flag, 0) != f {
+				if !c.Encoding {
+					if c.Bit(&flag, 0) != f {
 						t.Fatal("a flag changed")
 					}
 					v = 0
 				} else {
-					c.bit(&flag, f)
+					c.Bit(&flag, f)
 				}
-				out = append(out, c.signed(&sig, v), int64(c.number(&num, uint64(v))), int64(c.tree(tree, 8, uint32(v)&255)), int64(c.raw(13, uint64(v)&(1<<13-1))))
+				out = append(out, c.Signed(&sig, v), int64(c.Number(&num, uint64(v))), int64(c.Tree(tree, 8, uint32(v)&255)), int64(c.raw(13, uint64(v)&(1<<13-1))))
 			}
 			return out
 		}
-		e := newEncoder()
+		e := NewEncoder()
 		want := code(e)
-		d := newDecoder(bytes.NewReader(e.finish()))
+		d := NewDecoder(bytes.NewReader(e.Finish()))
 		got := code(d)
-		if err := d.err(); err != nil {
+		if err := d.Err(); err != nil {
 			t.Fatal(err)
 		}
 		for i := range want {

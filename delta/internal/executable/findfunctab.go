@@ -1,4 +1,4 @@
-package delta
+package executable
 
 import "slices"
 
@@ -22,39 +22,39 @@ func findFuncSize(n uint64) int64 {
 // 1.25 it lies before that. There it is made from where the address map says that
 // the old functions went; the patch lists the functions that came or went.
 
-// findFuncTab makes the table from the function table before it.
-type findFuncTab struct {
+// FindFuncTab makes the table from the function table before it.
+type FindFuncTab struct {
 	at       int64 // of the function table
-	entries  []uint32
-	min, max int64 // of the code, from the base of text offsets
+	Entries  []uint32
+	Min, Max int64 // of the code, from the base of text offsets
 }
 
-func (t *findFuncTab) see(b []byte, off int64) {
-	end := t.at + 8*int64(len(t.entries))
+func (t *FindFuncTab) See(b []byte, off int64) {
+	end := t.at + 8*int64(len(t.Entries))
 	for i := max(t.at-off, 0); i < min(int64(len(b)), end-off); {
 		at := off + i - t.at
 		if at&7 == 0 && i+4 <= int64(len(b)) {
-			t.entries[at/8] = le.Uint32(b[i:])
+			t.Entries[at/8] = le.Uint32(b[i:])
 			i += 8
 			continue
 		}
 		if at&7 < 4 {
-			t.entries[at/8] |= uint32(b[i]) << (8 * (at & 7))
+			t.Entries[at/8] |= uint32(b[i]) << (8 * (at & 7))
 		}
 		i++
 	}
 }
 
-func (t *findFuncTab) make() []byte {
-	size := t.max - t.min
+func (t *FindFuncTab) Make() []byte {
+	size := t.Max - t.Min
 	first := make([]uint32, (size+partSize-1)/partSize)
 	for i := range first {
 		first[i] = none
 	}
-	for i, entry := range t.entries {
-		from, to := int64(entry)-t.min, size
-		if i+1 < len(t.entries) {
-			to = int64(t.entries[i+1]) - t.min
+	for i, entry := range t.Entries {
+		from, to := int64(entry)-t.Min, size
+		if i+1 < len(t.Entries) {
+			to = int64(t.Entries[i+1]) - t.Min
 		}
 		if from < 0 || to > size || from >= to {
 			continue
@@ -74,21 +74,25 @@ func (t *findFuncTab) make() []byte {
 }
 
 // fits reports whether a table of n bytes is one for this range of code.
-func (t *findFuncTab) fits(n int64) bool {
-	return t.min >= 0 && t.max > t.min && t.max <= 1<<32 && findFuncSize(uint64(t.max-t.min)) == n
+func (t *FindFuncTab) fits(n int64) bool {
+	return t.Min >= 0 && t.Max > t.Min && t.Max <= 1<<32 && findFuncSize(uint64(t.Max-t.Min)) == n
 }
 
-// functions returns where the old functions begin in the new file, as rising
-// offsets from the base of text in [lo, hi).
-func (m *mover) functions(lo, hi int64) []uint32 {
-	t, text := &m.old.tab, m.old.base[baseText]
+// A Mover returns where the functions of the old file begin in the new one, as
+// rising offsets from the base of text in [lo, hi).
+type Mover func(lo, hi int64) []uint32
+
+// FunctionsMoved returns the offsets that to gives for the file's functions: those
+// in [lo, hi), sorted, each once. to is asked about addresses of the image.
+func (im *Image) FunctionsMoved(lo, hi int64, to func(addr uint64) int64) []uint32 {
+	t, text := &im.tab, im.Base[BaseText]
 	out := make([]uint32, 0, t.funcs)
 	for i := range t.funcs {
-		addr := text + uint64(m.old.file.u32(t.funcTab+8*i))
-		if !m.old.holds(addr) {
+		addr := text + uint64(im.File.u32(t.funcTab+8*i))
+		if !im.Holds(addr) {
 			continue
 		}
-		if at := int64(addr + m.to.at(addr) - m.new.base[baseText]); at >= lo && at < hi {
+		if at := to(addr); at >= lo && at < hi {
 			out = append(out, uint32(at))
 		}
 	}
@@ -115,17 +119,17 @@ func differ(list []uint32, except []int64) []uint32 {
 
 // movedElsewhere returns the functions of which the address map is wrong: those
 // that are new, and places where none is; false if they are too many.
-func (im *image) movedElsewhere(m *mover, g generated) ([]int64, bool) {
+func (im *Image) movedElsewhere(moved Mover, g Table) ([]int64, bool) {
 	var is []int64
 	for i := range im.tab.funcs {
-		if e := int64(im.file.u32(im.tab.funcTab + 8*i)); e >= g.p[2] && e < g.p[3] {
+		if e := int64(im.File.u32(im.tab.funcTab + 8*i)); e >= g.P[2] && e < g.P[3] {
 			is = append(is, e)
 		}
 	}
 	slices.Sort(is)
 	var except []int64
-	for _, e := range differ(m.functions(g.p[2], g.p[3]), is) {
+	for _, e := range differ(moved(g.P[2], g.P[3]), is) {
 		except = append(except, int64(e))
 	}
-	return except, len(except) <= maxExceptions
+	return except, len(except) <= MaxExceptions
 }

@@ -1,4 +1,4 @@
-package delta
+package executable
 
 import (
 	"crypto/sha256"
@@ -15,11 +15,11 @@ const (
 )
 
 // pageHashes returns where the signature's hashes lie.
-func (im *image) pageHashes() (generated, bool) {
-	f, at := im.file, im.macho.signature.off
+func (im *Image) pageHashes() (Table, bool) {
+	f, at := im.File, im.macho.signature.off
 	be := func(off int64) int64 { return int64(bits.ReverseBytes32(f.u32(off))) }
 	if im.macho.signature.n < 20 || be(at) != signatureMagic {
-		return generated{}, false
+		return Table{}, false
 	}
 	for i := range min(be(at+8), 16) {
 		d := at + be(at+12+8*i+4)
@@ -27,11 +27,11 @@ func (im *image) pageHashes() (generated, bool) {
 			continue
 		}
 		off, n, limit, page := d+be(d+16), be(d+28), be(d+32), int64(1)<<min(f.u8(d+39), 30)
-		if g := (generated{kind: madePageHashes, off: off, n: n * sha256.Size, p: [4]int64{limit, page}}); off >= limit {
+		if g := (Table{Kind: madePageHashes, Off: off, N: n * sha256.Size, P: [4]int64{limit, page}}); off >= limit {
 			return g, true
 		}
 	}
-	return generated{}, false
+	return Table{}, false
 }
 
 // pageHashMaker hashes pages as they go by.
@@ -46,7 +46,7 @@ func newPageHashMaker(limit, page, n int64) *pageHashMaker {
 	return &pageHashMaker{limit: limit, page: page, sum: sha256.New(), sums: make([]byte, 0, n)}
 }
 
-func (m *pageHashMaker) see(b []byte, off int64) {
+func (m *pageHashMaker) See(b []byte, off int64) {
 	for len(b) > 0 && m.at < m.limit {
 		n := min(int64(len(b)), m.page-m.at%m.page, m.limit-m.at)
 		m.sum.Write(b[:n])
@@ -58,4 +58,4 @@ func (m *pageHashMaker) see(b []byte, off int64) {
 	}
 }
 
-func (m *pageHashMaker) make() []byte { return m.sums }
+func (m *pageHashMaker) Make() []byte { return m.sums }

@@ -1,4 +1,4 @@
-package delta
+package executable
 
 import "encoding/binary"
 
@@ -41,7 +41,7 @@ const (
 var descriptorSize = [32]int64{17: 72, 18: 64, 19: 56, 20: 80, 21: 112, 22: 56, 23: 56, 25: 80}
 
 // findTypes marks the references of type descriptors and of the type links.
-func (im *image) findTypes() {
+func (im *Image) findTypes() {
 	for at := im.tab.typeLinks.off; at+4 <= im.tab.typeLinks.off+im.tab.typeLinks.n; at += 4 {
 		im.mark(at, offset32(baseTypes))
 	}
@@ -49,16 +49,16 @@ func (im *image) findTypes() {
 }
 
 // eachType calls f with the file offset of every type descriptor.
-func (im *image) eachType(f func(off int64)) {
+func (im *Image) eachType(f func(off int64)) {
 	lo, hi := im.tab.typesLo, im.tab.typesHi
 	start, ok := im.offset(lo)
 	if !ok || hi <= lo {
 		return
 	}
-	end := start + int64(min(hi-lo, uint64(im.file.size-start)))
+	end := start + int64(min(hi-lo, uint64(im.File.size-start)))
 	for off := start; off+maxDescriptorSize <= end && im.budget > 0; off += 8 {
 		// Most words begin no descriptor, as four of the bytes behind them tell.
-		for b := im.file.page(off); len(b) >= typeKind+1 && off+8+maxDescriptorSize <= end && !maybeType(le.Uint32(b[typeTFlag:])); b = b[8:] {
+		for b := im.File.page(off); len(b) >= typeKind+1 && off+8+maxDescriptorSize <= end && !maybeType(le.Uint32(b[typeTFlag:])); b = b[8:] {
 			off += 8
 		}
 		if im.isType(off, start, end) {
@@ -73,8 +73,8 @@ func maybeType(w uint32) bool {
 	return k != 0 && k <= kindLast && w>>8&0xff-1 <= 7 && w>>16&0xff-1 <= 7 && w&0xff <= tflagLast
 }
 
-func (im *image) isType(off, start, end int64) bool {
-	f := im.file
+func (im *Image) isType(off, start, end int64) bool {
+	f := im.File
 	if !maybeType(f.u32(off + typeTFlag)) {
 		return false
 	}
@@ -82,10 +82,10 @@ func (im *image) isType(off, start, end int64) bool {
 	if f.u32(off+typeHash) == 0 || size > 1<<40 || f.u64(off+typePtrBytes) > size {
 		return false
 	}
-	if eq := f.u64(off + typeEqual); eq != 0 && !im.holds(eq) {
+	if eq := f.u64(off + typeEqual); eq != 0 && !im.Holds(eq) {
 		return false
 	}
-	if gc := f.u64(off + typeGCData); gc != 0 && !im.holds(gc) {
+	if gc := f.u64(off + typeGCData); gc != 0 && !im.Holds(gc) {
 		return false
 	}
 	str := int64(f.u32(off + typeStr))
@@ -94,19 +94,19 @@ func (im *image) isType(off, start, end int64) bool {
 
 // isName reports whether a name lies at off: flags, a varint length and as many
 // printable bytes (internal/abi/type.go, type Name).
-func (im *image) isName(off, end int64) bool {
+func (im *Image) isName(off, end int64) bool {
 	var b [5]byte
-	if off+8 >= end || im.file.u8(off) > 0x0f {
+	if off+8 >= end || im.File.u8(off) > 0x0f {
 		return false
 	}
-	im.file.read(b[:], off+1)
+	im.File.Read(b[:], off+1)
 	length, n := binary.Uvarint(b[:])
 	if n <= 0 || length == 0 || length > maxNameLength || off+int64(length)+6 > end {
 		return false
 	}
 	im.budget -= int(length) / 16
 	for at, last := off+1+int64(n), off+1+int64(n)+int64(length); at < last; {
-		name := im.file.page(at)
+		name := im.File.page(at)
 		name = name[:min(int64(len(name)), last-at)]
 		for _, c := range name {
 			if c < 0x20 || c == 0x7f {
@@ -118,8 +118,8 @@ func (im *image) isName(off, end int64) bool {
 	return true
 }
 
-func (im *image) markType(off int64) {
-	f := im.file
+func (im *Image) markType(off int64) {
+	f := im.File
 	k := f.u8(off+typeKind) & kindMask
 	im.mark(off+typeStr, offset32(baseTypes))
 	if f.u32(off+typePtrTo) != 0 {
@@ -154,7 +154,7 @@ func (im *image) markType(off int64) {
 		im.mark(at+4, offset32(baseTypes))
 		for x := at + 8; x <= at+12; x += 4 {
 			if v := f.u32(x); v != 0 && v != none {
-				im.mark(x, offset32(baseText))
+				im.mark(x, offset32(BaseText))
 			}
 		}
 		at += methodSize

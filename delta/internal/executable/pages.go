@@ -1,17 +1,17 @@
-package delta
+package executable
 
 import "io"
 
-// A pages reads little-endian values anywhere in a file through a small cache.
+// Pages reads little-endian values anywhere in a file through a small cache.
 // Past the end everything is zero. The first read error sticks in err and makes
 // everything zero too, so a parser need not look until its end.
 //
-// A jump reads one page, for most jumps are to a few bytes; who reads on from
-// where the last read ended gets more at a time.
-type pages struct {
+// A jump reads one page, for most jumps are to a few bytes; sequential reads get
+// more at a time.
+type Pages struct {
 	r    io.ReaderAt
 	size int64
-	err  error
+	Err  error
 	tag  []int64 // by slot: page number + 1
 	data []byte  // the slots, a power of two of them
 	next int64   // the page behind the last read
@@ -24,12 +24,12 @@ type pages struct {
 const (
 	pageBits = 12
 	pageSize = 1 << pageBits
-	pageRun  = 16 // at most in one read
+	pageRun  = 16 // At most in one read
 )
 
-// newPages has a cache of at most 8 MiB, and of half as much for a large file,
+// NewPages has a cache of at most 8 MiB, and of half as much for a large file,
 // whose sites take the other half: Apply's memory is bounded.
-func newPages(r io.ReaderAt, size int64) *pages {
+func NewPages(r io.ReaderAt, size int64) *Pages {
 	most := 2048
 	if size > 32<<20 {
 		most /= 2
@@ -38,13 +38,13 @@ func newPages(r io.ReaderAt, size int64) *pages {
 	for slots < most && int64(slots)<<pageBits < size {
 		slots *= 2
 	}
-	return &pages{r: r, size: size, run: 1, tag: make([]int64, slots), data: make([]byte, slots*pageSize)}
+	return &Pages{r: r, size: size, run: 1, tag: make([]int64, slots), data: make([]byte, slots*pageSize)}
 }
 
 var noPage [pageSize]byte
 
 // page returns the file from off to the end of off's page, or further.
-func (p *pages) page(off int64) []byte {
+func (p *Pages) page(off int64) []byte {
 	if i := uint64(off - p.nearAt); i < uint64(len(p.near)) {
 		return p.near[i:]
 	}
@@ -59,9 +59,9 @@ func (p *pages) page(off int64) []byte {
 	return p.near[off&(pageSize-1):]
 }
 
-func (p *pages) load(no int64, slot int) []byte {
+func (p *Pages) load(no int64, slot int) []byte {
 	at := no << pageBits
-	if no < 0 || at >= p.size || p.err != nil {
+	if no < 0 || at >= p.size || p.Err != nil {
 		return noPage[:]
 	}
 	if no == p.next {
@@ -79,7 +79,7 @@ func (p *pages) load(no int64, slot int) []byte {
 		if err == nil || err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
-		p.err = err
+		p.Err = err
 		return noPage[:]
 	}
 	clear(b[want:])
@@ -89,10 +89,10 @@ func (p *pages) load(no int64, slot int) []byte {
 	return b
 }
 
-// read fills dst from offset off. What is longer than a few pages goes past
+// Read fills dst from offset off. What is longer than a few pages goes past
 // the cache.
-func (p *pages) read(dst []byte, off int64) {
-	if len(dst) >= 2*pageSize && off+int64(len(dst)) <= p.size && p.err == nil {
+func (p *Pages) Read(dst []byte, off int64) {
+	if len(dst) >= 2*pageSize && off+int64(len(dst)) <= p.size && p.Err == nil {
 		n, err := p.r.ReadAt(dst, off)
 		if n == len(dst) {
 			return
@@ -100,41 +100,41 @@ func (p *pages) read(dst []byte, off int64) {
 		if err == nil || err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
-		p.err = err
+		p.Err = err
 	}
 	for len(dst) > 0 {
 		n := copy(dst, p.page(off))
 		dst, off = dst[n:], off+int64(n)
 	}
 }
-func (p *pages) u8(off int64) byte {
+func (p *Pages) u8(off int64) byte {
 	return p.page(off)[0]
 }
 
-func (p *pages) u16(off int64) uint16 {
+func (p *Pages) u16(off int64) uint16 {
 	return uint16(p.u8(off)) | uint16(p.u8(off+1))<<8
 }
 
-func (p *pages) u32(off int64) uint32 {
+func (p *Pages) u32(off int64) uint32 {
 	if b := p.page(off); len(b) >= 4 {
 		return le.Uint32(b)
 	}
 	var b [4]byte
-	p.read(b[:], off)
+	p.Read(b[:], off)
 	return le.Uint32(b[:])
 }
 
-func (p *pages) u64(off int64) uint64 {
+func (p *Pages) u64(off int64) uint64 {
 	if b := p.page(off); len(b) >= 8 {
 		return le.Uint64(b)
 	}
 	var b [8]byte
-	p.read(b[:], off)
+	p.Read(b[:], off)
 	return le.Uint64(b[:])
 }
 
 // cstring returns the bytes at off up to the first NUL, at most max.
-func (p *pages) cstring(off int64, max int) string {
+func (p *Pages) cstring(off int64, max int) string {
 	var b []byte
 	for len(b) < max {
 		c := p.u8(off + int64(len(b)))

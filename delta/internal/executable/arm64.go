@@ -1,4 +1,4 @@
-package delta
+package executable
 
 // Code for arm64. References are B and BL, and ADRP followed by the
 // instruction that uses the low 12 bits: ADD, or a load or store with an
@@ -10,23 +10,46 @@ const (
 	addMask, addBits       = 0x7f800000, 0x11000000
 	memoryMask, memoryBits = 0x3b000000, 0x39000000
 	low12                  = 0xfff << 10
+
+	codeBranch, codePage = 1, 2 // of sites
 )
 
+var branchForm = form{
+	width:  4,
+	target: func(_ *Layout, b []byte, addr uint64) uint64 { return branchTarget(le.Uint32(b), addr) },
+	refer:  func(_ *Layout, b []byte, addr, target uint64) { le.PutUint32(b, branchTo(le.Uint32(b), addr, target)) },
+	mask:   func(dst, src []byte, h uint32) { le.PutUint32(dst, le.Uint32(src)&0xfc000000|h&0x03ffffff) },
+}
+
+var pageForm = form{
+	width:  8,
+	target: func(_ *Layout, b []byte, addr uint64) uint64 { return pageTarget(le.Uint32(b), le.Uint32(b[4:]), addr) },
+	refer: func(_ *Layout, b []byte, addr, target uint64) {
+		w, w2 := pageTo(le.Uint32(b), le.Uint32(b[4:]), addr, target)
+		le.PutUint32(b, w)
+		le.PutUint32(b[4:], w2)
+	},
+	mask: func(dst, src []byte, h uint32) {
+		le.PutUint32(dst, le.Uint32(src)&0x9f00001f|h&0x60ffffe0)
+		le.PutUint32(dst[4:], le.Uint32(src[4:])&^low12)
+	},
+}
+
 // findARM64 marks the references of one section.
-func (im *image) findARM64(s *section) {
+func (im *Image) findARM64(s *Section) {
 	const block = 16 << 10
 	var buf [block + 4]byte // the instruction behind is looked at too
-	end := (s.off + s.fileSize) &^ 3
-	for off := (s.off + 3) &^ 3; off < end; off += block {
-		im.file.read(buf[:], off)
+	end := (s.Off + s.FileSize) &^ 3
+	for off := (s.Off + 3) &^ 3; off < end; off += block {
+		im.File.Read(buf[:], off)
 		for at := int64(0); at < min(block, end-off); at += 4 {
 			switch w := le.Uint32(buf[at:]); {
 			case w&branchMask == branchBits:
-				im.sites.setWord(off+at, kindBranch)
+				im.Sites.setWord(off+at, codeBranch)
 			case w&adrpMask == adrpBits && off+at+8 <= end:
 				w2 := le.Uint32(buf[at+4:])
 				if w2>>5&31 == w&31 && (w2&addMask == addBits || w2&memoryMask == memoryBits) {
-					im.sites.setWord(off+at, kindPage)
+					im.Sites.setWord(off+at, codePage)
 				}
 			}
 		}

@@ -1,4 +1,4 @@
-package delta
+package executable
 
 // peDirectories are the tables of a PE file that are references themselves.
 type peDirectories struct {
@@ -9,47 +9,43 @@ type peDirectories struct {
 type directory struct{ off, n int64 }
 
 // parsePE reads the sections of a PE32+ file. (Microsoft, "PE Format".)
-func (im *image) parsePE() {
+func (im *Image) parsePE() {
 	const (
 		magicPE32Plus = 0x20b
 		flagCode      = 0x20000000
 
 		directoryExceptions, directoryRelocations = 3, 5
 	)
-	f := im.file
+	f := im.File
 	h := int64(f.u32(0x3c))
 	if f.u32(h) != 0x4550 || f.u16(h+24) != magicPE32Plus {
 		return
 	}
-	switch f.u16(h + 4) {
-	case 0x8664:
-		im.arch = archAMD64
-	case 0xaa64:
-		im.arch = archARM64
-	}
+	machine := f.u16(h + 4)
+	im.Arch = processorOf(func(p *processor) bool { return p.pe == machine }, ArchNone)
 	count, optional := int64(f.u16(h+6)), h+24
 	image := f.u64(optional + 24)
-	im.base[baseImage] = image
+	im.Base[baseImage] = image
 	table := optional + int64(f.u16(h+20))
-	for i := range min(count, maxSections) {
+	for i := range min(count, MaxSections) {
 		s := table + i*40
 		memSize, size := uint64(f.u32(s+8)), int64(f.u32(s+16))
 		// The file pads a section; memory goes on with zeros.
-		sec := section{
-			addr:     image + uint64(f.u32(s+12)),
-			off:      int64(f.u32(s + 20)),
-			memSize:  memSize,
-			fileSize: min(size, int64(memSize)),
+		sec := Section{
+			Addr:     image + uint64(f.u32(s+12)),
+			Off:      int64(f.u32(s + 20)),
+			MemSize:  memSize,
+			FileSize: min(size, int64(memSize)),
 		}
 		if f.u32(s+36)&flagCode != 0 {
-			sec.content = contentCode
+			sec.Content = contentCode
 		}
-		if sec.fileSize == 0 {
-			sec.off = 0
+		if sec.FileSize == 0 {
+			sec.Off = 0
 		}
 		im.addSection(sec)
 	}
-	im.settle()
+	im.Settle()
 	dir := func(i int64) directory {
 		d := optional + 112 + 8*i
 		n := int64(f.u32(d + 4))
@@ -65,7 +61,7 @@ func (im *image) parsePE() {
 
 // findExceptions marks the RUNTIME_FUNCTION records: three addresses relative
 // to the image each.
-func (im *image) findExceptions() {
+func (im *Image) findExceptions() {
 	d := im.pe.exceptions
 	for off := d.off; off+4 <= d.off+d.n; off += 4 {
 		im.mark(off, offset32(baseImage))

@@ -1,4 +1,4 @@
-package delta
+package executable
 
 // machoLinkEdit is where a Mach-O file's code signature is.
 type machoLinkEdit struct {
@@ -8,7 +8,7 @@ type machoLinkEdit struct {
 // parseMachO reads the sections of a 64-bit Mach-O file.
 // (<mach-o/loader.h>: load commands; <mach-o/fixup-chains.h> is not for
 // executables by the Go linker.)
-func (im *image) parseMachO() {
+func (im *Image) parseMachO() {
 	const (
 		cmdSegment64     = 0x19
 		cmdCodeSignature = 0x1d
@@ -24,14 +24,10 @@ func (im *image) parseMachO() {
 
 		maxCommands = 256
 	)
-	f := im.file
-	switch f.u32(4) {
-	case 0x01000007:
-		im.arch = archAMD64
-	case 0x0100000c:
-		im.arch = archARM64
-	}
-	var segments []section
+	f := im.File
+	cpu := f.u32(4)
+	im.Arch = processorOf(func(p *processor) bool { return p.macho == cpu }, ArchNone)
+	var segments []Section
 	var rebase directory
 	at := int64(32)
 	for range min(f.u32(16), maxCommands) {
@@ -41,30 +37,30 @@ func (im *image) parseMachO() {
 		}
 		switch cmd {
 		case cmdSegment64:
-			seg := section{
-				addr: f.u64(at + 24), memSize: f.u64(at + 32),
-				off: int64(f.u64(at + 40)), fileSize: int64(f.u64(at + 48)),
+			seg := Section{
+				Addr: f.u64(at + 24), MemSize: f.u64(at + 32),
+				Off: int64(f.u64(at + 40)), FileSize: int64(f.u64(at + 48)),
 			}
 			segments = append(segments, seg)
-			for i := range int64(min(f.u32(at+64), maxSections)) {
+			for i := range int64(min(f.u32(at+64), MaxSections)) {
 				s := at + 72 + i*80
 				if s+80 > at+size {
 					break
 				}
 				flags := f.u32(s + 64)
-				sec := section{
-					addr:    f.u64(s + 32),
-					memSize: f.u64(s + 40),
-					off:     int64(f.u32(s + 48)),
+				sec := Section{
+					Addr:    f.u64(s + 32),
+					MemSize: f.u64(s + 40),
+					Off:     int64(f.u32(s + 48)),
 				}
 				if flags&(instructions|someInstructions) != 0 {
-					sec.content = contentCode
+					sec.Content = contentCode
 				}
 				switch flags & typeMask {
 				case typeZeroFill, typeBigZeroFill, typeTLSZeroFill:
 				default:
-					if sec.off != 0 {
-						sec.fileSize = int64(sec.memSize)
+					if sec.Off != 0 {
+						sec.FileSize = int64(sec.MemSize)
 					}
 				}
 				im.addSection(sec)
@@ -76,18 +72,18 @@ func (im *image) parseMachO() {
 		}
 		at += size
 	}
-	for i, b := range []base{baseSegment1, baseSegment2, baseSegment3} {
+	for i, b := range []Base{baseSegment1, baseSegment2, baseSegment3} {
 		if i+1 < len(segments) {
-			im.base[b] = segments[i+1].addr
+			im.Base[b] = segments[i+1].Addr
 		}
 	}
 	// The opcodes lie in no section, only in the last segment.
 	for _, s := range segments {
-		if rebase.n > 0 && rebase.off >= s.off && rebase.off+rebase.n <= s.off+s.fileSize {
-			im.addSection(section{
-				off: rebase.off, fileSize: rebase.n,
-				addr: s.addr + uint64(rebase.off-s.off), memSize: uint64(rebase.n),
-				content: contentRebase,
+		if rebase.n > 0 && rebase.off >= s.Off && rebase.off+rebase.n <= s.Off+s.FileSize {
+			im.addSection(Section{
+				Off: rebase.off, FileSize: rebase.n,
+				Addr: s.Addr + uint64(rebase.off-s.Off), MemSize: uint64(rebase.n),
+				Content: contentRebase,
 			})
 		}
 	}
@@ -98,18 +94,19 @@ func (im *image) parseMachO() {
 const (
 	rebaseSetSegment = 0x20
 	rebaseOnce       = 0x51
+	rebaseWidths     = 4
 )
 
 // findRebases marks those triples: one byte with the segment, the offset in 2 to
 // 5 bytes of 7 bits, one byte to rebase.
-func (im *image) findRebases() {
-	f := im.file
-	for i := range im.sections {
-		s := &im.sections[i]
-		if s.content != contentRebase {
+func (im *Image) findRebases() {
+	f := im.File
+	for i := range im.Sections {
+		s := &im.Sections[i]
+		if s.Content != contentRebase {
 			continue
 		}
-		for off, end := s.off, s.off+s.fileSize; off < end; off++ {
+		for off, end := s.Off, s.Off+s.FileSize; off < end; off++ {
 			if c := f.u8(off); c&0xf0 != rebaseSetSegment || c&15 == 0 || c&15 > 3 {
 				continue
 			}
@@ -118,15 +115,29 @@ func (im *image) findRebases() {
 				n++
 			}
 			if n >= 2 && n <= 5 && off+n+2 <= end && f.u8(off+n+1) == rebaseOnce {
-				im.sites.setDense(off, int(n-2))
+				im.Sites.setDense(off, int(n-2))
 				off += n + 1
 			}
 		}
 	}
 }
 
+// rebaseForm is one whose opcodes take width bytes.
+func rebaseForm(width int64) form {
+	return form{
+		width:  width,
+		target: func(l *Layout, b []byte, _ uint64) uint64 { return l.rebaseTarget(b[:width]) },
+		refer:  func(l *Layout, b []byte, _, target uint64) { l.rebaseTo(b[:width], target) },
+		mask: func(dst, _ []byte, h uint32) {
+			for i := int64(1); i < width; i++ {
+				dst[i] = byte(h >> (8 * i))
+			}
+		},
+	}
+}
+
 // rebaseTarget and rebaseTo read and write the segment and offset in b.
-func (l *layout) rebaseTarget(b []byte) uint64 {
+func (l *Layout) rebaseTarget(b []byte) uint64 {
 	v := uint64(0)
 	for i, c := range b[1:] {
 		v |= uint64(c&0x7f) << (7 * i)
@@ -134,7 +145,7 @@ func (l *layout) rebaseTarget(b []byte) uint64 {
 	return l.segment(b[0]) + v
 }
 
-func (l *layout) rebaseTo(b []byte, target uint64) {
+func (l *Layout) rebaseTo(b []byte, target uint64) {
 	v := target - l.segment(b[0])
 	for i := range b[1:] {
 		b[1+i] = byte(v) | 0x80
@@ -143,16 +154,16 @@ func (l *layout) rebaseTo(b []byte, target uint64) {
 	b[len(b)-1] &= 0x7f
 }
 
-func (l *layout) segment(c byte) uint64 {
-	if n := base(c & 15); n >= 1 && n <= 3 {
-		return l.base[baseSegment1+n-1]
+func (l *Layout) segment(c byte) uint64 {
+	if n := Base(c & 15); n >= 1 && n <= 3 {
+		return l.Base[baseSegment1+n-1]
 	}
 	return 0
 }
 
 // within returns d, or nothing if it reaches outside of the file.
-func (im *image) within(d directory) directory {
-	if d.off > im.file.size || d.n > im.file.size-d.off {
+func (im *Image) within(d directory) directory {
+	if d.off > im.File.size || d.n > im.File.size-d.off {
 		return directory{}
 	}
 	return d

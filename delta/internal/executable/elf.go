@@ -1,9 +1,9 @@
-package delta
+package executable
 
 // parseELF reads the sections of a 64-bit little-endian ELF file. Section
 // headers survive -ldflags=-s; a file without any has no references for us.
 // (System V ABI, "ELF Header" and "Sections".)
-func (im *image) parseELF() {
+func (im *Image) parseELF() {
 	const (
 		class64, littleEndian = 2, 1
 
@@ -11,18 +11,12 @@ func (im *image) parseELF() {
 
 		typeNoBits = 8
 	)
-	f := im.file
+	f := im.File
 	if f.u8(4) != class64 || f.u8(5) != littleEndian {
 		return
 	}
-	switch f.u16(18) {
-	case 62:
-		im.arch = archAMD64
-	case 183:
-		im.arch = archARM64
-	default:
-		im.arch = archOther
-	}
+	machine := f.u16(18)
+	im.Arch = processorOf(func(p *processor) bool { return p.elf == machine }, archOther)
 	headers, size, count := int64(f.u64(40)), int64(f.u16(58)), int64(f.u16(60))
 	if headers <= 0 || headers > f.size || size < 64 {
 		return
@@ -33,18 +27,18 @@ func (im *image) parseELF() {
 		if flags&flagAlloc == 0 || flags&flagTLS != 0 {
 			continue
 		}
-		s := section{
-			addr:    f.u64(h + 16),
-			off:     int64(f.u64(h + 24)),
-			memSize: f.u64(h + 32),
+		s := Section{
+			Addr:    f.u64(h + 16),
+			Off:     int64(f.u64(h + 24)),
+			MemSize: f.u64(h + 32),
 		}
 		if flags&flagCode != 0 {
-			s.content = contentCode
+			s.Content = contentCode
 		}
 		if kind != typeNoBits {
-			s.fileSize = int64(s.memSize)
+			s.FileSize = int64(s.MemSize)
 		} else {
-			s.off = min(max(s.off, 0), f.size)
+			s.Off = min(max(s.Off, 0), f.size)
 		}
 		im.addSection(s)
 	}
