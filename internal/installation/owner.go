@@ -1,11 +1,8 @@
-// Package installation is a program on disk: the file at its path, the folder beside it, and how it gets back.
 package installation
 
 import (
 	"fmt"
 	"io/fs"
-
-	"github.com/theseus-go/theseus/internal/swap"
 )
 
 // OtherOwner says that this process is root and the program lies in a folder of somebody else's, who can exchange anything
@@ -28,4 +25,4 @@ func (e *OtherOwner) Command(command string) string {
 
 // CheckOwner returns an *OtherOwner if this process is root and the folder of the program, or the state folder in it,
 // belongs to another user.
-func CheckOwner(t *swap.Target) error { return checkOwner(t.Dir, t.Home) }
+func (i *Installation) CheckOwner() error { return checkOwner(i.Dir, i.Home) }

@@ -8,14 +8,17 @@
 package state
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -130,6 +133,37 @@ func New() *State {
 		Failed:       map[string]Failure{},
 		Channels:     map[string]*Channel{},
 	}
+}
+
+// Clone returns a copy that shares nothing with s that anybody changes.
+func (s *State) Clone() *State {
+	c := *s
+	c.Installed, c.Previous, c.Journal, c.Trust = clone(s.Installed), clone(s.Previous), clone(s.Journal), clone(s.Trust)
+	c.Older = slices.Clone(s.Older)
+	for i, f := range c.Older {
+		c.Older[i] = clone(f)
+	}
+	c.Failed = maps.Clone(s.Failed)
+	c.Channels = maps.Clone(s.Channels)
+	for name, known := range c.Channels {
+		c.Channels[name] = clone(known)
+	}
+	return &c
+}
+
+func clone[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
+}
+
+// Equal reports whether s and other would be the same file.
+func (s *State) Equal(other *State) bool {
+	a, err := encode(s)
+	b, otherErr := encode(other)
+	return err == nil && otherErr == nil && bytes.Equal(a, b)
 }
 
 // Keep lists the kept files that this state may still need: what Target.Sweep must spare.

@@ -1,0 +1,167 @@
+// Package installation is one program on disk: the file at its path, the folder beside it, and how it gets back.
+//
+//	i, err := installation.Open("/opt/hello/hello")
+//	h, err := i.Hold(ctx)               // the lock, and what is remembered, read once
+//	defer h.Release()
+//	settled, err := h.Settle()          // finish or undo what was interrupted
+//	f, err := h.Resume(id)              // a private file to download into
+//	sealed, err := h.Seal(f)            // nobody can write it any more: probe it
+//	err = h.Swap(sealed, "1.0.0", file, 1)
+//	undone, err := h.Undo(cause)        // unless it has proved itself
+//
+// A [Held] is the only way to change anything, so what needs the lock cannot be called without it. The state is saved only
+// when something has changed, and always before the step that it describes.
+//
+// The package knows no keys, no network and no documents: it works where the program itself cannot start. It returns facts
+// and errors; what they mean to a person or a service is for the caller to say.
+package installation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/theseus-go/theseus/internal/content"
+	"github.com/theseus-go/theseus/internal/state"
+	"github.com/theseus-go/theseus/internal/swap"
+)
+
+const (
+	// MaxStarts is how many unproved starts a release gets. A release that was started this often and never lived for
+	// ProveAfter is undone.
+	MaxStarts = 3
+	// ProveAfter is how long a release has to run to count as proved where nobody watched its probation.
+	ProveAfter = 10 * time.Second
+	// Patience is how long what must not be given up waits for another process that is at work on the same program.
+	Patience = 10 * time.Second
+)
+
+// Installation is a program on disk, resolved once, links followed. Its methods may be called from several goroutines.
+type Installation struct {
+	Path string // the file
+	Dir  string // its folder
+	Home string // the state folder in it: state, lock, staged and kept files
+
+	// Now is the clock, and Log gets what went wrong without consequence. Both are set before the first call.
+	Now func() time.Time
+	Log *slog.Logger
+
+	target *swap.Target
+
+	mu   sync.Mutex // held while something is done on disk, never while something else is waited for
+	held *held      // nil if this process does not hold the lock
+}
+
+// held is a lock, shared by all that hold it in this process: a check may run while a failed handover is undone.
+type held struct {
+	lock    *state.Lock
+	state   *state.State // as it is on disk
+	doubt   error        // why it is a fresh one: state.ErrNone or state.ErrCorrupt
+	holders int
+}
+
+// Open finds the program at path. It changes nothing. A path that names nothing is an error unless the state folder is
+// there, from which something can be put back.
+func Open(path string, move func(path, save string) error) (*Installation, error) {
+	target, err := swap.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	target.Aside = move
+	return &Installation{
+		Path: target.Path, Dir: target.Dir, Home: target.Home,
+		Now: time.Now, Log: slog.New(slog.DiscardHandler), target: target,
+	}, nil
+}
+
+// Look reads what is remembered, without the lock: the file is replaced atomically. The state is never nil and the
+// caller's own. With state.ErrNone or state.ErrCorrupt it is a fresh one; any other error says that it may not be read.
+func (i *Installation) Look() (*state.State, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.held != nil {
+		return i.held.state.Clone(), i.held.doubt
+	}
+	return state.Load(i.Home)
+}
+
+// TryHold is Hold without waiting.
+func (i *Installation) TryHold() (*Held, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.held != nil {
+		i.held.holders++
+		return &Held{i: i, held: i.held}, nil
+	}
+	lock, err := state.TryLock(i.Home)
+	if err != nil {
+		return nil, err
+	}
+	st, doubt := state.Load(i.Home)
+	if doubt != nil && !errors.Is(doubt, state.ErrNone) && !errors.Is(doubt, state.ErrCorrupt) {
+		return nil, errors.Join(doubt, lock.Unlock())
+	}
+	i.held = &held{lock: lock, state: st, doubt: doubt, holders: 1}
+	return &Held{i: i, held: i.held}, nil
+}
+
+// Hold takes the lock and reads what is remembered. It waits until ctx ends for another process that is at work, which
+// mostly holds the lock for moments; the error then is a state.ErrBusy that says why ctx ended. Where this process holds the
+// lock already, it is held once more, and what one holder changes the others see.
+func (i *Installation) Hold(ctx context.Context) (*Held, error) {
+	// Asking again and again is the way that can be given up: a thread that blocks in flock cannot be called back.
+	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		h, err := i.TryHold()
+		if !errors.Is(err, state.ErrBusy) {
+			return h, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", err, context.Cause(ctx))
+		case <-time.After(wait):
+		}
+	}
+}
+
+// HoldFor is Hold that waits for d at most.
+func (i *Installation) HoldFor(ctx context.Context, d time.Duration) (*Held, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("waited %v for it", d))
+	defer cancel()
+	return i.Hold(ctx)
+}
+
+// Identify hashes the file at the path, unless it was hashed before and has not been touched since.
+func (i *Installation) Identify() (content.ID, error) { return i.target.Identify() }
+
+// Is reports whether the file at the path is this one, whatever its name was when it was looked at.
+func (i *Installation) Is(file os.FileInfo) bool {
+	info, err := os.Stat(i.Path)
+	return err == nil && os.SameFile(info, file)
+}
+
+// Prepare finds out what would keep an update of need bytes from working, before anything is downloaded. It makes the state
+// folder if it is missing.
+func (i *Installation) Prepare(need int64) error { return i.target.Prepare(need) }
+
+// Likeness is what a new file will have of the old one: mode, owner, attributes.
+func (i *Installation) Likeness() (swap.Likeness, error) { return i.target.Likeness() }
+
+// OtherNames is how many other hard links the file has.
+func (i *Installation) OtherNames() (int, error) { return i.target.OtherNames() }
+
+// FileAt describes the file at the path. One without a record, a first install or a hand deployment, is taken for version,
+// and counts as proved.
+func (i *Installation) FileAt(st *state.State, version string) (state.File, error) {
+	id, err := i.target.Identify()
+	if err != nil {
+		return state.File{}, err
+	}
+	if st.Installed != nil && st.Installed.ID == id {
+		return *st.Installed, nil
+	}
+	return state.File{Version: version, ID: id, Proved: true}, nil
+}

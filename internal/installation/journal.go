@@ -1,0 +1,225 @@
+package installation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/theseus-go/theseus/internal/content"
+	"github.com/theseus-go/theseus/internal/state"
+	"github.com/theseus-go/theseus/internal/swap"
+)
+
+// The steps that are journalled here: what is to happen is written and synced first, then done, then recorded. See
+// state.Settle for what that rests on.
+
+// Error is why a step failed, and for which version.
+type Error struct {
+	Version string // "" if none is concerned
+	Err     error
+}
+
+func (e *Error) Error() string { return e.Version + ": " + e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Settlement is how an interrupted step has ended.
+type Settlement struct {
+	Version string // that the step led to
+	Text    string // what became of it
+}
+
+// Settle finishes or undoes what an interrupted step left; nil if nothing was. A Settlement with an error says that there is
+// nothing to go back to.
+func (h *Held) Settle() (*Settlement, error) {
+	h.i.mu.Lock()
+	defer h.i.mu.Unlock()
+	return h.settle()
+}
+
+func (h *Held) settle() (*Settlement, error) {
+	st := h.held.state
+	if st.Journal == nil {
+		// Nothing was begun, but a killed writer may have left a partial file, and one that is killed each time would fill
+		// the folder.
+		if err := h.i.target.Tidy(st.Keep()...); err != nil {
+			h.i.Log.Warn("sweeping the state folder", "err", err)
+		}
+		return nil, nil
+	}
+	j := *st.Journal
+	failed := func(err error) error { return &Error{j.To.Version, err} }
+	at, err := h.i.target.Identify()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, failed(err)
+	}
+	kept, err := h.i.target.Kept(j.Kept().ID.SHA256)
+	if err != nil && !errors.Is(err, swap.ErrNoPrevious) {
+		return nil, failed(err)
+	}
+	verdict := state.Settle(j, at, kept)
+	if verdict.Restore != nil {
+		if err := h.i.target.Restore(verdict.Restore.ID); err != nil {
+			return nil, failed(err)
+		}
+	}
+	if err := h.save(func(st *state.State) { st.Settle(verdict, h.i.Now().UTC()) }); err != nil {
+		return nil, failed(err)
+	}
+	h.sweep()
+	s := &Settlement{Version: j.To.Version, Text: fmt.Sprintf("an interrupted %s to %s: %s", j.Step, j.To.Version, verdict.Outcome)}
+	if verdict.Outcome == state.Stuck || verdict.Outcome == state.Lost {
+		return s, failed(fmt.Errorf("%s; the version to go back to is missing: install a release by name", s.Text))
+	}
+	return s, nil
+}
+
+// Swap puts sealed at the path in place of what is there, which is taken for version from if it has no record, and keeps at
+// most keep proved earlier files. With an error the old file is at the path, unless the error says otherwise; a Settlement
+// says what became of a step that was begun.
+func (h *Held) Swap(sealed *os.File, from string, to state.File, keep int) (*Settlement, error) {
+	h.i.mu.Lock()
+	defer h.i.mu.Unlock()
+	old, err := h.i.FileAt(h.held.state, from)
+	if err != nil {
+		return nil, err
+	}
+	j := state.Journal{Step: state.Swap, From: old, To: to, Started: h.i.Now().UTC()}
+	if err := h.save(func(st *state.State) { st.Journal = &j }); err != nil {
+		return nil, fmt.Errorf("writing the journal: %w", err)
+	}
+	if err := h.i.target.Replace(sealed, to.ID); err != nil {
+		settled, settleErr := h.settle()
+		return settled, errors.Join(err, settleErr)
+	}
+	err = h.save(func(st *state.State) { Installed(st, j, keep) })
+	if err != nil {
+		// The journal says what happened; the next start writes it down.
+		h.i.Log.Warn("recording the installed version; the journal will be settled later", "err", err)
+		return nil, nil
+	}
+	h.sweep()
+	return nil, nil
+}
+
+// Installed does to a state what a swap does.
+func Installed(st *state.State, j state.Journal, keep int) {
+	st.Swapped(j)
+	st.Trim(keep)
+	delete(st.Failed, j.To.Version) // it was named, so it gets another chance
+}
+
+// Undone is a step back.
+type Undone struct {
+	From, To string // versions
+	Cause    error
+}
+
+// Undo puts back the file that the last swap replaced, if the file at the path is the one that was swapped in and it has not
+// proved itself; else it does nothing and returns nil. cause is remembered unless it wraps context.Canceled: a stop that was
+// announced is nobody's failure.
+func (h *Held) Undo(cause error) (*Undone, error) {
+	h.i.mu.Lock()
+	defer h.i.mu.Unlock()
+	return h.undo(cause)
+}
+
+func (h *Held) undo(cause error) (*Undone, error) {
+	st := h.held.state
+	if st.Installed == nil || st.Installed.Proved || st.Previous == nil {
+		return nil, nil
+	}
+	at, err := h.i.target.Identify()
+	if err != nil {
+		return nil, &Error{st.Installed.Version, err}
+	}
+	if at != st.Installed.ID {
+		return nil, nil // somebody has deployed another file since
+	}
+	if cause == nil {
+		cause = errors.New("no reason was given")
+	}
+	j := state.Journal{Step: state.Undo, From: *st.Installed, To: *st.Previous, Started: h.i.Now().UTC()}
+	if !errors.Is(cause, context.Canceled) {
+		j.Cause = cause.Error()
+	}
+	if err := h.restore(j); err != nil {
+		return nil, &Error{j.From.Version, fmt.Errorf("the failed version stays installed: %w", err)}
+	}
+	return &Undone{From: j.From.Version, To: j.To.Version, Cause: cause}, nil
+}
+
+// Rollback goes back to the previous file because a person asked. What is at the path is left, whether it is proved or not,
+// and not installed again by itself.
+func (h *Held) Rollback(left, to state.File) error {
+	h.i.mu.Lock()
+	defer h.i.mu.Unlock()
+	return h.restore(state.Journal{Step: state.Rollback, From: left, To: to, Cause: "left by hand", Started: h.i.Now().UTC()})
+}
+
+// restore carries out a journal that leads back to a kept file.
+func (h *Held) restore(j state.Journal) error {
+	if err := h.save(func(st *state.State) { st.Journal = &j }); err != nil {
+		// Not even the journal can be written (a full disk, say): putting the good file back needs no space, and matters
+		// more.
+		h.i.Log.Warn("writing the journal", "step", j.Step, "err", err)
+	}
+	if err := h.i.target.Restore(j.To.ID); err != nil {
+		_, settleErr := h.settle()
+		return errors.Join(err, settleErr)
+	}
+	if err := h.save(func(st *state.State) { st.Undone(j, h.i.Now().UTC()) }); err != nil {
+		h.i.Log.Warn("recording that the earlier version is back; the journal will be settled later", "err", err)
+	}
+	return nil
+}
+
+// Refuse remembers that a version must not be installed again by itself, and removes its file.
+func (h *Held) Refuse(version, reason string) error {
+	h.i.mu.Lock()
+	defer h.i.mu.Unlock()
+	err := h.save(func(st *state.State) { st.Failed[version] = state.Failure{Reason: reason, At: h.i.Now().UTC()} })
+	if err == nil {
+		h.sweep()
+	}
+	return err
+}
+
+// Prove records that the file with this hash ran healthily, and returns its version; "" if that was known, or if another file
+// was installed over it since, which has its own probation.
+func (h *Held) Prove(id content.ID) (version string, err error) {
+	h.i.mu.Lock()
+	defer h.i.mu.Unlock()
+	err = h.save(func(st *state.State) {
+		if in := st.Installed; in != nil && !in.Proved && in.ID == id {
+			in.Proved, in.Starts, in.Counted = true, 0, false
+			version = in.Version
+		}
+	})
+	if err != nil {
+		return "", err
+	}
+	return version, nil
+}
+
+// Count counts a start of an unproved file, and undoes one that was started too often. early: the start is only coming, so a
+// mark keeps the program that then runs from counting it again.
+func (h *Held) Count(early bool) (*Undone, error) {
+	h.i.mu.Lock()
+	defer h.i.mu.Unlock()
+	in := h.held.state.Installed
+	if in == nil || in.Proved {
+		return nil, nil
+	}
+	was := in.Counted && !early
+	if in.Starts >= MaxStarts && !was {
+		return h.undo(fmt.Errorf("started %d times and never ran for %v", in.Starts, ProveAfter))
+	}
+	return nil, h.save(func(st *state.State) {
+		if !was {
+			st.Installed.Starts++
+		}
+		st.Installed.Counted = early
+	})
+}
