@@ -119,7 +119,7 @@ func (c *client) holds(version string) {
 
 func (c *client) state() *state.State {
 	c.t.Helper()
-	st, err := state.Load(c.target.Home)
+	st, err := state.Load(c.disk.Home)
 	if err != nil && !errors.Is(err, state.ErrNone) {
 		c.t.Fatal(err)
 	}
@@ -164,16 +164,16 @@ func (c *client) snapshot() snapshot {
 // is neither state nor lock nor an earlier version.
 func (c *client) beside() (names []string) {
 	c.t.Helper()
-	for _, dir := range []string{c.target.Dir, c.target.Home} {
+	for _, dir := range []string{c.disk.Dir, c.disk.Home} {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !os.IsNotExist(err) {
 			c.t.Fatal(err)
 		}
 		for _, e := range entries {
-			if dir == c.target.Home && (e.Name() == "state" || e.Name() == "lock" || strings.HasPrefix(e.Name(), "previous-")) {
+			if dir == c.disk.Home && (e.Name() == "state" || e.Name() == "lock" || strings.HasPrefix(e.Name(), "previous-")) {
 				continue
 			}
-			if dir == c.target.Dir && e.Name() == filepath.Base(c.target.Home) {
+			if dir == c.disk.Dir && e.Name() == filepath.Base(c.disk.Home) {
 				continue
 			}
 			names = append(names, e.Name())

@@ -15,38 +15,6 @@ import (
 	"github.com/theseus-go/theseus/release"
 )
 
-// Exit codes of Command, for scripts and service managers.
-const (
-	ExitOK          = 0   // current, or updated
-	ExitError       = 1   // anything that has no code of its own
-	ExitUsage       = 2   // unknown flag or argument
-	ExitNothing     = 3   // something newer, but nothing that this machine may install
-	ExitRefused     = 4   // refused by verification
-	ExitUnreachable = 5   // no source answered
-	ExitPermission  = 6   // this process may not replace the executable
-	ExitBusy        = 7   // another update is running
-	ExitUndone      = 8   // refused by its probe, or undone after a failed start
-	ExitFound       = 100 // --check found an update
-)
-
-func exitCode(err error) int {
-	for _, c := range []struct {
-		sentinel error
-		code     int
-	}{
-		{ErrUndone, ExitUndone}, {ErrRefused, ExitRefused}, {ErrUnreachable, ExitUnreachable}, {ErrPermission, ExitPermission},
-		{ErrBusy, ExitBusy}, {ErrNothing, ExitNothing},
-	} {
-		if errors.Is(err, c.sentinel) {
-			return c.code
-		}
-	}
-	if err != nil {
-		return ExitError
-	}
-	return ExitOK
-}
-
 const commandUsage = `usage: %[1]s self-update [--check | --dry-run | --doctor | --rollback]
          [--version V] [--from FILE] [--explain] [--json]
 
@@ -80,7 +48,13 @@ no problem, else with the code of an update that meets the first one.
 // and error, installs but never restarts anything and never exits the process:
 // give its result to os.Exit.
 func (u *Updater) Command(ctx context.Context, args []string) int {
-	c := command{u: u}
+	c := command{u: u, stdout: os.Stdout, stderr: os.Stderr}
+	return c.main(ctx, args)
+}
+
+// main parses the flags and runs what they ask for.
+func (c *command) main(ctx context.Context, args []string) int {
+	u := c.u
 	if len(args) > 0 && args[0] == "self-update" {
 		args = args[1:]
 	}
@@ -98,7 +72,7 @@ func (u *Updater) Command(ctx context.Context, args []string) int {
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(u.stdout, commandUsage, u.opts.App, nextStart)
+		fmt.Fprintf(c.stdout, commandUsage, u.opts.App, nextStart)
 		return ExitOK
 	case err != nil:
 		return c.usage(err.Error())
@@ -111,19 +85,19 @@ func (u *Updater) Command(ctx context.Context, args []string) int {
 	case c.rollback && (c.check || version != "" || from != ""):
 		return c.usage("--rollback goes to the version before this one, which is kept here; it takes neither --check nor --version nor --from")
 	}
+	// A person reads the result; the log would say it twice.
+	req := request{manual: true, terse: u.opts.Logger == nil}
 	if given(flags, "from") {
-		if err := u.takeFrom(from); err != nil {
+		if req.source, err = u.opts.only(from); err != nil {
 			return c.usage(fmt.Sprintf("--from: %v", err))
 		}
 	}
-	req := request{manual: true}
 	if version != "" {
 		if req.want, err = release.ParseVersion(version); err != nil {
 			return c.usage(fmt.Sprintf("--version: %v", err))
 		}
 	}
 	c.args = args
-	u.terse = u.opts.Logger == nil // a person reads the result; the log would say it twice
 	return c.run(ctx, req)
 }
 
@@ -146,6 +120,7 @@ func given(flags *flag.FlagSet, name string) (is bool) {
 // command is one call of Command.
 type command struct {
 	u                                              *Updater
+	stdout, stderr                                 io.Writer
 	check, rollback, dryRun, doctor, explain, json bool
 	args                                           []string // as they were given, without the word self-update
 }
@@ -156,14 +131,14 @@ func (c *command) foreign() error {
 	if own := len(os.Args) - len(args); own > 0 && slices.Equal(os.Args[own:], args) {
 		args = os.Args[1:] // the program's own flags too
 	}
-	command := swap.Quote(c.u.target.Path)
+	command := swap.Quote(c.u.disk.Path)
 	for _, a := range args {
 		command += " " + swap.Quote(a)
 	}
-	return fail(Planning, "", asOwner(c.u.target, command))
+	return fail(StepPlanning, "", asOwner(c.u.disk, command))
 }
 
-// commandResult is what --json prints. Code is also the exit code.
+// commandResult is what --json prints. Code is also the exit code; Outcome names the row of the table of outcomes.
 type commandResult struct {
 	App       string            `json:"app"`
 	Running   string            `json:"running"`
@@ -171,14 +146,15 @@ type commandResult struct {
 	Installed string            `json:"installed,omitzero"`
 	Notes     string            `json:"notes,omitzero"`
 	Code      int               `json:"code"`
+	Outcome   string            `json:"outcome"`
 	Managed   string            `json:"managed,omitzero"`
 	Error     string            `json:"error,omitzero"`
 	Explain   []release.Verdict `json:"explain,omitzero"`
 }
 
 func (c *command) usage(why string) int {
-	fmt.Fprintf(c.u.stderr, "%s self-update: %s\n", c.u.opts.App, why)
-	fmt.Fprintf(c.u.stderr, "Try: %s self-update --help\n", c.u.opts.App)
+	fmt.Fprintf(c.stderr, "%s self-update: %s\n", c.u.opts.App, why)
+	fmt.Fprintf(c.stderr, "Try: %s self-update --help\n", c.u.opts.App)
 	return ExitUsage
 }
 
@@ -187,9 +163,9 @@ func (c *command) run(ctx context.Context, req request) int {
 	foreign := c.foreign()
 	switch {
 	case c.doctor:
-		d := diagnosis{App: u.opts.App, Running: u.running.String(), Path: u.target.Path, Findings: []finding{}}
+		d := diagnosis{App: u.opts.App, Running: u.opts.running.String(), Path: u.disk.Path, Findings: []finding{}}
 		if foreign == nil {
-			d = u.examine(ctx)
+			d = u.job(nil, req).examine(ctx)
 		} else {
 			d.obstacles(foreign)
 			d = d.sum()
@@ -197,37 +173,23 @@ func (c *command) run(ctx context.Context, req request) int {
 		if c.json {
 			c.encode(d)
 		} else {
-			d.print(u.stdout)
+			d.print(c.stdout)
 		}
 		return d.Code
 	case c.dryRun && foreign == nil:
-		return c.plan(u.rehearsal(ctx, req))
+		return c.plan(u.job(nil, req).rehearse(ctx))
 	}
 	var r Result
 	err := foreign
-	if err != nil {
-		// nothing is done
-	} else if leave, ok := u.enter(ctx); !ok {
-		err = &Error{Step: Checking, Err: ErrBusy}
-	} else {
-		show := newProgress(u)
-		switch {
-		case c.rollback:
-			r, err = u.rollback(claimed(ctx), false)
-		case c.check:
-			r, err = u.look(claimed(ctx), req)
-		default:
-			r, err = u.update(claimed(ctx), req, false)
-		}
-		show.stop()
-		leave()
+	if err == nil {
+		r, err = c.act(ctx, req)
 	}
 	code := exitCode(err)
 	if err == nil && c.check && r.Offered != "" {
 		code = ExitFound
 	}
 	if c.json {
-		out := commandResult{App: u.opts.App, Running: u.running.String(), Offered: r.Offered, Installed: r.Installed, Notes: r.Notes, Managed: r.Managed, Code: code}
+		out := commandResult{App: u.opts.App, Running: u.opts.running.String(), Offered: r.Offered, Installed: r.Installed, Notes: r.Notes, Managed: r.Managed, Code: code, Outcome: outcomeOf(err).name}
 		if err != nil {
 			out.Error = err.Error()
 		}
@@ -241,16 +203,35 @@ func (c *command) run(ctx context.Context, req request) int {
 		c.printRules(u.Status().Explain)
 	}
 	if err != nil {
-		fmt.Fprintf(u.stderr, "%s: %s\n", u.opts.App, strings.TrimPrefix(err.Error(), "updater: "))
+		fmt.Fprintf(c.stderr, "%s: %s\n", u.opts.App, strings.TrimPrefix(err.Error(), "updater: "))
 		return code
 	}
 	c.print(r)
 	return code
 }
 
+// act checks, rolls back or updates.
+func (c *command) act(ctx context.Context, req request) (Result, error) {
+	t := c.u.begin(StepChecking)
+	if t == nil {
+		return Result{}, fail(StepChecking, "", ErrBusy)
+	}
+	defer t.end()
+	show := newProgress(c.u.Status, c.stderr)
+	defer show.stop()
+	j := c.u.job(t, req)
+	switch {
+	case c.rollback:
+		return j.rollback(ctx, false)
+	case c.check:
+		return j.look(ctx)
+	}
+	return j.update(ctx, false)
+}
+
 // encode prints one JSON object.
 func (c *command) encode(v any) {
-	enc := json.NewEncoder(c.u.stdout)
+	enc := json.NewEncoder(c.stdout)
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(v)
 }
@@ -268,15 +249,15 @@ func (c *command) plan(p plan, err error) int {
 	if c.explain {
 		c.printRules(c.u.Status().Explain)
 	}
-	p.print(c.u.stdout)
+	p.print(c.stdout)
 	if err != nil {
-		fmt.Fprintf(c.u.stderr, "%s: %s\n", c.u.opts.App, strings.TrimPrefix(err.Error(), "updater: "))
+		fmt.Fprintf(c.stderr, "%s: %s\n", c.u.opts.App, strings.TrimPrefix(err.Error(), "updater: "))
 	}
 	return p.Code
 }
 
 func (c *command) print(r Result) {
-	app, out := c.u.opts.App, c.u.stdout
+	app, out := c.u.opts.App, c.stdout
 	switch {
 	case c.rollback:
 		fmt.Fprintf(out, "%s is back at %s. %s will not be installed again unless you name it.\n", app, r.Installed, r.Replaced)
@@ -312,6 +293,6 @@ func (c *command) printRules(rules []release.Verdict) {
 		if r.Detail != "" {
 			line += " (" + r.Detail + ")"
 		}
-		fmt.Fprintln(c.u.stdout, line)
+		fmt.Fprintln(c.stdout, line)
 	}
 }

@@ -19,8 +19,8 @@ import (
 func (c *client) run(args ...string) (code int, stdout, stderr string) {
 	c.t.Helper()
 	var out, errs bytes.Buffer
-	c.stdout, c.stderr = &out, &errs
-	code = c.Command(c.t.Context(), args)
+	cmd := command{u: c.Updater, stdout: &out, stderr: &errs}
+	code = cmd.main(c.t.Context(), args)
 	return code, out.String(), errs.String()
 }
 
@@ -152,11 +152,11 @@ func TestCommandExplain(t *testing.T) {
 func TestCommandBusy(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	c := install(t, repo, "1.0.0")
-	_, release, err := c.acquire()
+	h, err := c.disk.TryHold()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer release()
+	defer h.Release()
 	other := again(t, repo, c.path, "1.0.0")
 	other.patience = 50 * time.Millisecond
 	begun := time.Now()
@@ -202,7 +202,7 @@ func TestCommandWaitsForALook(t *testing.T) {
 
 func TestNewNamesWhatIsWrong(t *testing.T) {
 	repo := published(t, "1.0.0")
-	good := install(t, repo, "1.0.0").opts
+	good := install(t, repo, "1.0.0").opts.Options
 	for want, spoil := range map[string]func(*Options){
 		"Options.App is empty":     func(o *Options) { o.App = "" },
 		"Options.App":              func(o *Options) { o.App = "../hello" },

@@ -33,7 +33,7 @@ func TestR04HeaderKeepsNothingFromBeingRemembered(t *testing.T) {
 		if _, err := c.Check(t.Context()); err != nil {
 			t.Errorf("%q: check: %v", header, err)
 		}
-		if n := len(c.events.of(CannotWrite)); n != 0 {
+		if n := len(c.events.of(EventCannotWrite)); n != 0 {
 			t.Errorf("%q: %d events say that the state cannot be written", header, n)
 		}
 		now := repo.Get("stable")

@@ -85,7 +85,7 @@ func TestDelta(t *testing.T) {
 	if d, w := downloads(repo); d != 1 || w != 0 {
 		t.Errorf("%d deltas and %d whole files were downloaded", d, w)
 	}
-	if len(c.events.of(DeltaApplied)) != 1 || c.Status().Saved <= 0 {
+	if len(c.events.of(EventDeltaApplied)) != 1 || c.Status().Saved <= 0 {
 		t.Errorf("nothing tells of it: saved %d", c.Status().Saved)
 	}
 	if b := c.beside(); len(b) != 1 {
@@ -176,7 +176,7 @@ func TestDeltaFallsBackToTheWholeFile(t *testing.T) {
 			if w != 1 || (d > 0) != row.deltas {
 				t.Errorf("%d deltas and %d whole files were downloaded", d, w)
 			}
-			if told := len(c.events.of(DeltaFailed)) == 1; told != row.deltas {
+			if told := len(c.events.of(EventDeltaFailed)) == 1; told != row.deltas {
 				t.Errorf("told of a delta that failed: %v", told)
 			}
 			if b := c.beside(); len(b) != 1 {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/installation"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/swap"
 	"github.com/theseus-go/theseus/release"
@@ -35,56 +36,48 @@ type diagnosis struct {
 	Code     int       `json:"code"` // of the first finding that has one, also the exit code
 }
 
-// instance is another process of the program.
-type instance struct {
-	PID, User int
-	// Current: it runs the file that is at the path now.
-	Current bool
-	groups  []string
-}
-
 // examine looks at everything that an update needs, in the order in which an
 // update would meet it, and does not stop at the first obstacle. It changes
 // what --check does, and rehearses in the state folder with an empty file.
-func (u *Updater) examine(ctx context.Context) diagnosis {
-	d := diagnosis{App: u.opts.App, Running: u.running.String(), Path: u.target.Path, Findings: []finding{}}
-	if m := u.manager(); m != nil {
+func (j *job) examine(ctx context.Context) diagnosis {
+	d := diagnosis{App: j.opts.App, Running: j.opts.running.String(), Path: j.disk.Path, Findings: []finding{}}
+	if m := j.manager(); m != nil {
 		fix := m.Command
 		if fix == "" {
 			fix = "ask whoever installed it here"
 		}
 		d.add(ExitNothing, fix, "%s keeps it current (%s)", m.Name, m.Because)
-		_, err := u.check(ctx, request{manual: true})
-		d.source(u, err)
+		_, err := j.look(ctx)
+		d.source(j, err)
 		return d.sum()
 	}
-	v, served := u.check(ctx, request{manual: true})
-	if err := u.moved(); err != nil {
-		d.add(ExitError, "restart the service, then look again; see: ls -l "+swap.Quote(u.invoked), "%v", err)
+	_, served := j.look(ctx)
+	if err := j.moved(); err != nil {
+		d.add(ExitError, "restart the service, then look again; see: ls -l "+swap.Quote(j.invoked), "%v", err)
 	}
-	d.place(u, u.room(ctx, v))
-	d.instances(u)
-	d.lock(u)
-	d.memory(u)
-	if v != nil && v.clock.Behind() > 24*time.Hour {
-		d.add(0, setClock(), "this machine's clock is %v behind dates that were signed already", v.clock.Behind().Round(time.Hour))
+	d.place(j.disk, j.room(ctx))
+	d.instances(j.process)
+	d.lock(j.disk)
+	d.memory(j.disk)
+	if v := j.view; v != nil && v.Clock.Behind() > 24*time.Hour {
+		d.add(0, setClock(), "this machine's clock is %v behind dates that were signed already", v.Clock.Behind().Round(time.Hour))
 	}
-	d.source(u, served)
-	if release.Development(u.running) {
-		d.add(0, u.opts.App+" self-update --version V", "%s is a development version: the interval never replaces it", u.running)
+	d.source(j, served)
+	if release.Development(j.opts.running) {
+		d.add(0, j.opts.App+" self-update --version V", "%s is a development version: the interval never replaces it", j.opts.running)
 	}
 	return d.sum()
 }
 
-// room is how many bytes an update would need: of the one on offer, else of one
-// that is as large as what is installed, downloaded and unpacked.
-func (u *Updater) room(ctx context.Context, v *view) int64 {
-	if v != nil && v.offer != nil {
-		if routes, err := u.routes(ctx, v); err == nil {
+// room is how many bytes an update would need: of the one on offer, else of one that is as large as what is installed,
+// downloaded and unpacked.
+func (j *job) room(ctx context.Context) int64 {
+	if j.offer != nil {
+		if routes, err := j.routes(ctx); err == nil {
 			return routes[0].space()
 		}
 	}
-	if info, err := os.Stat(u.target.Path); err == nil {
+	if info, err := os.Stat(j.disk.Path); err == nil {
 		return 2 * info.Size()
 	}
 	return 0
@@ -118,22 +111,22 @@ func (d *diagnosis) obstacles(err error) {
 }
 
 // place is the folder, the file system and the file.
-func (d *diagnosis) place(u *Updater, need int64) {
-	d.obstacles(u.target.Prepare(need))
-	if n, err := u.target.OtherNames(); err == nil && n > 0 {
-		find := "find / -xdev -samefile " + swap.Quote(u.target.Path)
-		d.add(0, find, "%s has %d other names (hard links), which go on naming the old version after an update", u.target.Path, n)
+func (d *diagnosis) place(i *installation.Installation, need int64) {
+	d.obstacles(i.Prepare(need))
+	if n, err := i.OtherNames(); err == nil && n > 0 {
+		find := "find / -xdev -samefile " + swap.Quote(i.Path)
+		d.add(0, find, "%s has %d other names (hard links), which go on naming the old version after an update", i.Path, n)
 	}
 }
 
 // instances finds services that cannot update themselves, and those that have
 // not taken the installed version yet.
-func (d *diagnosis) instances(u *Updater) {
-	for _, in := range u.instances() {
-		if !in.mayWrite(u.target.Dir) {
-			path, dir := swap.Quote(u.target.Path), swap.Quote(u.target.Dir)
+func (d *diagnosis) instances(p *process) {
+	for _, in := range p.instances() {
+		if !in.mayWrite(p.disk.Dir) {
+			path, dir := swap.Quote(p.disk.Path), swap.Quote(p.disk.Dir)
 			d.add(0, fmt.Sprintf("sudo %s self-update && sudo kill -HUP %d, or give it the folder: sudo chown %d %s %s", path, in.PID, in.User, dir, path),
-				"process %d runs as user %d, who may not write %s: it checks for updates and cannot install them", in.PID, in.User, u.target.Dir)
+				"process %d runs as user %d, who may not write %s: it checks for updates and cannot install them", in.PID, in.User, p.disk.Dir)
 		}
 		if !in.Current {
 			d.add(0, fmt.Sprintf("kill -HUP %d, or restart it", in.PID), "process %d still runs an earlier file", in.PID)
@@ -141,13 +134,13 @@ func (d *diagnosis) instances(u *Updater) {
 	}
 }
 
-func (d *diagnosis) lock(u *Updater) {
-	_, release, err := u.acquire()
+func (d *diagnosis) lock(i *installation.Installation) {
+	h, err := i.TryHold()
 	switch {
 	case err == nil:
-		release()
+		h.Release()
 	case errors.Is(err, state.ErrBusy):
-		d.add(ExitBusy, "wait until it is done; see who it is: fuser -v "+swap.Quote(filepath.Join(u.target.Home, "lock")), "%v", err)
+		d.add(ExitBusy, "wait until it is done; see who it is: fuser -v "+swap.Quote(filepath.Join(i.Home, "lock")), "%v", err)
 	case exitCode(classify(err)) == ExitPermission && d.blocked():
 		// the folder's finding says it
 	default:
@@ -156,9 +149,9 @@ func (d *diagnosis) lock(u *Updater) {
 }
 
 // memory is what the installation remembers.
-func (d *diagnosis) memory(u *Updater) {
-	file := swap.Quote(filepath.Join(u.target.Home, "state"))
-	st, err := state.Load(u.target.Home)
+func (d *diagnosis) memory(i *installation.Installation) {
+	file := swap.Quote(filepath.Join(i.Home, "state"))
+	st, err := i.Look()
 	switch {
 	case errors.Is(err, state.ErrCorrupt):
 		d.add(ExitError, "sudo rm "+file+", and find out what damaged it: updates go on, but what was seen before is forgotten once", "%v", err)
@@ -168,25 +161,25 @@ func (d *diagnosis) memory(u *Updater) {
 		return
 	}
 	if j := st.Journal; j != nil {
-		d.add(0, "theseus recover "+swap.Quote(u.target.Path), "a %s to %s was interrupted on %s; the next update, or the service's next start, settles it", j.Step, j.To.Version, j.Started.Format(time.DateTime))
+		d.add(0, "theseus recover "+swap.Quote(i.Path), "a %s to %s was interrupted on %s; the next update, or the service's next start, settles it", j.Step, j.To.Version, j.Started.Format(time.DateTime))
 	}
 	if in := st.Installed; in != nil {
-		id, err := u.target.Identify()
+		id, err := i.Identify()
 		switch {
 		case err == nil && id != in.ID:
 			d.add(0, "", "the file at the path is not the %s that was installed last: somebody has deployed it by hand, and it will be replaced like any other", in.Version)
 		case err == nil && !in.Proved && in.Starts > 0:
-			d.add(0, "", "%s was started %d times and has not proved itself; after %d it is undone", in.Version, in.Starts, maxStarts)
+			d.add(0, "", "%s was started %d times and has not proved itself; after %d it is undone", in.Version, in.Starts, installation.MaxStarts)
 		}
 	}
 	for version, f := range st.Failed {
-		d.add(0, u.opts.App+" self-update --version "+version, "%s is not installed by itself: %s", version, f.Reason)
+		d.add(0, d.App+" self-update --version "+version, "%s is not installed by itself: %s", version, f.Reason)
 	}
 }
 
 // source is what asking for the channel gave.
-func (d *diagnosis) source(u *Updater, err error) {
-	for _, a := range u.Status().Sources {
+func (d *diagnosis) source(j *job, err error) {
+	for _, a := range j.Status().Sources {
 		if err == nil || errors.Is(err, ErrNothing) {
 			d.add(0, "", "%s did not serve, another source did: %s", a.Source, a.Error)
 		}
@@ -194,14 +187,14 @@ func (d *diagnosis) source(u *Updater, err error) {
 	if err == nil {
 		return
 	}
-	fix := u.opts.App + " self-update --check --explain"
+	fix := d.App + " self-update --check --explain"
 	switch {
 	case errors.Is(err, release.ErrFuture):
 		fix = setClock()
 	case errors.Is(err, release.ErrExpired):
-		fix = fmt.Sprintf("if %s is not the time, %s; else the publisher has to: theseus refresh", u.now().UTC().Format(time.DateTime), setClock())
+		fix = fmt.Sprintf("if %s is not the time, %s; else the publisher has to: theseus refresh", j.now().UTC().Format(time.DateTime), setClock())
 	case errors.Is(err, ErrUnreachable):
-		fix = "curl -v " + swap.Quote(u.from(u.opts.Channel))
+		fix = "curl -v " + swap.Quote(j.address(j.opts.Channel))
 	}
 	d.add(exitCode(err), fix, "%v", cause(err))
 }
@@ -230,14 +223,15 @@ func (d *diagnosis) blocked() bool {
 
 // sum puts obstacles first and takes the exit code from the first.
 func (d diagnosis) sum() diagnosis {
-	slices.SortStableFunc(d.Findings, func(a, b finding) int { return notes(a) - notes(b) })
+	slices.SortStableFunc(d.Findings, func(a, b finding) int { return severity(a) - severity(b) })
 	if len(d.Findings) > 0 {
 		d.Code = d.Findings[0].Code
 	}
 	return d
 }
 
-func notes(f finding) int {
+// severity orders obstacles before notes.
+func severity(f finding) int {
 	if f.Code == 0 {
 		return 1
 	}

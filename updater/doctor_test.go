@@ -45,15 +45,15 @@ func TestDoctor(t *testing.T) {
 			}
 		}, code: ExitUnreachable, want: "nothing listens"},
 		{name: "lock", spoil: func(t *testing.T, _ *testrelease.Repo, c *client) {
-			lock, err := state.TryLock(c.target.Home)
+			lock, err := state.TryLock(c.disk.Home)
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = lock.Unlock() })
 		}, code: ExitBusy, want: "another update", fix: "fuser"},
 		{name: "state", spoil: func(t *testing.T, _ *testrelease.Repo, c *client) {
-			write(t, filepath.Join(c.target.Home, "state"), "{")
-			lock, err := state.TryLock(c.target.Home)
+			write(t, filepath.Join(c.disk.Home, "state"), "{")
+			lock, err := state.TryLock(c.disk.Home)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -138,12 +138,12 @@ func write(t *testing.T, path, content string) {
 // remembers changes what the installation remembers.
 func (c *client) remembers(change func(*state.State)) {
 	c.t.Helper()
-	lock, err := state.TryLock(c.target.Home)
+	lock, err := state.TryLock(c.disk.Home)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	defer lock.Unlock()
-	st, _ := state.Load(c.target.Home)
+	st, _ := state.Load(c.disk.Home)
 	change(st)
 	if err := lock.Save(st); err != nil {
 		c.t.Fatal(err)
@@ -172,7 +172,7 @@ func TestDryRun(t *testing.T) {
 		t.Error("a dry run downloads")
 	}
 	c.holds("1.1.0")
-	if p.Installed != "1.1.0" || p.Offered != "1.2.0" || p.Path != c.path || p.Staged != c.target.Home || p.Mode != "-rwxr-x---" || p.Error != "" {
+	if p.Installed != "1.1.0" || p.Offered != "1.2.0" || p.Path != c.path || p.Staged != c.disk.Home || p.Mode != "-rwxr-x---" || p.Error != "" {
 		t.Errorf("%+v", p)
 	}
 	if len(p.Downloads) != 1 || p.Downloads[0].Bytes <= 0 || p.Downloads[0].Makes != int64(len(program("1.2.0"))) || !strings.HasPrefix(p.Downloads[0].From, repo.URL()+"/files/") {
@@ -220,7 +220,7 @@ func TestDryRunForetellsFailure(t *testing.T) {
 		code  int
 	}{
 		{"lock", func(t *testing.T, _ *testrelease.Repo, c *client) {
-			lock, err := state.TryLock(c.target.Home)
+			lock, err := state.TryLock(c.disk.Home)
 			if err != nil {
 				t.Fatal(err)
 			}

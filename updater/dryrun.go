@@ -5,10 +5,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net/url"
 	"path/filepath"
 	"strings"
 
+	"github.com/theseus-go/theseus/internal/installation"
 	"github.com/theseus-go/theseus/internal/state"
 )
 
@@ -48,78 +48,81 @@ type planFile struct {
 	File    string `json:"file"`
 }
 
-// rehearsal is an update up to its download.
-func (u *Updater) rehearsal(ctx context.Context, req request) (p plan, err error) {
-	p = plan{App: u.opts.App, Path: u.target.Path, Installed: u.running.String()}
-	if u.invoked != u.target.Path {
-		p.Invoked = u.invoked
+// rehearse is an update up to its download.
+func (j *job) rehearse(ctx context.Context) (p plan, err error) {
+	p = plan{App: j.opts.App, Path: j.disk.Path, Installed: j.opts.running.String()}
+	if j.invoked != j.disk.Path {
+		p.Invoked = j.invoked
 	}
-	if err := u.foreign(); err != nil {
-		return p, fail(Planning, "", err)
+	if err := j.foreign(); err != nil {
+		return p, fail(StepPlanning, "", err)
 	}
-	if err := u.moved(); err != nil {
-		return p, fail(Planning, "", err)
+	if err := j.moved(); err != nil {
+		return p, fail(StepPlanning, "", err)
 	}
-	v, err := u.check(ctx, req)
-	if v != nil && v.installed != nil {
-		p.Installed = v.installed.String()
+	_, err = j.look(ctx)
+	if j.installed != nil {
+		p.Installed = j.installed.String()
 	}
-	if err != nil || v.offer == nil {
+	if err != nil || j.offer == nil {
 		return p, err
 	}
-	p.Offered = v.offer.Entry.Version.String()
-	routes, err := u.routes(ctx, v)
-	if err != nil {
-		return p, fail(Planning, p.Offered, err)
-	}
-	for _, l := range routes[0] {
-		p.Downloads = append(p.Downloads, planLeg{u.from(l.Path()), l.Encoding, l.Stored.Size, l.to.Size})
-	}
-	p.Space, p.Staged = routes[0].space(), u.target.Home
-	if err := p.files(u, v); err != nil {
-		return p, fail(Planning, p.Offered, err)
-	}
-	like, err := u.target.Likeness()
-	if err != nil {
-		return p, fail(Planning, p.Offered, err)
-	}
-	p.Mode, p.Owner, p.Attributes = like.Mode.String(), like.Owner, like.Attributes
-	for _, in := range u.instances() {
-		p.Running = append(p.Running, in.PID)
-	}
-	if err := u.target.Prepare(p.Space); err != nil {
-		return p, fail(Planning, p.Offered, err)
-	}
-	_, release, err := u.acquire()
-	if err != nil {
-		return p, fail(Planning, p.Offered, err)
-	}
-	release()
-	return p, nil
+	p.Offered = j.offer.Entry.Version.String()
+	return p, fail(StepPlanning, p.Offered, p.foresee(ctx, j))
 }
 
-// files says which earlier versions will be there afterwards, by doing to a
-// copy of the state what the update will do to it.
-func (p *plan) files(u *Updater, v *view) error {
-	st, err := u.load()
+// foresee looks at everything that the update would do, and what would stop it.
+func (p *plan) foresee(ctx context.Context, j *job) error {
+	routes, err := j.routes(ctx)
 	if err != nil {
 		return err
 	}
-	old, err := u.fileAt(st, p.Installed)
+	for _, l := range routes[0] {
+		p.Downloads = append(p.Downloads, planLeg{j.address(l.Path()), l.Encoding, l.Stored.Size, l.to.Size})
+	}
+	p.Space, p.Staged = routes[0].space(), j.disk.Home
+	if err := p.files(j); err != nil {
+		return err
+	}
+	like, err := j.disk.Likeness()
+	if err != nil {
+		return err
+	}
+	p.Mode, p.Owner, p.Attributes = like.Mode.String(), like.Owner, like.Attributes
+	for _, in := range j.instances() {
+		p.Running = append(p.Running, in.PID)
+	}
+	if err := j.disk.Prepare(p.Space); err != nil {
+		return err
+	}
+	h, err := j.disk.TryHold()
+	if err != nil {
+		return err
+	}
+	h.Release()
+	return nil
+}
+
+// files says which earlier versions will be there afterwards, by doing to a copy of the state what the update will do to it.
+func (p *plan) files(j *job) error {
+	st, err := j.recall(j.events)
+	if err != nil {
+		return err
+	}
+	old, err := j.disk.FileAt(st, p.Installed)
 	if err != nil {
 		return err
 	}
 	before := kept(st)
-	st.Swapped(state.Journal{From: old, To: state.File{Version: p.Offered, ID: onDisk(v.offer.Artifact.File)}})
-	st.Trim(u.opts.Keep)
+	installation.Installed(st, state.Journal{From: old, To: state.File{Version: p.Offered, ID: onDisk(j.offer.Artifact.File)}}, j.opts.Keep)
 	after := map[string]bool{}
 	for _, f := range kept(st) {
-		here := planFile{f.Version, filepath.Join(u.target.Home, "previous-"+hex.EncodeToString(f.ID.SHA256[:]))}
+		here := planFile{f.Version, filepath.Join(j.disk.Home, "previous-"+hex.EncodeToString(f.ID.SHA256[:]))}
 		after[here.File] = true
 		p.Kept = append(p.Kept, here)
 	}
 	for _, f := range before {
-		gone := planFile{f.Version, filepath.Join(u.target.Home, "previous-"+hex.EncodeToString(f.ID.SHA256[:]))}
+		gone := planFile{f.Version, filepath.Join(j.disk.Home, "previous-"+hex.EncodeToString(f.ID.SHA256[:]))}
 		if !after[gone.File] {
 			p.Removed = append(p.Removed, gone)
 		}
@@ -132,15 +135,6 @@ func kept(st *state.State) (files []*state.File) {
 		files = append(files, st.Previous)
 	}
 	return append(files, st.Older...)
-}
-
-// from is where a path of the repository is asked for first, without secrets.
-func (u *Updater) from(path string) string {
-	base, err := url.Parse(u.fetch.Sources[0])
-	if err != nil {
-		return u.opts.App
-	}
-	return strings.TrimSuffix(base.Redacted(), "/") + "/" + path
 }
 
 func (p plan) print(w io.Writer) {

@@ -7,15 +7,14 @@ import (
 	"time"
 )
 
-// Event is something that an operator may want to count or be told of. Steps
-// of an update are events; so is the beginning and the end of a condition that
-// lasts, such as a source that serves a stale document. A condition is not
-// repeated at each poll.
+// Event is something that an operator may want to count or be told of. Steps of an update are events; so is the beginning
+// and the end of a condition that lasts, such as a source that serves a stale document. A condition is not repeated at each
+// poll.
 type Event struct {
 	Time    time.Time `json:"time"`
 	Kind    Kind      `json:"kind"`
 	Version string    `json:"version,omitzero"`
-	Text    string    `json:"text"`
+	Text    string    `json:"text"` // a sentence
 	// Ended: the condition that an earlier event of this kind began is over.
 	Ended bool `json:"ended,omitzero"`
 	// Err is the cause, if there is one.
@@ -25,57 +24,73 @@ type Event struct {
 // Kind names an event.
 type Kind string
 
+// Steps of an update.
 const (
-	// Steps of an update.
-	Offered      Kind = "offered"       // a release was chosen
-	Downloaded   Kind = "downloaded"    // its file is here and is the signed one
-	DeltaApplied Kind = "delta applied" // it was made of the installed file and a delta
-	Installed    Kind = "installed"     // it is at the program's path, not yet proved
-	Proved       Kind = "proved"        // it runs healthily
-	Undone       Kind = "undone"        // it was put back to the version before it
-	RolledBack   Kind = "rolled back"   // a person went back to the version before it
-	Settled      Kind = "settled"       // an interrupted update was finished or undone
+	EventOffered      Kind = "offered"       // a release was chosen
+	EventDownloaded   Kind = "downloaded"    // its file is here and is the signed one
+	EventDeltaApplied Kind = "delta applied" // it was made of the installed file and a delta
+	EventInstalled    Kind = "installed"     // it is at the program's path, not yet proved
+	EventProved       Kind = "proved"        // it runs healthily
+	EventUndone       Kind = "undone"        // it was put back to the version before it
+	EventRolledBack   Kind = "rolled back"   // a person went back to the version before it
+	EventSettled      Kind = "settled"       // an interrupted update was finished or undone
+	EventTrustChanged Kind = "trust changed" // a new trust document was accepted
+)
 
-	// Conditions.
-	Refused        Kind = "refused"         // verification refused what was served
-	Unreachable    Kind = "unreachable"     // no source answers
-	StaleSource    Kind = "stale source"    // a source lags behind what was seen already
-	RollbackSeen   Kind = "rollback"        // and has for so long that it looks like an attack
-	Expired        Kind = "expired"         // the channel document is past its date
-	ClockBehind    Kind = "clock behind"    // the wall clock stands before signed dates
-	StateCorrupt   Kind = "state corrupt"   // what was remembered is unreadable
-	StateMissing   Kind = "state missing"   // nothing is remembered, as at a first installation
-	TrustCorrupt   Kind = "trust corrupt"   // the remembered trust document is unreadable
-	CannotWrite    Kind = "cannot write"    // this process may not update its own file
-	MirrorFailed   Kind = "mirror failed"   // a source failed, another served
-	ProbeUndecided Kind = "probe undecided" // the probe of a release could not decide
-	DeltaFailed    Kind = "delta failed"    // a delta could not be used, the whole file is downloaded
-	Managed        Kind = "managed"         // somebody else keeps the file current
-	UpdateFailed   Kind = "update failed"   // anything else that ended an update
-	TrustChanged   Kind = "trust changed"   // a new trust document was accepted
+// Conditions.
+const (
+	EventRefused        Kind = "refused"         // verification refused what was served
+	EventUnreachable    Kind = "unreachable"     // no source answers
+	EventStaleSource    Kind = "stale source"    // a source lags behind what was seen already
+	EventRollback       Kind = "rollback"        // and has for so long that it looks like an attack
+	EventExpired        Kind = "expired"         // the channel document is past its date
+	EventClockBehind    Kind = "clock behind"    // the wall clock stands before signed dates
+	EventStateCorrupt   Kind = "state corrupt"   // what was remembered is unreadable
+	EventStateMissing   Kind = "state missing"   // nothing is remembered, as at a first installation
+	EventTrustCorrupt   Kind = "trust corrupt"   // the remembered trust document is unreadable
+	EventCannotWrite    Kind = "cannot write"    // this process may not update its own file
+	EventProbeUndecided Kind = "probe undecided" // the probe of a release could not decide
+	EventDeltaFailed    Kind = "delta failed"    // a delta could not be used, the whole file is downloaded
+	EventManaged        Kind = "managed"         // somebody else keeps the file current
+	EventUpdateFailed   Kind = "update failed"   // anything else that ended an update
 )
 
 // level is how loudly a kind is logged; what is not listed is an information.
 var level = map[Kind]slog.Level{
-	Undone: slog.LevelWarn, Refused: slog.LevelWarn, RollbackSeen: slog.LevelWarn, Expired: slog.LevelWarn,
-	ClockBehind: slog.LevelWarn, StateCorrupt: slog.LevelWarn, TrustCorrupt: slog.LevelWarn, CannotWrite: slog.LevelWarn,
-	Unreachable: slog.LevelWarn, UpdateFailed: slog.LevelError, ProbeUndecided: slog.LevelWarn, DeltaFailed: slog.LevelWarn,
+	EventUndone: slog.LevelWarn, EventRefused: slog.LevelWarn, EventRollback: slog.LevelWarn, EventExpired: slog.LevelWarn,
+	EventClockBehind: slog.LevelWarn, EventStateCorrupt: slog.LevelWarn, EventTrustCorrupt: slog.LevelWarn,
+	EventCannotWrite: slog.LevelWarn, EventUnreachable: slog.LevelWarn, EventUpdateFailed: slog.LevelError,
+	EventProbeUndecided: slog.LevelWarn, EventDeltaFailed: slog.LevelWarn,
 }
+
+// unsaid are the kinds that a person who reads the result of a command has to be told besides.
+var unsaid = map[Kind]bool{EventStateCorrupt: true, EventTrustCorrupt: true, EventClockBehind: true}
 
 // reporter sends events and logs them.
 type reporter struct {
-	app   string
-	log   *slog.Logger
-	on    func(Event)
-	now   func() time.Time
+	*conditions
 	terse bool // log only what the result of a command does not tell
-
-	mu         sync.Mutex
-	conditions map[Kind]string // those that hold, and why
-	sending    sync.Mutex
 }
 
-func (r *reporter) emit(e Event) {
+// conditions are what all reporters of one Updater have in common.
+type conditions struct {
+	app string
+	log *slog.Logger
+	on  func(Event)
+	now func() time.Time
+
+	mu   sync.Mutex      // held while an event is sent, so that events come one at a time
+	held map[Kind]string // the conditions that hold, and why
+}
+
+// emit sends an event.
+func (r reporter) emit(e Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.send(e)
+}
+
+func (r reporter) send(e Event) {
 	e.Time = r.now()
 	log := r.log.With("app", r.app, "event", string(e.Kind))
 	if e.Version != "" {
@@ -85,44 +100,40 @@ func (r *reporter) emit(e Event) {
 		log = log.With("err", e.Err)
 	}
 	switch {
-	case r.terse && e.Kind != StateCorrupt && e.Kind != TrustCorrupt && e.Kind != ClockBehind:
+	case r.terse && !unsaid[e.Kind]:
 	case e.Ended:
 		log.Info(e.Text)
 	default:
 		log.Log(context.Background(), level[e.Kind], e.Text)
 	}
 	if r.on != nil {
-		r.sending.Lock()
-		defer r.sending.Unlock()
 		r.on(e)
 	}
 }
 
-// begin sends an event unless the same condition, for the same reason, holds
-// already.
-func (r *reporter) begin(kind Kind, text string, err error) {
+// raise sends an event unless the same condition, for the same reason, holds already.
+func (r reporter) raise(kind Kind, text string, err error) {
 	reason := text
 	if err != nil {
 		reason += ": " + err.Error()
 	}
 	r.mu.Lock()
-	same := r.conditions[kind] == reason
-	r.conditions[kind] = reason
-	r.mu.Unlock()
-	if !same {
-		r.emit(Event{Kind: kind, Text: text, Err: err})
+	defer r.mu.Unlock()
+	if was, held := r.held[kind]; held && was == reason {
+		return
 	}
+	r.held[kind] = reason
+	r.send(Event{Kind: kind, Text: text, Err: err})
 }
 
-// end sends an event if the condition held.
-func (r *reporter) end(kinds ...Kind) {
+// clear sends an event for each condition that held.
+func (r reporter) clear(kinds ...Kind) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, kind := range kinds {
-		r.mu.Lock()
-		_, held := r.conditions[kind]
-		delete(r.conditions, kind)
-		r.mu.Unlock()
-		if held {
-			r.emit(Event{Kind: kind, Text: "over: " + string(kind), Ended: true})
+		if _, held := r.held[kind]; held {
+			delete(r.held, kind)
+			r.send(Event{Kind: kind, Text: "over: " + string(kind), Ended: true})
 		}
 	}
 }

@@ -34,7 +34,7 @@ func ExampleUpdater_Run() {
 		Source:  "https://dl.example.com/hello",
 		Mirrors: []string{"https://mirror.example.com/hello"},
 		OnEvent: func(e updater.Event) {
-			if e.Kind == updater.Undone {
+			if e.Kind == updater.EventUndone {
 				fmt.Println("page somebody:", e.Version, e.Text)
 			}
 		},

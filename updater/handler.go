@@ -11,10 +11,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/Masterminds/semver/v3"
 	jsonv2 "github.com/go-json-experiment/json"
 
 	"github.com/theseus-go/theseus/release"
@@ -51,7 +53,9 @@ func (u *Updater) Handler() http.Handler {
 		case http.MethodGet, http.MethodHead:
 			u.reply(w, http.StatusOK, r.URL.Query().Get("explain") != "")
 		case http.MethodPost:
-			u.post(w, r, u.Update)
+			u.post(w, r, func(ctx context.Context, t *turn, want *semver.Version) (Result, error) {
+				return u.job(t, request{manual: true, want: want}).update(ctx, true)
+			})
 		default:
 			notAllowed(w, "GET, HEAD, POST")
 		}
@@ -61,14 +65,16 @@ func (u *Updater) Handler() http.Handler {
 			notAllowed(w, "POST")
 			return
 		}
-		u.post(w, r, func(ctx context.Context, _ string) (Result, error) { return u.Rollback(ctx) })
+		u.post(w, r, func(ctx context.Context, t *turn, _ *semver.Version) (Result, error) {
+			return u.job(t, request{manual: true}).rollback(ctx, true)
+		})
 	})
 	return u.guard(http.NewCrossOriginProtection().Handler(mux))
 }
 
 // AdminServer returns a server of Handler for ln with the timeouts that an
 // admin endpoint needs, or an error if ln can be reached from other machines
-// and there is no Options.AdminToken: an open door is not started.
+// and there is no Options.AdminToken.
 func (u *Updater) AdminServer(ln net.Listener) (*http.Server, error) {
 	if u.opts.AdminToken == "" && !local(ln.Addr()) {
 		return nil, fmt.Errorf("updater: the admin endpoint at %v can be reached from other machines: listen on a unix socket or on 127.0.0.1, or set Options.AdminToken", ln.Addr())
@@ -176,8 +182,11 @@ func (g *guesses) count(peer string, now time.Time) {
 	g.wrong[peer]++
 }
 
-// post parses a command and starts it.
-func (u *Updater) post(w http.ResponseWriter, r *http.Request, do job) {
+// post parses a command and starts do with a turn. It answers at once.
+//
+// What it starts must not end with the request: the update outlives it, and so does a handover that the request's own server
+// drains for.
+func (u *Updater) post(w http.ResponseWriter, r *http.Request, do func(context.Context, *turn, *semver.Version) (Result, error)) {
 	if mt, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mt != "application/json" {
 		refuse(w, http.StatusUnsupportedMediaType, "send Content-Type: application/json, with {} as the body")
 		return
@@ -194,8 +203,9 @@ func (u *Updater) post(w http.ResponseWriter, r *http.Request, do job) {
 		refuse(w, http.StatusBadRequest, `the body must be {} or {"version": "1.2.3"}`)
 		return
 	}
+	var want *semver.Version
 	if body.Version != "" {
-		if _, err := release.ParseVersion(body.Version); err != nil {
+		if want, err = release.ParseVersion(body.Version); err != nil {
 			refuse(w, http.StatusBadRequest, "the version is not a semantic version such as 1.2.3")
 			return
 		}
@@ -204,27 +214,16 @@ func (u *Updater) post(w http.ResponseWriter, r *http.Request, do job) {
 		refuse(w, http.StatusBadRequest, "a rollback goes to the version before this one; it takes no version")
 		return
 	}
-	if !u.start(body.Version, do) {
+	t := u.beginSoon(StepChecking)
+	if t == nil {
 		u.reply(w, http.StatusConflict, false)
 		return
 	}
-	u.reply(w, http.StatusAccepted, false)
-}
-
-// start has do done unless an update runs already. It must not end with the
-// request: the update outlives it, and so does a handover that the request's
-// own server drains for.
-func (u *Updater) start(version string, do job) bool {
-	if !u.claimSoon() {
-		return false
-	}
-	u.set(func(s *Status) { s.State = Checking })
 	u.hand(func(ctx context.Context) (Result, error) {
-		defer u.unclaim()
-		defer u.set(func(s *Status) { s.State = Idle })
-		return do(claimed(ctx), version) // the outcome is in the status
+		defer t.end()
+		return do(ctx, t, want) // the outcome is in the status
 	})
-	return true
+	u.reply(w, http.StatusAccepted, false)
 }
 
 func (u *Updater) reply(w http.ResponseWriter, code int, explain bool) {
@@ -232,7 +231,21 @@ func (u *Updater) reply(w http.ResponseWriter, code int, explain bool) {
 	w.WriteHeader(code)
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	_ = enc.Encode(u.public(explain))
+	_ = enc.Encode(u.Status().redacted(u.private(), explain))
+}
+
+// private are the local paths that no answer may reveal, each with what stands for it.
+func (u *Updater) private() []string {
+	paths := []string{u.disk.Home, "(state folder)", u.disk.Path, u.opts.App, u.invoked, u.opts.App}
+	if filepath.Dir(u.disk.Dir) != u.disk.Dir { // the root is no secret, and in every path
+		paths = append(paths, u.disk.Dir, "(program folder)")
+	}
+	for _, source := range append([]string{u.opts.Source}, u.opts.Mirrors...) {
+		if strings.HasPrefix(source, "file:") {
+			paths = append(paths, source, "(local source)", strings.TrimPrefix(source, "file://"), "(local source)")
+		}
+	}
+	return paths
 }
 
 func refuse(w http.ResponseWriter, code int, why string) {

@@ -50,7 +50,7 @@ func wait(t *testing.T, h http.Handler, edit ...func(*http.Request)) Status {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for time.Now().Before(deadline) {
-		if s := statusOf(t, call(h, "GET", "/update", "", edit...).Body); s.State == Idle && s.Outcome != nil {
+		if s := statusOf(t, call(h, "GET", "/update", "", edit...).Body); s.State == StepIdle && s.Outcome != nil {
 			return s
 		}
 		time.Sleep(5 * time.Millisecond)
@@ -67,18 +67,18 @@ func TestHandler(t *testing.T) {
 	})
 	h := c.Handler()
 	w := call(h, "GET", "/update", "")
-	if s := statusOf(t, w.Body); w.Code != 200 || s.Running != "1.0.0" || s.State != Idle || s.App != "hello" {
+	if s := statusOf(t, w.Body); w.Code != 200 || s.Running != "1.0.0" || s.State != StepIdle || s.App != "hello" {
 		t.Fatalf("%d %+v", w.Code, s)
 	}
 	w = call(h, "POST", "/update", "{}")
 	if w.Code != http.StatusAccepted {
 		t.Fatalf("POST: %d %s", w.Code, w.Body)
 	}
-	if s := statusOf(t, w.Body); s.State == Idle {
+	if s := statusOf(t, w.Body); s.State == StepIdle {
 		t.Errorf("a started update is shown as %s", s.State)
 	}
 	for _, path := range []string{"/update", "/update/rollback"} {
-		if w := call(h, "POST", path, "{}"); w.Code != http.StatusConflict || statusOf(t, w.Body).State == Idle {
+		if w := call(h, "POST", path, "{}"); w.Code != http.StatusConflict || statusOf(t, w.Body).State == StepIdle {
 			t.Errorf("a second POST to %s while one runs: %d %s", path, w.Code, w.Body)
 		}
 	}
@@ -217,7 +217,7 @@ func TestH03GuessingIsSlow(t *testing.T) {
 func TestTokenMustBeLong(t *testing.T) {
 	repo := published(t, "1.0.0")
 	c := install(t, repo, "1.0.0")
-	o := c.opts
+	o := c.opts.Options
 	o.AdminToken = "short"
 	if _, err := New(o); err == nil || !strings.Contains(err.Error(), "32 bytes") {
 		t.Errorf("New: %v", err)
@@ -315,7 +315,7 @@ func TestH11NoPathsInAnswers(t *testing.T) {
 	}
 	wait(t, h)
 	body := call(h, "GET", "/update?explain=1", "").Body.String()
-	if strings.Contains(body, c.target.Dir) {
+	if strings.Contains(body, c.disk.Dir) {
 		t.Errorf("a local path is in the answer: %s", body)
 	}
 	if !strings.Contains(body, `"code": 8`) || !strings.Contains(body, "cannot run") {
@@ -326,16 +326,15 @@ func TestH11NoPathsInAnswers(t *testing.T) {
 	}
 }
 
-// What settles an earlier update holds the claim for moments; a request that
+// What settles an earlier update has the turn for moments; a request that
 // comes in them is not told that an update runs.
 func TestPostWaitsForSettling(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	c := install(t, repo, "1.0.0")
-	leave, ok := c.enter(t.Context())
-	if !ok {
-		t.Fatal("somebody holds the claim")
+	settles := c.begin(StepSettling)
+	if settles == nil {
+		t.Fatal("somebody has the turn")
 	}
-	c.set(func(s *Status) { s.State = Settling })
 	asked := make(chan int)
 	go func() { asked <- call(c.Handler(), "POST", "/update", "{}").Code }()
 	select {
@@ -343,7 +342,7 @@ func TestPostWaitsForSettling(t *testing.T) {
 		t.Fatalf("answered %d while an earlier update was being settled", code)
 	case <-time.After(20 * time.Millisecond):
 	}
-	leave()
+	settles.end()
 	if code := <-asked; code != http.StatusAccepted {
 		t.Errorf("answered %d", code)
 	}

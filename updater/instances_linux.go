@@ -13,9 +13,9 @@ import (
 
 // instances are the other processes that run the program's file, or one that
 // was at its path before, as far as this user may know.
-func (i *installation) instances() (found []instance) {
+func (p *process) instances() (found []instance) {
 	links, _ := filepath.Glob("/proc/[0-9]*/exe")
-	at, err := os.Stat(i.target.Path)
+	at, err := os.Stat(p.disk.Path)
 	for _, link := range links {
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(link)))
 		exe, rerr := os.Readlink(link)
@@ -25,7 +25,7 @@ func (i *installation) instances() (found []instance) {
 		runs, serr := os.Stat(link) // of the file itself, whatever it is named now
 		exe = strings.TrimSuffix(exe, " (deleted)")
 		current := err == nil && serr == nil && os.SameFile(at, runs)
-		if !current && exe != i.target.Path && filepath.Dir(exe) != i.target.Home {
+		if !current && exe != p.disk.Path && filepath.Dir(exe) != p.disk.Home {
 			continue
 		}
 		in := instance{PID: pid, Current: current}

@@ -3,6 +3,6 @@
 package updater
 
 // instances are not looked for: there is no file that lists them.
-func (i *installation) instances() []instance { return nil }
+func (p *process) instances() []instance { return nil }
 
 func (in *instance) mayWrite(string) bool { return true }

@@ -15,7 +15,6 @@ import (
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/testrelease"
 	"github.com/theseus-go/theseus/release"
-	"github.com/theseus-go/theseus/verify"
 )
 
 func published(t *testing.T, versions ...string) *testrelease.Repo {
@@ -76,28 +75,8 @@ func TestUpdateProvesWhatWasRestarted(t *testing.T) {
 	if st := c.state(); !st.Installed.Proved {
 		t.Error("not recorded as proved")
 	}
-	if len(c.events.of(Proved)) != 1 {
+	if len(c.events.of(EventProved)) != 1 {
 		t.Error("no event that it proved itself")
-	}
-}
-
-// TestProofIsOfOneFile: what ran healthily says nothing of a file that was installed over it meanwhile.
-func TestProofIsOfOneFile(t *testing.T) {
-	repo := published(t, "1.0.0", "1.1.0")
-	c := install(t, repo, "1.0.0")
-	c.mustUpdate("1.1.0") // nobody restarts it, so it is unproved
-	lock, release, err := c.acquire()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer release()
-	c.proved(lock, onDisk(verify.IDOf(program("1.0.0"))))
-	if c.state().Installed.Proved {
-		t.Error("1.1.0 counts as proved because 1.0.0 ran")
-	}
-	c.proved(lock, onDisk(verify.IDOf(program("1.1.0"))))
-	if !c.state().Installed.Proved {
-		t.Error("1.1.0 ran, and does not count as proved")
 	}
 }
 
@@ -400,8 +379,8 @@ func TestRun(t *testing.T) {
 		d := again(t, repo, c.path, "1.1.0")
 		ctx, cancel := context.WithCancel(t.Context())
 		d.proveAfter = 10 * time.Millisecond
-		d.on = func(e Event) {
-			if e.Kind == Proved {
+		d.Updater.events.on = func(e Event) {
+			if e.Kind == EventProved {
 				cancel()
 			}
 		}
@@ -461,7 +440,7 @@ func TestRun(t *testing.T) {
 
 func TestPollSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := &Updater{opts: Options{Interval: time.Hour}, installation: &installation{reporter: &reporter{now: time.Now}}}
+		u := &Updater{opts: &settings{Options: Options{Interval: time.Hour}}, now: time.Now}
 		for range 1000 {
 			if d := u.schedule(time.Hour, false); d < 48*time.Minute || d > 72*time.Minute {
 				t.Fatalf("an interval of 1h became %v", d)
@@ -518,7 +497,7 @@ func TestSettlesAnInterruptedSwap(t *testing.T) {
 	save(t, c, st)
 	d := again(t, repo, c.path, "1.1.0")
 	d.mustUpdate("1.2.0")
-	if len(d.events.of(Settled)) != 1 {
+	if len(d.events.of(EventSettled)) != 1 {
 		t.Error("no event that the journal was settled")
 	}
 	if r, err := d.Rollback(t.Context()); err != nil || r.Installed != "1.0.0" {
@@ -572,7 +551,7 @@ func TestUndoThatFailsIsNotCalledUndone(t *testing.T) {
 	var c *client
 	c = install(t, repo, "1.0.0", func(o *Options) {
 		o.Restart = func(context.Context) error {
-			kept, err := filepath.Glob(filepath.Join(c.target.Home, "previous-*"))
+			kept, err := filepath.Glob(filepath.Join(c.disk.Home, "previous-*"))
 			if err != nil || len(kept) != 1 {
 				t.Errorf("kept: %v, %v", kept, err)
 			}
@@ -586,7 +565,7 @@ func TestUndoThatFailsIsNotCalledUndone(t *testing.T) {
 	})
 	_, err := c.update()
 	var e *Error
-	if err == nil || errors.Is(err, ErrUndone) || !errors.As(err, &e) || e.Step != Restarting || e.Version != "1.1.0" {
+	if err == nil || errors.Is(err, ErrUndone) || !errors.As(err, &e) || e.Step != StepRestarting || e.Version != "1.1.0" {
 		t.Errorf("error %v", err)
 	}
 	c.holds("1.1.0")

@@ -107,7 +107,7 @@ func TestManagedRunOnlyChecks(t *testing.T) {
 		o.Interval = time.Second
 		o.Restart = func(context.Context) error { t.Error("restarted"); return nil }
 		o.OnEvent = func(e Event) {
-			if e.Kind == Managed && strings.Contains(e.Text, "on offer") {
+			if e.Kind == EventManaged && strings.Contains(e.Text, "on offer") {
 				offered <- e
 			}
 		}
@@ -197,7 +197,7 @@ func TestKeep(t *testing.T) {
 		}
 		c.holds(step[1])
 	}
-	files, err := filepath.Glob(filepath.Join(c.target.Home, "previous-*"))
+	files, err := filepath.Glob(filepath.Join(c.disk.Home, "previous-*"))
 	if err != nil || len(files) != 2 {
 		t.Errorf("kept %q, %v", files, err)
 	}

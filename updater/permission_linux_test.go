@@ -96,7 +96,7 @@ func TestR05RootInAFolderOfSomebodyElse(t *testing.T) {
 	})
 	t.Run("recover, and only the state folder is somebody else's", func(t *testing.T) {
 		c, fingerprint := foreign(t)
-		if err := errors.Join(os.Chown(filepath.Dir(c.path), 0, 0), os.Chown(c.target.Home, 65534, 65534)); err != nil {
+		if err := errors.Join(os.Chown(filepath.Dir(c.path), 0, 0), os.Chown(c.disk.Home, 65534, 65534)); err != nil {
 			t.Fatal(err)
 		}
 		before := fingerprint()

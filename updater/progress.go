@@ -2,6 +2,7 @@ package updater
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -13,14 +14,15 @@ import (
 // redrawn on a terminal, nothing that moves elsewhere (logs, CI). NO_COLOR is
 // honoured by using no colour at all.
 type progress struct {
-	u     *Updater
-	done  chan struct{}
-	ended chan struct{}
+	status func() Status
+	w      io.Writer
+	done   chan struct{}
+	ended  chan struct{}
 }
 
-func newProgress(u *Updater) *progress {
-	p := &progress{u: u, done: make(chan struct{}), ended: make(chan struct{})}
-	f, ok := u.stderr.(*os.File)
+func newProgress(status func() Status, w io.Writer) *progress {
+	p := &progress{status: status, w: w, done: make(chan struct{}), ended: make(chan struct{})}
+	f, ok := w.(*os.File)
 	if !ok || os.Getenv("CI") != "" || os.Getenv("TERM") == "dumb" || !term.IsTerminal(int(f.Fd())) {
 		close(p.ended)
 		return p
@@ -38,22 +40,22 @@ func (p *progress) draw() {
 		select {
 		case <-p.done:
 			if drawn {
-				fmt.Fprint(p.u.stderr, "\r\x1b[K")
+				fmt.Fprint(p.w, "\r\x1b[K")
 			}
 			return
 		case <-tick.C:
 		}
-		s := p.u.Status()
-		if s.State != Downloading || s.Size == 0 {
-			if s.State != Idle {
-				fmt.Fprintf(p.u.stderr, "\r\x1b[K%s %s …", s.State, s.Offered)
+		s := p.status()
+		if s.State != StepDownloading || s.Size == 0 {
+			if s.State != StepIdle {
+				fmt.Fprintf(p.w, "\r\x1b[K%s %s …", s.State, s.Offered)
 				drawn = true
 			}
 			continue
 		}
 		const width = 30
 		filled := int(s.Downloaded * width / s.Size)
-		fmt.Fprintf(p.u.stderr, "\r\x1b[Kdownloading %s [%-*s] %3d %%  %.1f of %.1f MB", s.Offered,
+		fmt.Fprintf(p.w, "\r\x1b[Kdownloading %s [%-*s] %3d %%  %.1f of %.1f MB", s.Offered,
 			width, strings.Repeat("=", filled), s.Downloaded*100/s.Size,
 			float64(s.Downloaded)/1e6, float64(s.Size)/1e6)
 		drawn = true

@@ -1,15 +1,12 @@
 package updater
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/theseus-go/theseus/internal/aside"
-	disk "github.com/theseus-go/theseus/internal/installation"
+	"github.com/theseus-go/theseus/internal/installation"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/swap"
 )
@@ -28,67 +25,59 @@ type Recovery struct {
 	Busy error
 }
 
-// Recover brings the program at path back to a version that starts, from
-// outside and without network or key: it settles an interrupted update, and
-// undoes a release that was started three times and never proved itself. It is
-// for the moment before a service starts (ExecStartPre=) and for a rescue
-// shell, and works where the program itself cannot even start. It counts the
-// start that is coming. It waits at most ten seconds for a process that is at
-// work on the same program. log may be nil.
+// Recover brings the program at path back to a version that starts, from outside and without network or key: it settles an
+// interrupted update, and undoes a release that was started three times and never proved itself. It is for the moment before a
+// service starts (ExecStartPre=) and for a rescue shell, and works where the program itself cannot even start. It counts the
+// start that is coming. It waits at most ten seconds for a process that is at work on the same program. log may be nil.
 //
-// Run by root on a program in a folder of another user's it changes nothing: the error wraps ErrPermission and ends with
-// the command that runs it as that user.
+// Run by root on a program in a folder of another user's it changes nothing: the error wraps ErrPermission and ends with the
+// command that runs it as that user.
 func Recover(ctx context.Context, path string, log *slog.Logger) (r Recovery, err error) {
-	i := &installation{reporter: &reporter{
-		app: path, log: cmp.Or(log, slog.New(slog.DiscardHandler)), now: time.Now, conditions: map[Kind]string{},
-		on: func(e Event) {
-			if e.Kind == StateMissing {
-				return // nothing was done
-			}
-			text := string(e.Kind) + ": " + e.Text
-			if e.Version != "" {
-				text = string(e.Kind) + " " + e.Version + ": " + e.Text
-			}
-			r.Done = append(r.Done, text)
-		},
-	}}
-	if i.target, err = swap.Open(path); err != nil {
-		return r, fail(Settling, "", err)
+	i, err := installation.Open(path, aside.Commit)
+	if err != nil {
+		return r, fail(StepSettling, "", err)
 	}
-	i.target.Aside = aside.Commit
-	if err := asOwner(i.target, "theseus recover "+swap.Quote(i.target.Path)); err != nil {
-		return r, fail(Settling, "", err)
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
-	lock, release, err := i.await(ctx, lockWait)
+	i.Log = log
+	events := reporter{conditions: &conditions{app: path, log: log, now: i.Now, held: map[Kind]string{}, on: func(e Event) {
+		if e.Kind == EventStateMissing {
+			return // nothing was done
+		}
+		text := string(e.Kind) + ": " + e.Text
+		if e.Version != "" {
+			text = string(e.Kind) + " " + e.Version + ": " + e.Text
+		}
+		r.Done = append(r.Done, text)
+	}}}
+	if err := asOwner(i, "theseus recover "+swap.Quote(i.Path)); err != nil {
+		return r, fail(StepSettling, "", err)
+	}
+	h, err := i.HoldFor(ctx, installation.Patience)
 	if errors.Is(err, state.ErrBusy) {
 		r.Busy = err
 		return r, nil
 	}
 	if err != nil {
-		return r, fail(Settling, "", err)
+		return r, fail(StepSettling, "", err)
 	}
-	defer release()
-	if err := i.settle(lock); err != nil {
-		return r, err
+	defer h.Release()
+	if err := events.doubt(h.Doubt()); err != nil {
+		return r, fail(StepSettling, "", err)
 	}
-	if err := i.counted(lock, true); err != nil {
-		return r, fail(Undoing, "", err)
-	}
-	st, err := i.load()
+	settled, err := h.Settle()
+	events.settled(settled)
 	if err != nil {
-		return r, fail(Settling, "", err)
+		return r, fail(StepSettling, "", err)
 	}
-	if st.Installed != nil {
-		r.Installed, r.Proved, r.Starts = st.Installed.Version, st.Installed.Proved, st.Installed.Starts
+	undone, err := h.Count(true)
+	events.undone(undone)
+	if err != nil {
+		return r, fail(StepUndoing, "", err)
+	}
+	if in := h.State().Installed; in != nil {
+		r.Installed, r.Proved, r.Starts = in.Version, in.Proved, in.Starts
 	}
 	return r, nil
-}
-
-// asOwner refuses to work as root in a folder of somebody else's, and says how to run command as that user.
-func asOwner(target *swap.Target, command string) error {
-	err := disk.CheckOwner(target)
-	if other := (*disk.OtherOwner)(nil); errors.As(err, &other) {
-		return fmt.Errorf("%w; run it as that user: %s", err, other.Command(command))
-	}
-	return err
 }

@@ -49,7 +49,7 @@ func TestRecoverAndRunCountOneStartOnce(t *testing.T) {
 	c.mustUpdate("1.1.0")
 	for start := 1; start <= 3; start++ {
 		recovered(t, c.path)
-		if _, err := again(t, repo, c.path, "1.1.0").countStart(); err != nil {
+		if _, err := again(t, repo, c.path, "1.1.0").countStart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if n := c.state().Installed.Starts; n != start {
@@ -106,7 +106,7 @@ func TestRecoverWithoutAFileAtThePath(t *testing.T) {
 
 func save(t *testing.T, c *client, st *state.State) {
 	t.Helper()
-	lock, err := state.TryLock(c.target.Home)
+	lock, err := state.TryLock(c.disk.Home)
 	if err != nil {
 		t.Fatal(err)
 	}

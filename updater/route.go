@@ -46,27 +46,28 @@ func (r route) space() (most int64) {
 	return most
 }
 
-// routes are the ways to the offered file, in the order in which they are
-// tried: the cheapest chain of deltas if there is one that is cheaper than the
-// full download, and the full download.
-func (u *Updater) routes(ctx context.Context, v *view) ([]route, error) {
-	whole, err := full(v.offer.Artifact)
+// routes are the ways to the offered file, in the order in which they are tried: the cheapest chain of deltas if there is
+// one that is cheaper than the full download, and the full download.
+func (j *job) routes(ctx context.Context) ([]route, error) {
+	artifact := j.offer.Artifact
+	whole, err := full(artifact)
 	if err != nil {
 		return nil, err
 	}
-	legs := deltas(v.offer.Artifact)
+	legs := deltas(artifact)
 	if len(legs) == 0 {
 		return []route{whole}, nil
 	}
-	here, err := u.target.Identify()
+	here, err := j.disk.Identify()
 	if err != nil {
 		return nil, err
 	}
-	cheapest := chain(verify.Digest(here.SHA256), v.offer.Artifact.File.SHA256, legs)
+	from, to := verify.Digest(here.SHA256), artifact.File.SHA256
+	cheapest := chain(from, to, legs)
 	if cheapest == nil {
-		// The installed version is older than the deltas of the offered one.
-		// The releases between them have deltas of their own.
-		cheapest = chain(verify.Digest(here.SHA256), v.offer.Artifact.File.SHA256, append(legs, u.between(ctx, v)...))
+		// The installed version is older than the deltas of the offered one. The releases between them have deltas of their
+		// own.
+		cheapest = chain(from, to, append(legs, j.between(ctx)...))
 	}
 	if cheapest == nil || cheapest.bytes() >= whole.bytes() {
 		return []route{whole}, nil
@@ -74,19 +75,19 @@ func (u *Updater) routes(ctx context.Context, v *view) ([]route, error) {
 	return []route{cheapest, whole}, nil
 }
 
-// between collects the deltas of the releases between the installed and the
-// offered one. A manifest that cannot be had only makes the download larger.
-func (u *Updater) between(ctx context.Context, v *view) (legs []leg) {
-	for _, e := range v.channel.Entries {
-		if !e.Version.GreaterThan(v.installed) || !e.Version.LessThan(v.offer.Entry.Version) || e.Yanked != nil {
+// between collects the deltas of the releases between the installed and the offered one. A manifest that cannot be had only
+// makes the download larger.
+func (j *job) between(ctx context.Context) (legs []leg) {
+	for _, e := range j.view.Channel.Entries {
+		if !e.Version.GreaterThan(j.installed) || !e.Version.LessThan(j.offer.Entry.Version) || e.Yanked != nil {
 			continue
 		}
-		m, err := u.manifest(ctx, v, e)
+		m, err := j.view.Manifest(ctx, e)
 		if err != nil {
-			u.log.Debug("looking for a chain of deltas", "version", e.Version, "err", err)
+			j.log.Debug("looking for a chain of deltas", "version", e.Version, "err", err)
 			continue
 		}
-		if a, err := m.Artifact(v.offer.Artifact.Platform); err == nil {
+		if a, err := m.Artifact(j.offer.Artifact.Platform); err == nil {
 			legs = append(legs, deltas(a)...)
 		}
 	}

@@ -3,6 +3,7 @@ package updater
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -23,18 +24,18 @@ import (
 // Where a package manager or a container image keeps the file current, Run only
 // checks, and says of each newer version once that it is there.
 func (u *Updater) Run(ctx context.Context) error {
-	restart, err := u.begun(ctx)
-	if err != nil || restart {
+	restarted, err := u.startService(ctx)
+	if err != nil || restarted {
 		return err
 	}
-	u.log.Info("looking for updates", "version", u.opts.Version, "channel", u.opts.Channel, "every", u.opts.Interval)
+	u.log.Info("looking for updates", "app", u.opts.App, "version", u.opts.Version, "channel", u.opts.Channel, "every", u.opts.Interval)
 	proof := time.NewTimer(u.proveAfter)
 	defer proof.Stop()
 	// The first check comes soon: a service that was just started may be far
 	// behind. It is spread too, for fleets that are started at once.
 	next := time.NewTimer(u.schedule(min(u.opts.Interval, time.Minute)/2, true))
 	defer next.Stop()
-	jobs, done := u.takeJobs()
+	tasks, done := u.take()
 	defer done()
 	failures := 0
 	for {
@@ -45,11 +46,11 @@ func (u *Updater) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-proof.C:
-			if !u.prove() {
+			if !u.proveRunning() {
 				proof.Reset(min(u.proveAfter, time.Second))
 			}
 			continue
-		case do := <-jobs:
+		case do := <-tasks:
 			r, err = do(ctx)
 			asked = true
 		case <-next.C:
@@ -58,22 +59,22 @@ func (u *Updater) Run(ctx context.Context) error {
 		switch {
 		case err == nil && r.Restarted:
 			return nil
-		case err == nil && (r.Installed != "" || u.behind()):
-			return &Error{Step: Restarting, Version: u.Status().Installed, Err: ErrRestart}
+		case err == nil && (r.Installed != "" || u.waitsForRestart()):
+			return &Error{Step: StepRestarting, Version: u.Status().Installed, Err: ErrRestart}
 		case ctx.Err() != nil:
 			return nil
 		case asked: // the schedule goes on
-		case err == nil, errors.Is(err, ErrNothing), errors.Is(err, ErrBusy), errors.Is(err, ErrPermission):
-			failures = 0
-			next.Reset(u.schedule(u.opts.Interval, false))
-		default:
+		case outcomeOf(err).soon:
 			failures++
 			next.Reset(u.retry(failures, err))
+		default:
+			failures = 0
+			next.Reset(u.schedule(u.opts.Interval, false))
 		}
 	}
 }
 
-// schedule is a time from now of about d, and tells the status.
+// schedule returns a time from now of about d, and tells the status.
 func (u *Updater) schedule(d time.Duration, first bool) time.Duration {
 	if first {
 		d = time.Duration(rand.Int64N(int64(d) + 1))
@@ -88,63 +89,117 @@ func (u *Updater) schedule(d time.Duration, first bool) time.Duration {
 // at most the interval, never sooner than the source asks for.
 func (u *Updater) retry(failures int, err error) time.Duration {
 	d := fetch.Backoff(min(10*time.Second, u.opts.Interval), u.opts.Interval, failures, rand.Float64)
-	if status := (*fetch.StatusError)(nil); errors.As(err, &status) {
-		d = max(d, status.RetryAfter)
-	}
+	d = max(d, retryAfter(err))
 	u.set(func(s *Status) { s.NextCheck = u.now().Add(d).UTC() })
 	return d
 }
 
 // poll is one turn of the interval.
 func (u *Updater) poll(ctx context.Context) (Result, error) {
-	leave, ok := u.enter(ctx)
-	if !ok {
+	t := u.begin(StepChecking)
+	if t == nil {
 		return Result{}, ErrBusy
 	}
-	defer leave()
-	if u.manager() != nil {
-		return u.watch(ctx)
+	defer t.end()
+	j := u.job(t, request{})
+	if u.manager() == nil {
+		return j.update(ctx, true)
 	}
-	return u.update(ctx, request{}, true)
+	r, err := j.look(ctx)
+	if err == nil && r.Offered != "" {
+		j.events.raise(EventManaged, fmt.Sprintf("%s is on offer; %v", r.Offered, u.manager()), nil)
+	}
+	return r, err
 }
 
-// begun does what the beginning of service asks for. restart: the file at the
-// path was put back and must be run instead of this process.
-func (u *Updater) begun(ctx context.Context) (restarted bool, err error) {
-	leave, ok := u.enter(ctx)
-	if !ok {
+// waitsForRestart reports whether a file is installed that this process does not run.
+func (u *Updater) waitsForRestart() bool {
+	if u.manager() != nil {
+		return false
+	}
+	st, err := u.recall(u.events)
+	return err == nil && u.behind(st)
+}
+
+// startService does what the beginning of service asks for. restarted: the file at the path was put back, and a successor runs
+// it instead of this process.
+func (u *Updater) startService(ctx context.Context) (restarted bool, err error) {
+	t := u.begin(StepSettling) // POST /update waits meanwhile
+	if t == nil {
 		return false, nil // an update runs: it settles
 	}
-	defer leave()
+	defer t.end()
 	if err := u.foreign(); err != nil {
-		u.begin(Managed, "checking for updates, installing none", err)
+		u.events.raise(EventManaged, "checking for updates, installing none", err)
 		return false, nil
 	}
-	u.set(func(s *Status) { s.State = Settling }) // POST /update is answered 409 meanwhile, and says why
-	defer u.set(func(s *Status) { s.State = Idle })
-	back, err := u.countStart()
+	back, err := u.countStart(ctx)
 	if errors.Is(err, state.ErrBusy) {
-		return false, nil // so does whoever holds the lock: our predecessor, perhaps
+		return false, nil // whoever holds the lock settles: our predecessor, perhaps
 	}
 	if err != nil {
-		// Who cannot settle says so and serves: an updater that is out of order
-		// is no reason for the program to stop.
-		u.begin(CannotWrite, "not settling earlier updates", err)
+		// If settling fails, log it and keep serving: an updater that is out of order is no reason for the program to stop.
+		u.events.raise(EventCannotWrite, "not settling earlier updates", err)
 		return false, nil
 	}
 	if !back {
 		return false, nil
 	}
 	if u.opts.Restart == nil {
-		return true, &Error{Step: Restarting, Version: u.Status().Installed, Err: ErrRestart}
+		return true, &Error{Step: StepRestarting, Version: u.Status().Installed, Err: ErrRestart}
 	}
 	err = u.opts.Restart(ctx)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return true, &Error{Step: Restarting, Version: u.Status().Installed, Err: ErrRestart}
+		return true, &Error{Step: StepRestarting, Version: u.Status().Installed, Err: ErrRestart}
 	}
 	if err != nil {
-		u.begin(UpdateFailed, "handing over to the version put back", err)
+		u.events.raise(EventUpdateFailed, "handing over to the version put back", err)
 		return false, nil
 	}
 	return true, nil
+}
+
+// countStart settles the journal, counts a start of an unproved file, and undoes one that was started too often. back: the
+// file at the path is now another one than this process runs.
+func (u *Updater) countStart(ctx context.Context) (back bool, err error) {
+	j := u.job(nil, request{})
+	if j.held, err = u.hold(ctx, u.events, 0); err != nil {
+		return false, err
+	}
+	defer j.held.Release()
+	if err := j.settle(); err != nil {
+		return false, err
+	}
+	st := j.held.State()
+	u.show(st)
+	if st.Installed == nil || !u.runs(st.Installed) {
+		return false, nil
+	}
+	undone, err := j.held.Count(false)
+	u.show(j.held.State())
+	u.events.undone(undone)
+	return !u.disk.Is(u.own), err
+}
+
+// proveRunning records that the installed file ran healthily in this process. It reports whether there is nothing left to
+// prove; there is while another process holds the lock, which proves or undoes itself.
+func (u *Updater) proveRunning() bool {
+	if u.manager() != nil {
+		return true
+	}
+	st, err := u.recall(u.events)
+	if err != nil {
+		return false
+	}
+	if in := st.Installed; in == nil || in.Proved || !u.runs(in) {
+		u.show(st)
+		return true
+	}
+	h, err := u.disk.TryHold()
+	if err != nil {
+		return !errors.Is(err, state.ErrBusy)
+	}
+	defer h.Release()
+	u.prove(h, st.Installed.ID)
+	return true
 }

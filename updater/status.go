@@ -2,13 +2,12 @@ package updater
 
 import (
 	"errors"
-	"path/filepath"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/theseus-go/theseus/internal/fetch"
-	"github.com/theseus-go/theseus/internal/text"
 	"github.com/theseus-go/theseus/release"
 )
 
@@ -49,31 +48,39 @@ type Status struct {
 	// Outcome is how the last update ended, nil before the first.
 	Outcome *Outcome `json:"outcome,omitzero"`
 	// Sources are those that failed at the last check, and why.
-	Sources []fetch.Attempt `json:"sources,omitzero"`
+	Sources []Source `json:"sources,omitzero"`
 	// Failed are the versions that are not tried again by themselves.
 	Failed map[string]string `json:"failed,omitzero"`
 	// Explain is every rule of the last check, in order; only where asked for.
 	Explain []release.Verdict `json:"explain,omitzero"`
 }
 
+// Source is a source that did not serve.
+type Source struct {
+	Source string `json:"source"` // its base URL
+	Error  string `json:"error"`  // a sentence
+	Err    error  `json:"-"`
+}
+
 // Outcome is how an update ended.
 type Outcome struct {
 	At      time.Time `json:"at"`
+	Name    string    `json:"name"`             // ok, nothing, busy, refused, undone, …: doc/operations.md lists them
 	Version string    `json:"version,omitzero"` // which release it was about
 	Step    Step      `json:"step,omitzero"`    // where it stopped, if it failed
-	// Code is the exit code that the command line would give.
-	Code  int    `json:"code"`
-	Error string `json:"error,omitzero"`
+	Code    int       `json:"code"`             // the exit code that the command line would give
+	Blame   Blame     `json:"blame,omitzero"`   // where the cause lies
+	Error   string    `json:"error,omitzero"`
 }
 
-// outcome describes how an update ended.
-func (u *Updater) outcome(version string, err error) *Outcome {
-	o := &Outcome{At: u.now().UTC(), Version: version, Code: exitCode(err)}
+// describe says how an update to version ended.
+func describe(at time.Time, version string, err error) *Outcome {
+	row := outcomeOf(err)
+	o := &Outcome{At: at, Name: row.name, Version: version, Code: row.code, Blame: row.blame}
 	if err == nil {
 		return o
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if e := (*Error)(nil); errors.As(err, &e) {
 		o.Step = e.Step
 		if e.Version != "" {
 			o.Version = e.Version
@@ -83,29 +90,33 @@ func (u *Updater) outcome(version string, err error) *Outcome {
 	return o
 }
 
-// public is the status for the admin endpoint, which is no map of the machine:
-// local paths are replaced in every text.
-func (u *Updater) public(explain bool) Status {
-	private := []string{u.target.Home, "(state folder)", u.target.Path, u.opts.App, u.invoked, u.opts.App}
-	if filepath.Dir(u.target.Dir) != u.target.Dir { // the root is no secret, and in every path
-		private = append(private, u.target.Dir, "(program folder)")
+// sources are the attempts that failed, in public words.
+func sources(failed []fetch.Attempt) (s []Source) {
+	for _, a := range failed {
+		s = append(s, Source{Source: a.Source, Error: a.Error.String(), Err: a.Err})
 	}
-	for _, source := range append([]string{u.opts.Source}, u.opts.Mirrors...) {
-		if strings.HasPrefix(source, "file:") {
-			private = append(private, source, "(local source)", strings.TrimPrefix(source, "file://"), "(local source)")
-		}
-	}
+	return s
+}
+
+// clone shares nothing that changes.
+func (s Status) clone() Status {
+	s.Failed = maps.Clone(s.Failed)
+	s.Sources = slices.Clone(s.Sources)
+	return s
+}
+
+// redacted is the status for the admin endpoint, which must not reveal local paths: private is a list of what to replace, by
+// what, in every text.
+func (s Status) redacted(private []string, explain bool) Status {
 	redact := strings.NewReplacer(private...).Replace
-	s := u.Status()
 	if s.Outcome != nil {
 		o := *s.Outcome
 		o.Error = redact(o.Error)
 		s.Outcome = &o
 	}
 	s.Managed = redact(s.Managed)
-	s.Sources = slices.Clone(s.Sources)
 	for i, a := range s.Sources {
-		s.Sources[i].Source, s.Sources[i].Error = redact(a.Source), text.Of(redact(a.Error.String()))
+		s.Sources[i].Source, s.Sources[i].Error = redact(a.Source), redact(a.Error)
 	}
 	for version, why := range s.Failed {
 		s.Failed[version] = redact(why)

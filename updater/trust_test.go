@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/fetch"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/testrelease"
@@ -510,7 +509,7 @@ func TestF30Clock(t *testing.T) {
 		at(c, y1970)
 		c.mustUpdate("1.1.0")
 		floorIs(t, c, repo.Now)
-		if n := len(c.events.of(ClockBehind)); n != 1 {
+		if n := len(c.events.of(EventClockBehind)); n != 1 {
 			t.Errorf("%d events about the clock", n)
 		}
 	})
@@ -535,13 +534,13 @@ func TestF30Clock(t *testing.T) {
 		c = again(t, repo, c.path, "1.0.0", func(o *Options) { o.Built = built })
 		at(c, repo.Now.AddDate(0, 0, -5))
 		c.refuses(release.ErrExpired)
-		if n := len(c.events.of(ClockBehind)); n != 1 {
+		if n := len(c.events.of(EventClockBehind)); n != 1 {
 			t.Errorf("%d events about the clock", n)
 		}
 		at(c, repo.Now)
 		repo.Resign(nil)
 		c.mustUpdate("1.1.0")
-		if ev := c.events.of(ClockBehind); len(ev) != 2 || !ev[1].Ended {
+		if ev := c.events.of(EventClockBehind); len(ev) != 2 || !ev[1].Ended {
 			t.Errorf("events about the clock: %v", ev)
 		}
 	})
@@ -554,7 +553,7 @@ func TestF30Clock(t *testing.T) {
 		at(c, y2100)
 		c.refuses(release.ErrExpired)
 		floorIs(t, c, repo.Now)
-		if n := len(c.events.of(Expired)); n != 1 {
+		if n := len(c.events.of(EventExpired)); n != 1 {
 			t.Errorf("%d events that it is expired", n)
 		}
 		at(c, repo.Now)
@@ -593,7 +592,7 @@ func TestF30Clock(t *testing.T) {
 func TestF23StateLost(t *testing.T) {
 	whole := func(c *client) []byte {
 		c.t.Helper()
-		b, err := os.ReadFile(filepath.Join(c.target.Home, "state"))
+		b, err := os.ReadFile(filepath.Join(c.disk.Home, "state"))
 		if err != nil {
 			c.t.Fatal(err)
 		}
@@ -620,7 +619,7 @@ func TestF23StateLost(t *testing.T) {
 			built := func(o *Options) { o.Built = repo.Now.AddDate(0, -1, 0) }
 			c := install(t, repo, "1.0.0", built)
 			c.mustUpdate("1.2.0")
-			path := filepath.Join(c.target.Home, "state")
+			path := filepath.Join(c.disk.Home, "state")
 			if err := os.WriteFile(path, spoil(whole(c)), 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -640,7 +639,7 @@ func TestF23StateLost(t *testing.T) {
 					t.Errorf("%+v, %v", r, err)
 				}
 			}
-			ev := c.events.of(StateCorrupt)
+			ev := c.events.of(EventStateCorrupt)
 			if len(ev) == 0 || ev[0].Ended || !errors.Is(ev[0].Err, state.ErrCorrupt) || len(ev) > 2 {
 				t.Errorf("events: %v", ev)
 			}
@@ -673,14 +672,14 @@ func TestF24StateDeletedWhileRunning(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.RemoveAll(c.target.Home); err != nil {
+	if err := os.RemoveAll(c.disk.Home); err != nil {
 		t.Fatal(err)
 	}
 	repo.Put("stable", old)
 	if _, err := c.update(); !errors.Is(err, release.ErrRollback) {
 		t.Errorf("error is %v", err)
 	}
-	if ev := c.events.of(StateMissing); len(ev) != 3 || ev[0].Ended || !ev[1].Ended || ev[2].Ended {
+	if ev := c.events.of(EventStateMissing); len(ev) != 3 || ev[0].Ended || !ev[1].Ended || ev[2].Ended {
 		t.Errorf("a first installation, then state, then none again: %v", ev) // the third is the removal
 	}
 	c.holds("1.0.0")
@@ -699,7 +698,7 @@ func TestF33NewerState(t *testing.T) {
 	if _, err := c.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(c.target.Home, "state")
+	path := filepath.Join(c.disk.Home, "state")
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -715,7 +714,7 @@ func TestF33NewerState(t *testing.T) {
 	repo.Resign(nil)
 	c = again(t, repo, c.path, "1.0.0")
 	c.mustUpdate("1.1.0")
-	if n := len(c.events.of(StateCorrupt)); n != 0 {
+	if n := len(c.events.of(EventStateCorrupt)); n != 0 {
 		t.Errorf("%d alarms", n)
 	}
 	if b, err = os.ReadFile(path); err != nil {
@@ -771,10 +770,10 @@ func TestA17MaliciousMirror(t *testing.T) {
 			})
 			c.mustUpdate("1.1.0")
 			failed := c.Status().Sources
-			i := slices.IndexFunc(failed, func(a fetch.Attempt) bool {
-				return a.Source == bad.URL() && strings.Contains(a.Error.String(), row.want)
+			i := slices.IndexFunc(failed, func(a Source) bool {
+				return a.Source == bad.URL() && strings.Contains(a.Error, row.want)
 			})
-			if i < 0 || slices.ContainsFunc(failed, func(a fetch.Attempt) bool { return a.Source == good.URL() && !errors.Is(a.Err, fetch.ErrNotFound) }) {
+			if i < 0 || slices.ContainsFunc(failed, func(a Source) bool { return a.Source == good.URL() && !errors.Is(a.Err, fetch.ErrNotFound) }) {
 				t.Errorf("the status says of the sources: %v, want %q", failed, row.want)
 			}
 		})
@@ -817,19 +816,19 @@ func TestA32StaleEdge(t *testing.T) {
 			now = now.Add(time.Hour)
 		}
 		c.unchanged(before, false, false)
-		if got := len(c.events.of(StaleSource)) % 2; got != 1 {
-			t.Errorf("%d events that the source lags", len(c.events.of(StaleSource)))
+		if got := len(c.events.of(EventStaleSource)) % 2; got != 1 {
+			t.Errorf("%d events that the source lags", len(c.events.of(EventStaleSource)))
 		}
 		repo.Put("stable", served[2])
 		if _, err := c.Check(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if ev := c.events.of(StaleSource); len(ev)%2 != 0 || !ev[len(ev)-1].Ended {
+		if ev := c.events.of(EventStaleSource); len(ev)%2 != 0 || !ev[len(ev)-1].Ended {
 			t.Errorf("events: %v", ev)
 		}
 	}
-	if alarms := append(c.events.of(RollbackSeen), c.events.of(Refused)...); len(alarms) != 0 || len(c.events.of(StaleSource)) != 4 {
-		t.Errorf("%d alarms, %d informations: %v", len(alarms), len(c.events.of(StaleSource)), alarms)
+	if alarms := append(c.events.of(EventRollback), c.events.of(EventRefused)...); len(alarms) != 0 || len(c.events.of(EventStaleSource)) != 4 {
+		t.Errorf("%d alarms, %d informations: %v", len(alarms), len(c.events.of(EventStaleSource)), alarms)
 	}
 	repo.Put("stable", served[0])
 	now = now.Add(25 * time.Hour)
@@ -838,7 +837,7 @@ func TestA32StaleEdge(t *testing.T) {
 			t.Errorf("error is %v", err)
 		}
 	}
-	if n := len(c.events.of(RollbackSeen)); n != 1 {
+	if n := len(c.events.of(EventRollback)); n != 1 {
 		t.Errorf("%d alarms after a day", n)
 	}
 }
@@ -850,7 +849,7 @@ func TestN05PlainHTTP(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	target := strings.TrimPrefix(repo.URL(), "http://")
 	c := install(t, repo, "1.0.0")
-	opts := c.opts
+	opts := c.opts.Options
 	opts.Source = "http://dl.example.com/"
 	opts.HTTP = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", target)
@@ -929,7 +928,7 @@ func TestN10NotModifiedForEver(t *testing.T) {
 		if _, err := c.Check(t.Context()); !errors.Is(err, release.ErrExpired) || !errors.Is(err, ErrRefused) {
 			t.Errorf("past its date: %v", err)
 		}
-		if n := len(c.events.of(Expired)); n != 1 {
+		if n := len(c.events.of(EventExpired)); n != 1 {
 			t.Errorf("%d events that it is expired", n)
 		}
 		c.unchanged(before, false, false)
@@ -974,23 +973,5 @@ func TestA18ExtraneousFiles(t *testing.T) {
 	}
 	if names := c.beside(); !slices.Equal(names, []string{"hello"}) {
 		t.Errorf("beside the program: %q", names)
-	}
-}
-
-// A07: the time floor that a stolen key raised in this process's memory goes with the key.
-func TestA07FloorInMemoryGoesWithTheKey(t *testing.T) {
-	repo := published(t, "1.0.0")
-	c := install(t, repo, "1.0.0")
-	stolen := testrelease.NewKey(t, "stolen").Key().Fingerprint()
-	c.memory = memory{
-		channel: &state.Channel{Sequence: 43, Signers: []content.Digest{content.Digest(stolen)}, Threshold: 1},
-		floor:   time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC),
-	}
-	r, err := c.recall()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !r.state.Floor.IsZero() || c.memory.channel != nil || !c.memory.floor.IsZero() {
-		t.Errorf("still remembered: %v, %+v", r.state.Floor, c.memory)
 	}
 }

@@ -125,10 +125,10 @@ func TestLookRemembers(t *testing.T) {
 	}
 	repo.Put("stable", first)
 	again, err := c.Look(t.Context(), files(repo), v.Memory, repo.Now.Add(time.Hour))
-	if !errors.Is(err, release.ErrRollback) || !again.Lagging || again.Channel != nil || again.Memory.Channel != v.Memory.Channel {
+	if !errors.Is(err, release.ErrRollback) || !errors.Is(err, ErrLagging) || again.Channel != nil || again.Memory.Channel != v.Memory.Channel {
 		t.Errorf("an older document: %+v, %v", again, err)
 	}
-	if again, err = c.Look(t.Context(), files(repo), v.Memory, repo.Now.Add(25*time.Hour)); !errors.Is(err, release.ErrRollback) || again.Lagging {
+	if again, err = c.Look(t.Context(), files(repo), v.Memory, repo.Now.Add(25*time.Hour)); !errors.Is(err, release.ErrRollback) || errors.Is(err, ErrLagging) {
 		t.Errorf("after a day: %+v, %v", again, err)
 	}
 }

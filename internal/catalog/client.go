@@ -25,7 +25,7 @@ type Client struct {
 type View struct {
 	Clock   release.Clock // fixed once: every rule judges by the same moment
 	Trust   *verify.Trust
-	Channel *release.Channel // accepted and current; nil if Look returned an error
+	Channel *release.Channel // accepted and current, nil if there is none
 
 	// Memory is what to remember from now on. It is worth as much if Look returned an error: what was verified before
 	// it happened stays verified.
@@ -35,12 +35,8 @@ type View struct {
 
 	// TrustLost says why the remembered trust document was not usable, nil if it was.
 	TrustLost error
-	// Lagging: with a release.ErrRollback, that whoever served the old document may merely be behind, because the
-	// remembered one is current and was served less than a day ago.
-	Lagging bool
-
-	client *Client
-	source Source
+	client    *Client
+	source    Source
 }
 
 // Look gets the newest documents that pass every check: memory, trust, channel, in this order. now is the wall clock.
@@ -55,11 +51,11 @@ func (c *Client) Look(ctx context.Context, source Source, m Memory, now time.Tim
 		v.TrustLost, v.Memory.Trust = lost, Trust{}
 	}
 	v.believe(trust)
-	if err := v.look(ctx); err != nil {
-		v.Lagging = errors.Is(err, release.ErrRollback) && v.lagging()
-		return v, err
+	err = v.look(ctx)
+	if errors.Is(err, release.ErrRollback) && v.lagging() {
+		err = &also{err, ErrLagging}
 	}
-	return v, nil
+	return v, err
 }
 
 // believe makes a trust document the one in force, and forgets what it does not vouch for.
@@ -164,7 +160,10 @@ func (v *View) channel(ctx context.Context) (c *release.Channel, err error) {
 			return err
 		}
 		if err := opened.Follows(seen); err != nil {
-			return ask(err)
+			if errors.Is(err, release.ErrRollback) {
+				err = &also{err, fetch.ErrStale} // ask once past the caches
+			}
+			return err
 		}
 		if err := opened.Fresh(v.Clock); err != nil {
 			return err
@@ -207,18 +206,17 @@ func (v *View) get(ctx context.Context, validator *fetch.Validator, accept func(
 	return res, err
 }
 
-// ask has the source asked once more, past its caches, for a document that is newer.
-func ask(err error) error {
-	if errors.Is(err, release.ErrRollback) {
-		return &staleError{err}
-	}
-	return err
+// ErrLagging is found in a release.ErrRollback where whoever served the old document may merely be behind: the remembered
+// one is current, and was served less than a day ago.
+var ErrLagging = errors.New("the source lags behind")
+
+// also is an error with a second nature, and the text of the first.
+type also struct {
+	error
+	second error
 }
 
-// staleError is a fetch.ErrStale that keeps the text of its cause.
-type staleError struct{ error }
-
-func (e *staleError) Unwrap() []error { return []error{e.error, fetch.ErrStale} }
+func (e *also) Unwrap() []error { return []error{e.error, e.second} }
 
 func (v *View) lagging() bool {
 	known := v.Memory.Channel

@@ -108,10 +108,11 @@ type Trust struct {
 type Channel struct {
 	Sequence  int64            `json:"sequence"`
 	ID        content.ID       `json:"id"`
-	File      string           `json:"file"`      // the accepted file, so that a 304 re-evaluates expiry and rollout
-	Signers   []content.Digest `json:"signers"`   // fingerprints of the keys that were counted for it
-	Threshold int              `json:"threshold"` // how many of them were needed
-	Served    time.Time        `json:"served"`    // when a source last served it, by the wall clock
+	File      string           `json:"file"`           // the accepted file, so that a 304 re-evaluates expiry and rollout
+	Signers   []content.Digest `json:"signers"`        // fingerprints of the keys that were counted for it
+	Threshold int              `json:"threshold"`      // how many of them were needed
+	Trust     int              `json:"trust,omitzero"` // no channel made under an older trust document counts any more: see release.Seen
+	Served    time.Time        `json:"served"`         // when a source last served it, by the wall clock
 	Validator Validator        `json:"validator,omitzero"`
 
 	Unknown jsontext.Value `json:",embed"`

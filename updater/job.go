@@ -1,0 +1,101 @@
+package updater
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+
+	"github.com/theseus-go/theseus/internal/catalog"
+	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/internal/installation"
+	"github.com/theseus-go/theseus/release"
+)
+
+// request says what somebody asks for, and how they want to hear of it.
+type request struct {
+	want   *semver.Version // nil: the newest
+	manual bool            // a person asked: the rollout's ramp is for the others
+	source *fetch.Client   // nil: Options.Source and Mirrors
+	terse  bool            // a person reads the result; the log would say it twice
+}
+
+// job is one request on its way.
+type job struct {
+	*Updater
+	request
+	turn   *turn // nil: it only looks
+	events reporter
+	held   *installation.Held // nil until it may change something
+
+	// What its check saw.
+	view      *catalog.View
+	installed *semver.Version // at the path
+	offer     *release.Offer  // nil if nothing newer is on offer
+}
+
+func (u *Updater) job(t *turn, r request) *job {
+	j := &job{Updater: u, request: r, turn: t, events: u.events}
+	j.events.terse = r.terse
+	if j.source == nil {
+		j.source = u.opts.network
+	}
+	return j
+}
+
+// result is what the check has found.
+func (j *job) result() (r Result) {
+	if j.installed != nil {
+		r.Replaced = j.installed.String()
+	}
+	if j.offer != nil {
+		r.Offered = j.offer.Entry.Version.String()
+		r.Notes = j.offer.Manifest.Notes
+		r.Critical = j.offer.Critical
+	}
+	return r
+}
+
+// tell begins and ends the conditions that follow from how a check has ended, or an update that went on from there.
+func (j *job) tell(err error) {
+	o := outcomeOf(err)
+	if o.knows {
+		for _, other := range outcomes {
+			if other.event != "" {
+				j.events.clear(other.event)
+			}
+		}
+	}
+	if o.event != "" && o.event != EventUpdateFailed {
+		j.events.raise(o.event, o.text, err)
+	}
+}
+
+// record puts the outcome of an update into the status.
+func (j *job) record(r Result, err error) {
+	version := r.Installed
+	if version == "" {
+		version = r.Offered
+	}
+	outcome := describe(j.now().UTC(), version, err)
+	j.set(func(s *Status) {
+		s.Downloaded, s.Size, s.Outcome = 0, 0, outcome
+		if r.Installed != "" && err == nil {
+			s.Installed, s.Offered = r.Installed, ""
+		}
+	})
+	if o := outcomeOf(err); o.event == EventUpdateFailed {
+		j.events.raise(o.event, o.text, err)
+	} else {
+		j.events.clear(EventUpdateFailed)
+	}
+}
+
+// address is where a path of the repository is asked for first, without secrets.
+func (j *job) address(path string) string {
+	base, err := url.Parse(j.source.Sources[0])
+	if err != nil {
+		return j.opts.App
+	}
+	return strings.TrimSuffix(base.Redacted(), "/") + "/" + path
+}

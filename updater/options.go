@@ -1,0 +1,178 @@
+package updater
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/Masterminds/semver/v3"
+
+	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/release"
+	"github.com/theseus-go/theseus/verify"
+)
+
+// Options says which program is kept current, by whom and from where. App, Version, Key and Source are required; the
+// zero value of the rest is what most programs want.
+type Options struct {
+	// App is the program's name in its release documents. A document that names another app is refused.
+	App string
+	// Version is the version of the running program: a semantic version without a leading v, usually set with
+	// -ldflags "-X main.version=…". 0.0.0-dev, and any version whose pre-release begins with dev, is never replaced
+	// by the interval; naming a version replaces it.
+	Version string
+	// Key is who may sign: the text of a minisign public key file, its bare base64 line, or a whole trust document.
+	// It should be part of the program (go:embed, or -X), never read from a place that an attacker can write.
+	Key string
+	// Source is the base URL of the app's repository. https, http on loopback only (see AllowHTTP), or
+	// file:///folder.
+	Source string
+
+	// Mirrors are further base URLs, asked in this order when Source fails or serves something that is refused.
+	Mirrors []string
+	// Channel is the channel to follow. Default: stable.
+	Channel string
+	// Variant chooses among artifacts of one platform, such as "v3" or "musl". An artifact without a variant serves
+	// every client.
+	Variant string
+
+	// Restart makes the installed file the running one. It is called after the swap and returns nil once the
+	// successor has proved itself and serves; an error means that this process serves on, and the swap is undone.
+	// (*restart.Restarter).Handover is such a function. nil: Update returns what it installed, and Run returns
+	// ErrRestart.
+	Restart func(context.Context) error
+	// Interval is the time between checks of Run; each is moved by up to a fifth either way at random. Default: one
+	// hour. At least one second.
+	Interval time.Duration
+	// Probe asks a downloaded file, before it is installed, whether it works here. The default runs FILE --version
+	// for at most ten seconds and compares the first semantic version in its output with the release's. An error
+	// refuses the release; wrap ErrInconclusive to have it tried again later.
+	Probe func(ctx context.Context, file, version string) error
+	// Executable is the program's file. Default: the running one.
+	Executable string
+	// Unmanaged: keep the file current also where a package manager or a container image seems to (see
+	// doc/managed.md). It does not override what somebody said: the link-time switch, the marker file,
+	// THESEUS_MANAGED.
+	Unmanaged bool
+	// Keep is how many proved earlier versions stay on disk for Rollback; each is as large as the program. Default:
+	// 1. At least one is needed to undo a release that fails.
+	Keep int
+
+	// AdminToken opens Handler to peers other than unix sockets and loopback, for requests with the header
+	// "Authorization: Bearer TOKEN". At least 32 bytes. Once set, every request needs it.
+	AdminToken string
+	// Logger gets what an operator should know. Default: slog.Default().
+	Logger *slog.Logger
+	// OnEvent is called for every event, one at a time, on the goroutine that met it; it should not block. It may
+	// call Status and no other method of the Updater. See Event.
+	OnEvent func(Event)
+
+	// HTTP replaces the HTTP client. Its redirect policy and proxy are its own business; caps, stall detection and
+	// signatures hold whatever it does.
+	HTTP *http.Client
+	// CAFile is a PEM file of certificate authorities that are trusted in addition to the system's.
+	CAFile string
+	// AllowHTTP permits plain http to other hosts than loopback. Signatures still decide what is installed;
+	// eavesdroppers learn which version runs.
+	AllowHTTP bool
+	// Stall ends a transfer that makes no progress for this long. Default: 30 s.
+	Stall time.Duration
+	// Built is the date of the build, a floor for the clock: a machine whose clock stands before it does not believe
+	// its clock. Default: vcs.time of the build information, else none.
+	Built time.Time
+}
+
+// settings are Options that were judged.
+type settings struct {
+	Options // with its defaults
+	running *semver.Version
+	root    *verify.Trust // what the program was built with
+	network *fetch.Client // Source and Mirrors
+}
+
+// judge checks every option; the first that is wrong is the error.
+func (o Options) judge() (s *settings, err error) {
+	for _, required := range []struct{ name, value string }{
+		{"Options.App", o.App}, {"Options.Version", o.Version}, {"Options.Key", o.Key}, {"Options.Source", o.Source},
+	} {
+		if required.value == "" {
+			return nil, fmt.Errorf("%s is empty; it is required", required.name)
+		}
+	}
+	if err := release.ValidApp(o.App); err != nil {
+		return nil, fmt.Errorf("Options.App: %w", err)
+	}
+	o.Channel = cmp.Or(o.Channel, "stable")
+	if err := release.ValidChannel(o.Channel); err != nil {
+		return nil, fmt.Errorf("Options.Channel: %w", err)
+	}
+	s = &settings{}
+	if s.running, err = release.ParseVersion(o.Version); err != nil {
+		return nil, fmt.Errorf("Options.Version: %w", err)
+	}
+	if s.root, err = verify.ParseTrust(o.Key); err != nil {
+		return nil, fmt.Errorf("Options.Key: %w", err)
+	}
+	if s.root.App != "" && s.root.App != o.App {
+		return nil, fmt.Errorf("Options.Key is a trust document of %q, not of %q", s.root.App, o.App)
+	}
+	if o.AdminToken != "" && len(o.AdminToken) < 32 {
+		return nil, errors.New("Options.AdminToken is shorter than 32 bytes; make one with: openssl rand -hex 32")
+	}
+	o.Interval = cmp.Or(o.Interval, time.Hour)
+	if o.Interval < time.Second {
+		return nil, fmt.Errorf("Options.Interval is %v; at least 1s is needed", o.Interval)
+	}
+	o.Keep = cmp.Or(o.Keep, 1)
+	if o.Keep < 1 {
+		return nil, fmt.Errorf("Options.Keep is %d; at least 1 is needed, to undo a release that fails", o.Keep)
+	}
+	if o.Built.IsZero() {
+		o.Built = buildDate()
+	}
+	s.network = &fetch.Client{
+		Sources: append([]string{o.Source}, o.Mirrors...), HTTP: o.HTTP, CAFile: o.CAFile,
+		AllowHTTP: o.AllowHTTP, Stall: o.Stall,
+		UserAgent: fmt.Sprintf("theseus (%s/%s; %s/%s)", o.App, s.running, runtime.GOOS, runtime.GOARCH),
+	}
+	if err := s.network.Check(); err != nil {
+		return nil, fmt.Errorf("Options.Source: %w", err)
+	}
+	s.Options = o
+	return s, nil
+}
+
+func buildDate() time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return time.Time{}
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.time" {
+			t, _ := time.Parse(time.RFC3339, s.Value)
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+// only is a source in place of Source and Mirrors: a bundle, or the folder of a repository. A relative path begins at the
+// working directory. Nothing else is different: what a bundle holds is signed, dated and counted like what comes over the
+// network, and whoever brings it is trusted no more than a server.
+func (s *settings) only(path string) (*fetch.Client, error) {
+	if path == "" {
+		return nil, errors.New("name a bundle, or the folder of a repository")
+	}
+	source, err := fetch.FileURL(path)
+	if err != nil {
+		return nil, err
+	}
+	c := &fetch.Client{Sources: []string{source}, Stall: s.Stall}
+	return c, c.Check()
+}
