@@ -104,7 +104,8 @@ var layers = []layer{
 	},
 	{
 		pkg: "internal/managed", pure: true,
-		why: "who else keeps this file current? Paths and files of an fs.FS that it is given: it runs nothing that is found on PATH",
+		ours: []string{"internal/text"},
+		why:  "who else keeps this file current? Paths and files of an fs.FS that it is given: it runs nothing that is found on PATH",
 	},
 	{
 		pkg:  "internal/catalog",

@@ -1,9 +1,14 @@
-// Package managed finds out whether somebody else keeps a program's file current: a package manager, whose database
-// says which bytes the file has, or a container image, which brings the old file back at the next start. A file that is
-// replaced behind their back is damage to them: their next update puts back what it knows, and their checks report a
-// break-in.
+// Package managed finds out whether something else keeps a program's file current: a package manager, whose database says
+// which bytes the file has, or a container image, which brings the old file back at the next start.
 //
-// Everything is read from paths and files. Nothing that is found on PATH is run: what "dpkg" there is may be anything.
+//	m, free := managed.Said(place, build, os.Getenv(managed.Variable)) // what people say
+//	if m == nil && !free {
+//		m = managed.Find(place)                                        // what is found
+//	}
+//
+// A file that is replaced behind a manager's back is damage to it: the next upgrade puts back what the manager knows, and its
+// checks report tampering. Everything is read from paths and files. Nothing that is found on PATH is run: a "dpkg" there may be
+// anything.
 package managed
 
 import (
@@ -12,6 +17,8 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 // Place is where a program is installed and runs.
@@ -22,15 +29,23 @@ type Place struct {
 	Path string
 	// OS is runtime.GOOS.
 	OS string
+	// Believe reports whether what somebody wrote into the file of this name below Root counts: whoever may write there could
+	// replace the program as well. If it is nil, everything counts.
+	Believe func(name string) bool
 	// PID and Parent are the process and its parent, for containers.
 	PID, Parent int
 }
 
-// Manager is who keeps a program's file current, and how.
+// Manager keeps a program's file current. What it says of itself is one line that is fit for a terminal, because folders and
+// markers are named and written by other people.
 type Manager struct {
 	Name    string // as its users call it
 	Command string // what to run instead of a self-update; "" if nobody said
 	Because string // the file or path that gave it away
+}
+
+func newManager(name, command, because string) *Manager {
+	return &Manager{name, text.Short(command, maxCommand).String(), text.Of(because).String()}
 }
 
 func (m *Manager) String() string {
@@ -40,8 +55,8 @@ func (m *Manager) String() string {
 	return m.Name + " keeps it current (" + m.Because + "); run: " + m.Command
 }
 
-// Find returns who, by the table, keeps the program current; nil if nobody does. What cannot be read gives nobody away:
-// who may not read a package database (they are all world-readable) is not told of it.
+// Find returns the manager that keeps the program current, by the table; nil if there is none. What cannot be read does not
+// count, and package databases are world-readable.
 func Find(p Place) *Manager {
 	for _, row := range table {
 		if row.os != "" && row.os != p.OS || row.where != "" && !p.exists(row.where) {
@@ -60,11 +75,7 @@ func Find(p Place) *Manager {
 		if row.trim != "" {
 			name, _, _ = strings.Cut(name, row.trim)
 		}
-		return &Manager{
-			Name:    row.name,
-			Command: strings.NewReplacer("{package}", quote(name), "{path}", quote("/"+p.Path)).Replace(row.command),
-			Because: because,
-		}
+		return newManager(row.name, strings.NewReplacer("{package}", quote(name), "{path}", quote("/"+p.Path)).Replace(row.command), because)
 	}
 	return nil
 }
@@ -143,7 +154,7 @@ func (r *reader) read(name string) []byte {
 	return r.buf.Bytes()
 }
 
-// line reports that a whole line of b is this one.
+// line reports whether a whole line of b is this one.
 func line(b []byte, want string) bool {
 	for rest := b; ; {
 		i := bytes.Index(rest, []byte(want))

@@ -206,3 +206,28 @@ func TestSaid(t *testing.T) {
 		})
 	}
 }
+
+// R13: whatever a marker, the environment or a folder's name holds, a terminal gets one line of text; and a marker of
+// somebody who could not replace the program is not believed.
+func TestR13MarkerOfAnotherUser(t *testing.T) {
+	files := fstest.MapFS{
+		"opt/hello":          {Mode: 0o755},
+		"opt/.hello.managed": {Data: []byte("rm -rf \x1b[8m/\u202e \xff\x00now\nsecond line"), Mode: 0o644},
+	}
+	p := Place{Root: files, Path: "opt/hello", OS: "linux"}
+	m, free := Said(p, "", "")
+	if m == nil || free || m.Command != "rm -rf [8m/ \uFFFD now" {
+		t.Errorf("%+v", m)
+	}
+	if m, _ := Said(p, "", "a\u2066b\x07"); m == nil || m.Command != "a b" {
+		t.Errorf("%+v", m)
+	}
+	asked := ""
+	p.Believe = func(name string) bool { asked = name; return false }
+	if m, free := Said(p, "", ""); m != nil || free || asked != "opt/.hello.managed" {
+		t.Errorf("%+v, asked for %q", m, asked)
+	}
+	if m := newManager("x", "y", "/opt/\x1b[2J\u202e/hello"); m.Because != "/opt/ [2J /hello" {
+		t.Errorf("%q", m.Because)
+	}
+}
