@@ -102,6 +102,10 @@ func (r *Restarter) perform(a action) {
 		r.commit()
 	case doOpen:
 		r.each(gate.Resume)
+		if r.leaveForeign != nil {
+			r.leaveForeign()
+			r.leaveForeign = nil
+		}
 	case doPark:
 		r.each(gate.Park)
 	case doRelease:

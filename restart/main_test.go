@@ -35,7 +35,17 @@ func TestMain(m *testing.M) {
 		serverMain(conf)
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	var err error
+	if bin, err = os.MkdirTemp("", "restart-test-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(bin)
+	return m.Run()
 }
 
 // config is how a server of these tests behaves.

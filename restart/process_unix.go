@@ -35,3 +35,11 @@ func adoptSentinel() bool {
 }
 
 func closeOnExec(fd int) { syscall.CloseOnExec(fd) }
+
+// isListening reports whether fd is a socket that accepts connections.
+func isListening(fd int) bool {
+	n, err := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
+	return err == nil && n != 0
+}
+
+func terminate(pid int) { syscall.Kill(pid, syscall.SIGTERM) }

@@ -17,16 +17,16 @@ import (
 	"github.com/theseus-go/theseus/internal/testenv"
 )
 
-// TestNotify records what a service manager is told, a state per line.
-func TestNotify(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	sock, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+// notifySocket listens as a service manager does. What it is told comes as one line.
+func notifySocket(t *testing.T) (said chan string, path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "notify")
+	sock, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sock.Close()
-	said := make(chan string, 100)
+	t.Cleanup(func() { sock.Close() })
+	said = make(chan string, 100)
 	go func() {
 		b := make([]byte, 4096)
 		for {
@@ -37,6 +37,13 @@ func TestNotify(t *testing.T) {
 			said <- strings.TrimSuffix(strings.ReplaceAll(string(b[:n]), "\n", " "), " ")
 		}
 	}()
+	return said, path
+}
+
+// TestNotify records what a service manager is told, a state per line.
+func TestNotify(t *testing.T) {
+	t.Parallel()
+	said, socket := notifySocket(t)
 	expect := func(want string) {
 		t.Helper()
 		select {
@@ -48,7 +55,7 @@ func TestNotify(t *testing.T) {
 			t.Fatalf("nothing was said, want %s", want)
 		}
 	}
-	s := &service{t: t, dir: t.TempDir(), more: make(chan struct{}), pids: map[int]bool{}, env: []string{"NOTIFY_SOCKET=" + dir + "/notify"}}
+	s := &service{t: t, dir: t.TempDir(), more: make(chan struct{}), pids: map[int]bool{}, env: []string{"NOTIFY_SOCKET=" + socket}}
 	s.exe = os.Args[0]
 	s.launch(config{Probation: 100 * time.Millisecond})
 	expect("READY=1 STATUS=serving")
@@ -222,6 +229,26 @@ func TestProcessOne(t *testing.T) {
 		s.wait("undo, to blame")
 		if got := s.alive(); got != pid {
 			t.Errorf("%d serves after a failure, want %d", got, pid)
+		}
+		s.signal(init, syscall.SIGTERM)
+		if got := status(t, s); got != 0 {
+			t.Errorf("exit status %d, want 0", got)
+		}
+	})
+	// A program on tableflip alone closes the pipe by which the init learns who is in service.
+	t.Run("to tableflip and back", func(t *testing.T) {
+		t.Parallel()
+		s, init := start(t, quick)
+		pid := s.alive()
+		for _, kind := range []string{"tableflip", "now"} {
+			install(t, program(t, kind), s.exe)
+			mark := s.mark()
+			s.signal(init, syscall.SIGHUP)
+			s.waitAfter(mark, "this process is in service")
+			s.waitAfter(mark, fmt.Sprintf("%d run: <nil>", pid))
+			if pid = s.alive(); pid == 1 {
+				t.Fatal("process 1 serves")
+			}
 		}
 		s.signal(init, syscall.SIGTERM)
 		if got := status(t, s); got != 0 {

@@ -54,6 +54,11 @@ func (r *Restarter) starting() error {
 	}
 	if !inherited {
 		r.activated.take()
+		var name string
+		if name, r.leaveForeign = r.activated.takeForeign(); name != "" {
+			r.state.alone = true // the service manager has to be told who is the main process now
+			r.event(Event{Kind: EventDowngrade, Text: "the process before this one was built with " + name + ": no probation, and no way back to it"})
+		}
 	}
 	if err := r.inheritInit(); err != nil {
 		return err

@@ -1,0 +1,42 @@
+// A server as overseer has it, for the test of a change from it.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/jpillora/overseer"
+)
+
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "%d %s\n", os.Getpid(), fmt.Sprintf(format, args...))
+}
+
+func main() {
+	var c struct {
+		Address string
+		Drain   time.Duration
+	}
+	if err := json.Unmarshal([]byte(os.Getenv("RESTART_TEST_SERVER")), &c); err != nil {
+		say("fatal %v", err)
+		os.Exit(1)
+	}
+	overseer.Run(overseer.Config{Address: c.Address, TerminateTimeout: c.Drain, NoWarn: true, Program: func(state overseer.State) {
+		server := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			n, _ := io.Copy(io.Discard, req.Body)
+			fmt.Fprintf(w, "%d %d overseer", os.Getpid(), n)
+		})}
+		go func() {
+			<-state.GracefulShutdown
+			server.Shutdown(context.Background())
+		}()
+		say("event proved serving: this process is in service")
+		server.Serve(state.Listener)
+		say("run: <nil>")
+	}})
+}
