@@ -139,13 +139,38 @@ var layers = []layer{
 		why:  "the program in the README, for which the same holds",
 	},
 	{
+		pkg:     "cmd/theseus/internal/publisher",
+		ours:    []string{"verify", "release", "delta", "internal/catalog", "internal/durable", "cmd/theseus/internal/ui"},
+		outside: []string{"github.com/Masterminds/semver/v3", "github.com/klauspost/compress", "go.yaml.in/yaml/v3"},
+		why:     "decides what is signed: a store is all that it knows of where a repository lies, and the catalog's walk all that it believes of it",
+	},
+	{
+		pkg:     "cmd/theseus/internal/audit",
+		ours:    []string{"verify", "release", "delta", "internal/*", "cmd/theseus/internal/publisher", "cmd/theseus/internal/ui"},
+		outside: []string{"github.com/Masterminds/semver/v3"},
+		why:     "looks at a repository by the code of clients, and holds no key",
+	},
+	{
+		pkg:  "cmd/theseus/internal/ui",
+		ours: []string{"verify", "release", "internal/*"},
+		why:  "how the tool speaks: it knows errors, and does nothing",
+	},
+	{
+		pkg:  "cmd/theseus/internal/web",
+		ours: []string{"verify", "release", "internal/bundle", "cmd/theseus/internal/ui"},
+		why:  "serves bytes; what they are worth is for clients to say",
+	},
+	{
+		pkg:  "cmd/theseus/internal/demo",
+		ours: []string{"verify", "release", "cmd/theseus/internal/*"},
+		why:  "publishes as the tool does and attacks as a server could; the programs in it are real processes",
+	},
+	{
 		pkg:  "cmd/theseus",
-		ours: []string{"verify", "release", "delta", "updater", "internal/*"},
+		ours: []string{"verify", "release", "delta", "updater", "internal/*", "cmd/theseus/internal/*"},
 		outside: []string{
 			"aead.dev/minisign",
 			"github.com/Masterminds/semver/v3",
-			"github.com/go-json-experiment/json",
-			"github.com/klauspost/compress",
 			"github.com/spf13/cobra",
 		},
 		why: "the publisher's tool, a module of its own; everything but restart, for it serves nobody. What is heavy stops here",
@@ -278,6 +303,8 @@ func TestLayersRefuse(t *testing.T) {
 		{"cmd/hello", module + "/internal/state"},
 		{"cmd/hello", module + "/internal/testrelease"},
 		{"cmd/theseus", module + "/restart"},
+		{"cmd/theseus/internal/publisher", module + "/internal/fetch"},
+		{"cmd/theseus/internal/publisher", "github.com/spf13/cobra"},
 		{"internal/fetch", module + "/internal/state"},
 		{"internal/catalog", module + "/internal/state"},
 		{"internal/installation", module + "/internal/catalog"},
@@ -406,5 +433,32 @@ func TestUpdaterAloneLinksNoTableflip(t *testing.T) {
 	}
 	if !slices.Contains(linked(t, "restart"), tableflip) {
 		t.Errorf("restart does not link %s: this test would notice nothing", tableflip)
+	}
+}
+
+// Whatever lies in a repository opens by what follows from a root that a person has pinned. Whoever parses a trust document
+// by its own keys believes whom it names, so that stands only where the root itself is read.
+func TestNothingInARepositoryIsItsOwnWitness(t *testing.T) {
+	const tool = "cmd/theseus/internal/"
+	allowed := []string{"project.go"} // the root
+	found := 0
+	for _, s := range sources(t) {
+		if !strings.HasPrefix(s.pkg, tool+"publisher") && !strings.HasPrefix(s.pkg, tool+"audit") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok || sel.Sel.Name != "ParseTrust" {
+				return true
+			}
+			found++
+			if !slices.Contains(allowed, filepath.Base(s.path)) {
+				t.Errorf("%s: verify.ParseTrust believes a document because it says so; walk from the root (catalog.Documents)", s.fset.Position(n.Pos()))
+			}
+			return true
+		})
+	}
+	if found == 0 {
+		t.Error("the root is read nowhere: this test looks in the wrong place")
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/Masterminds/semver/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/release"
 )
 
@@ -21,7 +23,7 @@ import (
 type amendment struct {
 	use, short, long, example string
 	flags                     func(c *cobra.Command)
-	change                    func(c *release.Channel, e *release.Entry, now time.Time) (said string, err error)
+	change                    publisher.Change
 }
 
 func amendCommand(a amendment) *cobra.Command {
@@ -30,71 +32,48 @@ func amendCommand(a amendment) *cobra.Command {
 	c := &cobra.Command{
 		Use: a.use, Short: a.short, Long: a.long, Example: a.example,
 		RunE: func(c *cobra.Command, _ []string) error {
-			r, said, err := amend(c.Context(), &o, channel, version, a.change)
+			var r publisher.ChannelReport
+			var said string
+			err := amend(c.Context(), &o, channel, version, func(p *publisher.Publisher, channel string, v *semver.Version, lifetime time.Duration) (err error) {
+				r, said, err = p.Amend(c.Context(), channel, v, lifetime, a.change)
+				return err
+			})
 			if err != nil {
 				return err
 			}
-			return result(o.json, r, func(w io.Writer) {
+			return ui.Result(o.json, r, func(w io.Writer) {
 				fmt.Fprintf(w, "Channel %s of %s (sequence %d): %s.\n", r.Channel, r.App, r.Sequence, said)
-				fmt.Fprintln(w, r.deadline(o.repo))
+				fmt.Fprintln(w, o.deadline(r))
 			})
 		},
 	}
 	o.add(c)
-	c.Flags().StringVar(&channel, "channel", "", "`NAME` of the channel")
+	c.Flags().StringVar(&channel, "channel", "", "`NAME` of the channel (default: what theseus.yaml says)")
 	c.Flags().StringVar(&version, "version", "", "`VERSION` of the release")
 	a.flags(c)
 	return c
 }
 
-func amend(ctx context.Context, o *editFlags, channel, version string, change func(*release.Channel, *release.Entry, time.Time) (string, error)) (r channelReport, said string, err error) {
+// amend finds out which release is meant.
+func amend(ctx context.Context, o *editFlags, channel, version string, do func(p *publisher.Publisher, channel string, v *semver.Version, lifetime time.Duration) error) error {
+	if err := o.load(); err != nil {
+		return err
+	}
+	if channel == "" && o.repo == o.project.At(o.project.Repo) {
+		channel = o.project.Channel
+	}
 	if channel == "" || version == "" {
-		return r, "", usage("--channel and --version say which release this is about: give both")
+		return ui.Usage("--channel and --version say which release this is about: give both")
 	}
 	v, err := release.ParseVersion(version)
 	if err != nil {
-		return r, "", usage("--version: %w", err)
+		return ui.Usage("--version: %w", err)
 	}
-	e, err := o.open(ctx, "")
+	lifetime, err := o.lifetime()
 	if err != nil {
-		return r, "", err
+		return err
 	}
-	defer e.close()
-	old, err := e.channel(channel)
-	if err != nil {
-		return r, "", err
-	}
-	if old == nil {
-		there, err := e.channels()
-		if err != nil {
-			return r, "", err
-		}
-		return r, "", noChannel(channel, there)
-	}
-	next := &release.Channel{Name: channel, Entries: append([]release.Entry(nil), old.Entries...)}
-	entry := next.Entry(v)
-	if entry == nil {
-		return r, "", fail(exitError, "channel %s does not list %s: it lists %s", channel, v, strings.Join(versionsOf(old), ", "))
-	}
-	if said, err = change(next, entry, e.now); err != nil {
-		return r, "", err
-	}
-	lifetime, err := o.lifetime(old)
-	if err != nil {
-		return r, "", err
-	}
-	if err := e.put(next, old, lifetime); err != nil {
-		return r, "", err
-	}
-	return reportChannel(next, true), said, nil
-}
-
-func versionsOf(c *release.Channel) []string {
-	var v []string
-	for _, e := range c.Entries {
-		v = append(v, e.Version.String())
-	}
-	return v
+	return o.edit(ctx, func(p *publisher.Publisher) error { return do(p, channel, v, lifetime) })
 }
 
 func pauseCommand() *cobra.Command {
@@ -102,7 +81,7 @@ func pauseCommand() *cobra.Command {
 	return amendCommand(amendment{
 		use:   "pause",
 		short: "Offer a release to nobody for the moment",
-		long: `Keeps a release from everybody who does not have it yet, until theseus resume. Who has it keeps it. A pause holds even for
+		long: `Keeps a release from everybody who does not have it yet, until theseus resume. Installations that have it keep it. A pause holds even for
 those who ask for the release by hand. The reason is shown to operators.`,
 		example: `  theseus pause --repo dl --channel stable --version 1.4.0 \
       --reason "login fails behind a proxy" --key theseus.key`,
@@ -111,7 +90,7 @@ those who ask for the release by hand. The reason is shown to operators.`,
 		},
 		change: func(_ *release.Channel, e *release.Entry, _ time.Time) (string, error) {
 			if reason == "" {
-				return "", usage("--reason is missing: operators will ask why, tell them")
+				return "", ui.Usage("--reason is missing: operators will ask why, tell them")
 			}
 			e.Paused = reason
 			return e.Version.String() + " is paused", nil
@@ -127,7 +106,7 @@ func resumeCommand() *cobra.Command {
 		flags:   func(*cobra.Command) {},
 		change: func(_ *release.Channel, e *release.Entry, _ time.Time) (string, error) {
 			if e.Paused == "" {
-				return "", fail(exitError, "%s is not paused: nothing to resume", e.Version)
+				return "", ui.Fail(ui.ExitError, "%s is not paused: nothing to resume", e.Version)
 			}
 			e.Paused = ""
 			return e.Version.String() + " is on offer again", nil
@@ -162,14 +141,14 @@ can read what the withdrawn one has written.`,
 		change: func(c *release.Channel, e *release.Entry, _ time.Time) (string, error) {
 			switch {
 			case undo && (reason != "" || up || back != ""), up && back != "":
-				return "", usage("--undo stands alone, and of --up and --back there is one: see 'theseus yank --help'")
+				return "", ui.Usage("--undo stands alone, and of --up and --back there is one: see 'theseus yank --help'")
 			case undo && e.Yanked == nil:
-				return "", fail(exitError, "%s is not yanked: nothing to undo", e.Version)
+				return "", ui.Fail(ui.ExitError, "%s is not yanked: nothing to undo", e.Version)
 			case undo:
 				e.Yanked = nil
 				return e.Version.String() + " is on offer again", nil
 			case reason == "":
-				return "", usage("--reason is missing: operators will ask why, tell them")
+				return "", ui.Usage("--reason is missing: operators will ask why, tell them")
 			}
 			return yank(c, e, reason, up, back)
 		},
@@ -186,10 +165,10 @@ func yank(c *release.Channel, e *release.Entry, reason string, up bool, back str
 	case back != "":
 		to, err := release.ParseVersion(back)
 		if err != nil {
-			return "", usage("--back: %w", err)
+			return "", ui.Usage("--back: %w", err)
 		}
 		if c.Entry(to) == nil {
-			return "", fail(exitError, "channel %s does not list %s: publish it there first, it lists %s", c.Name, to, strings.Join(versionsOf(c), ", "))
+			return "", ui.Fail(ui.ExitError, "channel %s does not list %s: publish it there first, it lists %s", c.Name, to, strings.Join(publisher.Versions(c), ", "))
 		}
 		y.Action, y.To = "back", to
 		said = fmt.Sprintf("%s is withdrawn; who has it goes back to %s", e.Version, to)
@@ -239,7 +218,7 @@ func markCommand() *cobra.Command {
 		change: func(_ *release.Channel, e *release.Entry, _ time.Time) (string, error) {
 			f := cmd.Flags()
 			if !f.Changed("critical-below") && !f.Changed("floor") {
-				return "", usage("nothing to mark: give --critical-below or --floor")
+				return "", ui.Usage("nothing to mark: give --critical-below or --floor")
 			}
 			if f.Changed("floor") {
 				e.Floor = floor
@@ -269,10 +248,10 @@ func parseCritical(s string, itself *semver.Version) (*semver.Version, error) {
 	}
 	v, err := release.ParseVersion(s)
 	if err != nil {
-		return nil, usage("--critical-below: %w", err)
+		return nil, ui.Usage("--critical-below: %w", err)
 	}
 	if itself.LessThan(v) {
-		return nil, usage("--critical-below %s is above the release itself (%s): it would not mend what it warns of", v, itself)
+		return nil, ui.Usage("--critical-below %s is above the release itself (%s): it would not mend what it warns of", v, itself)
 	}
 	return v, nil
 }
@@ -286,7 +265,7 @@ func parseRollout(s string, now time.Time) (release.Rollout, error) {
 		return nil, nil
 	}
 	bad := func(part string) error {
-		return usage("rollout %q: %q is not SHARE%%[@TIME], for example 5%%,25%%@24h,100%%@72h or all", s, part)
+		return ui.Usage("rollout %q: %q is not SHARE%%[@TIME], for example 5%%,25%%@24h,100%%@72h or all", s, part)
 	}
 	var r release.Rollout
 	for i, part := range strings.Split(s, ",") {
@@ -299,7 +278,7 @@ func parseRollout(s string, now time.Time) (release.Rollout, error) {
 		}
 		at := now
 		if timed {
-			d, err := parseSpan(after)
+			d, err := ui.ParseSpan(after)
 			if err != nil || d <= 0 {
 				return nil, bad(part)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/delta"
 	"github.com/theseus-go/theseus/internal/durable"
 )
@@ -46,8 +47,8 @@ func deltaDiffCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return result(asJSON, reportDelta(s), func(w io.Writer) {
-				fmt.Fprintf(w, "%s  %s, %.2f %% of %s\n", args[2], bytesText(s.Size), 100*float64(s.Size)/float64(max(s.New.Size, 1)), bytesText(s.New.Size))
+			return ui.Result(asJSON, reportDelta(s), func(w io.Writer) {
+				fmt.Fprintf(w, "%s  %s, %.2f %% of %s\n", args[2], ui.Bytes(s.Size), 100*float64(s.Size)/float64(max(s.New.Size, 1)), ui.Bytes(s.New.Size))
 			})
 		},
 	}
@@ -98,7 +99,7 @@ func deltaStatsCommand() *cobra.Command {
 				return err
 			}
 			r := reportDelta(s)
-			return result(asJSON, r, r.print)
+			return ui.Result(asJSON, r, r.print)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
@@ -121,11 +122,11 @@ func diff(ctx context.Context, oldPath, newPath string, w io.Writer) (s delta.St
 func deltaProblem(old, patch string, err error) error {
 	switch {
 	case errors.Is(err, delta.ErrWrongOld):
-		return &problem{exitRefused, fmt.Sprintf("%s is not the file that %s was made for: give the file of the release that the patch starts from", old, patch), err}
+		return &ui.Problem{Code: ui.ExitRefused, Text: fmt.Sprintf("%s is not the file that %s was made for: give the file of the release that the patch starts from", old, patch), Err: err}
 	case errors.Is(err, delta.ErrDamaged):
-		return &problem{exitRefused, fmt.Sprintf("%s is a damaged delta: fetch it again", patch), err}
+		return &ui.Problem{Code: ui.ExitRefused, Text: fmt.Sprintf("%s is a damaged delta: fetch it again", patch), Err: err}
 	case errors.Is(err, delta.ErrUnsupported):
-		return &problem{exitRefused, fmt.Sprintf("%s is no delta, or one of a format that this version does not know", patch), err}
+		return &ui.Problem{Code: ui.ExitRefused, Text: fmt.Sprintf("%s is no delta, or one of a format that this version does not know", patch), Err: err}
 	}
 	return err
 }
@@ -177,7 +178,7 @@ func reportDelta(s delta.Stats) deltaReport {
 }
 
 func (r deltaReport) print(w io.Writer) {
-	table(w, func(w io.Writer) {
+	ui.Table(w, func(w io.Writer) {
 		fmt.Fprintf(w, "old file\t%d bytes\n", r.Old)
 		fmt.Fprintf(w, "new file\t%d bytes\n", r.New)
 		fmt.Fprintf(w, "patch\t%d bytes\t%.3f %% of the new file, predictor %s\n", r.Patch, 100*float64(r.Patch)/float64(max(r.New, 1)), r.Predictor)

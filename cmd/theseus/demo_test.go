@@ -10,10 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/internal/testenv"
 )
 
@@ -59,7 +59,7 @@ func TestDemoInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	exit, ok := errors.AsType[*exec.ExitError](c.Wait())
-	if !ok || exit.ExitCode() != exitError || !strings.Contains(string(rest), "theseus: interrupted: every process was ended and every file removed") {
+	if !ok || exit.ExitCode() != ui.ExitError || !strings.Contains(string(rest), "theseus: interrupted: every process was ended and every file removed") {
 		t.Errorf("%v: %s", exit, rest)
 	}
 	if names, err := os.ReadDir(temp); err != nil || len(names) > 0 {
@@ -85,34 +85,9 @@ func TestDemoWithoutGo(t *testing.T) {
 	out, err := c.CombinedOutput()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	want := "the demo builds a small server and needs Go for it: install Go (https://go.dev/dl) and run this again"
-	if !ok || exit.ExitCode() != exitError || !strings.Contains(string(out), "\ntheseus: "+want+"\n") ||
+	if !ok || exit.ExitCode() != ui.ExitError || !strings.Contains(string(out), "\ntheseus: "+want+"\n") ||
 		!strings.Contains(string(out), `{"ok":false,"requests":0,"failed":0,"versions":[],"triggers":{},"undone":[],"refused":[],"handover_ms":[],`) ||
 		!strings.Contains(string(out), `"problems":["`+want) {
 		t.Errorf("%v: %s", err, out)
-	}
-}
-
-// What the demo counts apart must be what the crashed process had, and nothing that a handover lost.
-func TestLostWithTheCrashedProcess(t *testing.T) {
-	at := func(ms int) time.Time { return time.UnixMilli(1_000_000 + int64(ms)) }
-	l := newLoad("")
-	l.dying, l.diedAt = "1.3.0", at(1000)
-	l.firsts["1.3.0"] = sighting{first: at(500), before: at(499)}
-	for name, row := range map[string]struct {
-		f    failure
-		lost bool
-	}{
-		"opened while it served, cut when it died": {failure{"", io.EOF, at(700), at(1001)}, true},
-		"reset on a kept connection after it died": {failure{"", syscall.ECONNRESET, at(700), at(1300)}, true},
-		"a connection of the old process":          {failure{"", io.EOF, at(100), at(1001)}, false},
-		"refused: nobody listened":                 {failure{"", syscall.ECONNREFUSED, at(990), at(1001)}, false},
-		"opened after it died":                     {failure{"", io.EOF, at(1005), at(1010)}, false},
-		"cut long after it died":                   {failure{"", io.EOF, at(700), at(5000)}, false},
-		"no answer in time":                        {failure{"", os.ErrDeadlineExceeded, at(700), at(1001)}, false},
-		"a wrong answer":                           {failure{"", errors.New("answered 500"), at(700), at(1001)}, false},
-	} {
-		if got := l.diedWith(row.f); got != row.lost {
-			t.Errorf("%s: counted apart: %v, want %v", name, got, row.lost)
-		}
 	}
 }

@@ -4,15 +4,14 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-)
 
-// helpColumns is how wide help is: as wide as the narrowest terminal that people use.
-const helpColumns = 80
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
+)
 
 // foldHelp makes the help of c and of all below it fit. What is indented in the source (commands, tables) stays as it is.
 func foldHelp(c *cobra.Command) {
 	cobra.AddTemplateFunc("paragraphs", paragraphs)
-	cobra.AddTemplateFunc("hang", func(name, short string) string { return fold(name+" "+short, helpColumns-2, len(name)+3) })
+	cobra.AddTemplateFunc("hang", func(name, short string) string { return ui.Fold(name+" "+short, ui.HelpColumns-2, len(name)+3) })
 	c.SetHelpTemplate(`{{with (or .Long .Short)}}{{paragraphs .}}
 
 {{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}`)
@@ -31,7 +30,7 @@ func paragraphs(text string) string {
 	var out []string
 	for p := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
 		if !strings.Contains("\n"+p, "\n ") {
-			p = fold(strings.Join(strings.Fields(p), " "), helpColumns, 0)
+			p = ui.Fold(strings.Join(strings.Fields(p), " "), ui.HelpColumns, 0)
 		}
 		out = append(out, p)
 	}

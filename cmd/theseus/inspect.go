@@ -10,11 +10,12 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode"
 
 	"aead.dev/minisign"
 	"github.com/spf13/cobra"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/internal/fetch"
 	"github.com/theseus-go/theseus/verify"
 )
@@ -41,7 +42,7 @@ what the document claims and which keys it says have signed it.
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.payload && (o.signature || o.json) || o.signature && o.json {
-				return usage("--payload, --signature and --json each write to standard output: give one of them")
+				return ui.Usage("--payload, --signature and --json each write to standard output: give one of them")
 			}
 			return inspect(c.Context(), args[0], &o)
 		},
@@ -79,23 +80,23 @@ func inspect(ctx context.Context, name string, o *inspectOptions) error {
 		return inspectKey(key, o)
 	}
 	if _, err := verify.ParsePrivateKey(string(file)); err == nil || errors.Is(err, verify.ErrEncrypted) {
-		return fail(exitUsage, "%s is a private key, which nothing should show: give the .pub file", name)
+		return ui.Fail(ui.ExitUsage, "%s is a private key, which nothing should show: give the .pub file", name)
 	}
 	text, blocks, err := verify.Split(file)
 	if err != nil {
-		return fail(exitRefused, "%s: %w", name, err)
+		return ui.Fail(ui.ExitRefused, "%s: %w", name, err)
 	}
-	claimed, err := peekText(text)
+	claimed, err := publisher.PeekText(text)
 	if err != nil {
-		return fail(exitRefused, "%s is a signed text, but not a document of Theseus: %w: check the path or URL", name, err)
+		return ui.Fail(ui.ExitRefused, "%s is a signed text, but not a document of Theseus: %w: check the path or URL", name, err)
 	}
 	id := verify.IDOf(text)
-	r := &inspectReport{Type: claimed.Type, Size: id.Size, SHA256: id.SHA256, Body: bytes.TrimSpace(claimed.body)}
+	r := &inspectReport{Type: claimed.Type, Size: id.Size, SHA256: id.SHA256, Body: bytes.TrimSpace(claimed.Body)}
 	var chosen [][]byte
 	for _, b := range blocks {
 		var s minisign.Signature
 		if err := s.UnmarshalText(b); err != nil {
-			return fail(exitRefused, "%s has a damaged signature: %w: fetch it again", name, err)
+			return ui.Fail(ui.ExitRefused, "%s has a damaged signature: %w: fetch it again", name, err)
 		}
 		info := signatureInfo{fmt.Sprintf("%016X", s.KeyID), s.TrustedComment, s.UntrustedComment}
 		r.Signatures = append(r.Signatures, info)
@@ -108,7 +109,7 @@ func inspect(ctx context.Context, name string, o *inspectOptions) error {
 		_, err := os.Stdout.Write(text)
 		return err
 	case o.signature && len(chosen) != 1:
-		return usage("%s of %s, and minisign takes one: choose it with --signer, one of %s", plural(len(chosen), "signature"), name, r.signers())
+		return ui.Usage("%s of %s, and minisign takes one: choose it with --signer, one of %s", ui.Plural(len(chosen), "signature"), name, r.signers())
 	case o.signature:
 		_, err := os.Stdout.Write(chosen[0])
 		return err
@@ -119,7 +120,7 @@ func inspect(ctx context.Context, name string, o *inspectOptions) error {
 		good := verr == nil
 		r.Verified = &good
 	}
-	if err := result(o.json, r, r.print); err != nil {
+	if err := ui.Result(o.json, r, r.print); err != nil {
 		return err
 	}
 	return verr
@@ -153,14 +154,11 @@ func (r *inspectReport) signers() string {
 }
 
 func (r *inspectReport) print(w io.Writer) {
-	fmt.Fprintf(w, "%s, %d bytes, SHA-256 %s\n\n", clean(string(r.Type)), r.Size, r.SHA256)
-	d := json.NewDecoder(bytes.NewReader(r.Body))
-	d.UseNumber()
-	p := &bodyPrinter{w: w, d: d, now: time.Now()}
-	p.value("", "")
+	fmt.Fprintf(w, "%s, %d bytes, SHA-256 %s\n\n", ui.Clean(string(r.Type)), r.Size, r.SHA256)
+	newBodyPrinter(w, r.Body).value("", "")
 	fmt.Fprintln(w)
 	for _, s := range r.Signatures {
-		fmt.Fprintf(w, "signed by %s  %s\n", s.KeyID, clean(s.TrustedComment))
+		fmt.Fprintf(w, "signed by %s  %s\n", s.KeyID, ui.Clean(s.TrustedComment))
 	}
 	switch {
 	case r.Verified == nil:
@@ -181,6 +179,12 @@ type bodyPrinter struct {
 	item bool // the next line begins an item of a list
 }
 
+func newBodyPrinter(w io.Writer, body []byte) *bodyPrinter {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	return &bodyPrinter{w: w, d: d, now: time.Now()}
+}
+
 func (p *bodyPrinter) line(indent, name, format string, args ...any) {
 	if p.item {
 		indent, p.item = strings.TrimSuffix(indent, "  ")+"- ", false
@@ -192,7 +196,7 @@ func (p *bodyPrinter) line(indent, name, format string, args ...any) {
 func (p *bodyPrinter) value(indent, name string) {
 	token, err := p.d.Token()
 	if err != nil {
-		return // peek has parsed it already
+		return // PeekText has parsed it already
 	}
 	switch t := token.(type) {
 	case json.Delim:
@@ -203,12 +207,12 @@ func (p *bodyPrinter) value(indent, name string) {
 			return
 		}
 		for _, l := range strings.Split(t, "\n") {
-			p.line(indent, name, "%s", clean(l))
+			p.line(indent, name, "%s", ui.Clean(l))
 			name = ""
 		}
 	case json.Number:
 		if n, err := t.Int64(); err == nil && name == "size" && n >= 1000 {
-			p.line(indent, name, "%d (%s)", n, bytesText(n))
+			p.line(indent, name, "%d (%s)", n, ui.Bytes(n))
 			return
 		}
 		p.line(indent, name, "%s", t)
@@ -229,7 +233,7 @@ func (p *bodyPrinter) members(open json.Delim, indent, name string) {
 			continue
 		}
 		key, _ := p.d.Token()
-		p.value(indent, clean(fmt.Sprint(key)))
+		p.value(indent, ui.Clean(fmt.Sprint(key)))
 	}
 	p.item = false
 	p.d.Token() // the closing one
@@ -237,24 +241,14 @@ func (p *bodyPrinter) members(open json.Delim, indent, name string) {
 
 func (p *bodyPrinter) relative(t time.Time) string {
 	if d := t.Sub(p.now); d > 0 {
-		return "in " + spanText(d)
+		return "in " + ui.Span(d)
 	}
-	return spanText(p.now.Sub(t)) + " ago"
-}
-
-// clean keeps text that nobody has vouched for from writing to the terminal as more than text.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, s)
+	return ui.Span(p.now.Sub(t)) + " ago"
 }
 
 func inspectKey(k verify.Key, o *inspectOptions) error {
 	v := map[string]any{"type": "minisign public key", "id": k.ID(), "key": k.String(), "fingerprint": k.Fingerprint()}
-	return result(o.json, v, func(w io.Writer) {
+	return ui.Result(o.json, v, func(w io.Writer) {
 		fmt.Fprintf(w, "minisign public key\nid           %s\nkey          %s\nfingerprint  %s (SHA-256 of the key bytes)\n", k.ID(), k, k.Fingerprint())
 	})
 }
@@ -271,19 +265,19 @@ func readDocument(ctx context.Context, name string) ([]byte, error) {
 			}
 			defer f.Close()
 			if info, err := f.Stat(); err == nil && info.IsDir() {
-				return nil, fail(exitUsage, "%s is a folder: give one document in it, for example %s/stable", name, strings.TrimRight(name, "/"))
+				return nil, ui.Fail(ui.ExitUsage, "%s is a folder: give one document in it, for example %s/stable", name, strings.TrimRight(name, "/"))
 			}
 		}
 		b, err := io.ReadAll(io.LimitReader(f, max+1))
 		if err == nil && int64(len(b)) > max {
-			err = fail(exitRefused, "%s is larger than any document: check the path", name)
+			err = ui.Fail(ui.ExitRefused, "%s is larger than any document: check the path", name)
 		}
 		return b, err
 	}
 	i := strings.LastIndex(name, "/")
 	c := &fetch.Client{Sources: []string{name[:i]}, UserAgent: "theseus"}
 	if err := c.Check(); err != nil {
-		return nil, usage("%w", err)
+		return nil, ui.Usage("%w", err)
 	}
 	var file []byte
 	_, err := c.Document(ctx, name[i+1:], max, nil, func(b []byte) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/verify"
 )
 
@@ -37,7 +38,7 @@ func (k *keyFlags) add(c *cobra.Command) {
 // signers loads the keys, asking for passphrases where it must.
 func (k *keyFlags) signers(ctx context.Context) ([]verify.Signer, error) {
 	if len(k.keys) == 0 {
-		return nil, usage("no key to sign with: give --key theseus.key (theseus keygen makes one)")
+		return nil, ui.Usage("no key to sign with: give --key theseus.key (theseus keygen makes one)")
 	}
 	var signers []verify.Signer
 	for _, ref := range k.keys {
@@ -47,7 +48,7 @@ func (k *keyFlags) signers(ctx context.Context) ([]verify.Signer, error) {
 		}
 		for _, other := range signers {
 			if other.Key().Equal(s.Key()) {
-				return nil, usage("%s is the same key as another --key: give each key once", ref)
+				return nil, ui.Usage("%s is the same key as another --key: give each key once", ref)
 			}
 		}
 		signers = append(signers, s)
@@ -63,7 +64,7 @@ func (k *keyFlags) signer(ctx context.Context, ref string) (verify.Signer, error
 	if k.signerCmd != "" {
 		public, err := verify.ParseKey(string(text))
 		if err != nil {
-			return nil, fail(exitUsage, "%s: %w (with --signer-cmd, --key is the public key of that signer)", ref, err)
+			return nil, ui.Fail(ui.ExitUsage, "%s: %w (with --signer-cmd, --key is the public key of that signer)", ref, err)
 		}
 		return commandSigner{ctx, k.signerCmd, public}, nil
 	}
@@ -73,11 +74,11 @@ func (k *keyFlags) signer(ctx context.Context, ref string) (verify.Signer, error
 		if passphrase, err = readPassphrase(k.passphrase, "Passphrase of "+ref, false); err != nil {
 			return nil, err
 		}
-		note("unlocking %s (this takes some seconds and 1 GB of memory, which is what makes guessing dear)", ref)
+		ui.Note("unlocking %s (this takes some seconds and 1 GB of memory, which is what makes guessing dear)", ref)
 		private, err = verify.DecryptPrivateKey(string(text), passphrase)
 	}
 	if err != nil {
-		return nil, fail(exitUsage, "%s: %w", ref, err)
+		return nil, ui.Fail(ui.ExitUsage, "%s: %w", ref, err)
 	}
 	warnIfReadable(ref)
 	return private.Signer(time.Now()), nil
@@ -90,7 +91,7 @@ func readRef(ref string) ([]byte, error) {
 		if v := os.Getenv(name); v != "" {
 			return []byte(v), nil
 		}
-		return nil, fail(exitUsage, "the environment variable %s is empty: set it, or name a file", name)
+		return nil, ui.Fail(ui.ExitUsage, "the environment variable %s is empty: set it, or name a file", name)
 	}
 	r := io.Reader(os.Stdin)
 	if ref != "-" {
@@ -106,7 +107,7 @@ func readRef(ref string) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading %s: %w", ref, err)
 	case int64(len(b)) > max:
-		return nil, fail(exitError, "%s is larger than any key, note or trust document: check the path", ref)
+		return nil, ui.Fail(ui.ExitError, "%s is larger than any key, note or trust document: check the path", ref)
 	}
 	return b, nil
 }
@@ -123,13 +124,13 @@ func readPassphrase(ref, prompt string, isNew bool) (string, error) {
 		}
 		p := strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 		if p == "" {
-			return "", fail(exitUsage, "the passphrase in %s is empty: write one into it", ref)
+			return "", ui.Fail(ui.ExitUsage, "the passphrase in %s is empty: write one into it", ref)
 		}
 		return p, nil
 	}
 	fd := int(os.Stdin.Fd())
 	if !term.IsTerminal(fd) {
-		return "", fail(exitUsage, "a passphrase is needed and there is no terminal to ask on: set THESEUS_PASSPHRASE, or give --passphrase FILE")
+		return "", ui.Fail(ui.ExitUsage, "a passphrase is needed and there is no terminal to ask on: set THESEUS_PASSPHRASE, or give --passphrase FILE")
 	}
 	ask := func(prompt string) (string, error) {
 		fmt.Fprint(os.Stderr, prompt+": ")
@@ -147,9 +148,9 @@ func readPassphrase(ref, prompt string, isNew bool) (string, error) {
 		case err != nil:
 			return "", err
 		case again != p:
-			return "", fail(exitUsage, "the two passphrases differ: nothing was made, try again")
+			return "", ui.Fail(ui.ExitUsage, "the two passphrases differ: nothing was made, try again")
 		case p == "":
-			return "", fail(exitUsage, "the passphrase is empty: leave out --password for a key without one")
+			return "", ui.Fail(ui.ExitUsage, "the passphrase is empty: leave out --password for a key without one")
 		}
 	}
 	return p, nil
@@ -168,7 +169,7 @@ func restoreOnInterrupt(fd int) (stop func()) {
 		case <-interrupts:
 			term.Restore(fd, before)
 			fmt.Fprintln(os.Stderr)
-			os.Exit(exitError)
+			os.Exit(ui.ExitError)
 		case <-done:
 		}
 	}()
@@ -184,14 +185,14 @@ func warnIfReadable(path string) {
 		return
 	}
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-		warn("%s can be read by others (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
+		ui.Warn("%s can be read by others (mode %04o): chmod 600 %s", path, info.Mode().Perm(), path)
 	}
 }
 
 // readTrust reads what a program is built with: a public key, or a trust document.
 func readTrust(ref string) (*verify.Trust, error) {
 	if ref == "" {
-		return nil, usage("no public key to check with: give --key theseus.pub, or the trust document that the program is built with")
+		return nil, ui.Usage("no public key to check with: give --key theseus.pub, or the trust document that the program is built with")
 	}
 	text, err := readRef(ref)
 	if err != nil {
@@ -199,7 +200,7 @@ func readTrust(ref string) (*verify.Trust, error) {
 	}
 	t, err := verify.ParseTrust(string(text))
 	if err != nil {
-		return nil, fail(exitUsage, "%s: %w", ref, err)
+		return nil, ui.Fail(ui.ExitUsage, "%s: %w", ref, err)
 	}
 	return t, nil
 }
@@ -223,7 +224,7 @@ func (s commandSigner) Sign(text []byte) ([]byte, error) {
 	c.Stdin, c.Stderr = bytes.NewReader(text), os.Stderr
 	out, err := c.Output()
 	if err != nil {
-		return nil, fail(exitError, "the signer command failed (%w): run it by hand to see why: %s", err, s.command)
+		return nil, ui.Fail(ui.ExitError, "the signer command failed (%w): run it by hand to see why: %s", err, s.command)
 	}
 	return out, nil // verify checks that it is a signature by this key
 }

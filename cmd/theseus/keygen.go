@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/internal/durable"
 	"github.com/theseus-go/theseus/verify"
 )
@@ -31,7 +32,7 @@ keep a copy, because without it no installation can be updated any more. PREFIX.
 			if err != nil {
 				return err
 			}
-			return result(asJSON, made, func(w io.Writer) {
+			return ui.Result(asJSON, made, func(w io.Writer) {
 				fmt.Fprintf(w, "%s  private key: keep it secret, and keep a copy\n", made.PrivateKey)
 				fmt.Fprintf(w, "%s  public key %s: build it into the program\n", made.PublicKey, made.ID)
 			})
@@ -56,7 +57,7 @@ func keygen(prefix string, protect bool, passphraseRef string) (*keyPair, error)
 	made := &keyPair{PrivateKey: prefix + ".key", PublicKey: prefix + ".pub"}
 	for _, path := range []string{made.PrivateKey, made.PublicKey} {
 		if _, err := os.Lstat(path); err == nil {
-			return nil, fail(exitError, "%s is already there: %s", path, keyIsThere)
+			return nil, ui.Fail(ui.ExitError, "%s is already there: %s", path, keyIsThere)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -67,7 +68,7 @@ func keygen(prefix string, protect bool, passphraseRef string) (*keyPair, error)
 		if passphrase, err = readPassphrase(passphraseRef, "New passphrase", true); err != nil {
 			return nil, err
 		}
-		note("protecting the key (this takes some seconds and 1 GB of memory)")
+		ui.Note("protecting the key (this takes some seconds and 1 GB of memory)")
 	}
 	public, private, err := verify.GenerateKey(nil, passphrase)
 	if err != nil {
@@ -92,7 +93,7 @@ func keygen(prefix string, protect bool, passphraseRef string) (*keyPair, error)
 func writeNew(path, data string, perm fs.FileMode, otherwise string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if errors.Is(err, fs.ErrExist) {
-		return fail(exitError, "%s is already there: %s", path, otherwise)
+		return ui.Fail(ui.ExitError, "%s is already there: %s", path, otherwise)
 	}
 	if err != nil {
 		return err

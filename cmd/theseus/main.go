@@ -2,8 +2,9 @@
 // repository (a folder that any static web server can serve), keeps them fresh, and checks them as a client would.
 // "theseus demo" shows the whole on one machine.
 //
-// One file per verb; ui.go holds how the tool speaks, key.go keys and passphrases, repo.go the repository's layout,
-// edit.go the one way in which a channel is changed.
+// One file per verb, which reads flags and prints; project.go has what the verbs share, key.go keys and passphrases. What
+// they do is in internal/publisher (signs), internal/audit (looks), internal/web (serves) and internal/demo; internal/ui
+// holds how the tool speaks.
 package main
 
 import (
@@ -14,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 )
 
 // version is set by a release build: -ldflags "-X main.version=1.2.3".
@@ -23,7 +26,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := root().ExecuteContext(ctx)
 	stop()
-	os.Exit(report(err))
+	os.Exit(ui.Report(err))
 }
 
 // root is the command without a verb. Every verb is a function that returns its *cobra.Command.
@@ -52,7 +55,7 @@ answer, 6 no permission, 7 another theseus is at work on the repository.`,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage("%v: see '%s --help'", err, c.CommandPath())
+		return ui.Usage("%v: see '%s --help'", err, c.CommandPath())
 	})
 	c.AddCommand(
 		keygenCommand(),
@@ -68,6 +71,7 @@ answer, 6 no permission, 7 another theseus is at work on the repository.`,
 		recoverCommand(),
 		signCommand(),
 		trustCommand(),
+		lockCommand(),
 		bundleCommand(),
 		serveCommand(),
 		deltaCommand(),
@@ -91,9 +95,9 @@ func wrapArgs(c *cobra.Command) {
 		case err == nil:
 			return nil
 		case some: // cobra would count them only
-			return usage("%s takes %s (%d given): see '%s --help'", strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "), takes, len(args), c.CommandPath())
+			return ui.Usage("%s takes %s (%d given): see '%s --help'", strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "), takes, len(args), c.CommandPath())
 		}
-		return usage("%v: see '%s --help'", err, c.CommandPath())
+		return ui.Usage("%v: see '%s --help'", err, c.CommandPath())
 	}
 	for _, sub := range c.Commands() {
 		wrapArgs(sub)

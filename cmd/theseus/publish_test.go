@@ -8,13 +8,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/audit"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/internal/testfault"
+	"github.com/theseus-go/theseus/verify"
 )
 
 // theseus runs the command in dir and returns its exit code and what it said.
@@ -58,7 +63,7 @@ func TestPublishRefusesAnotherPlatformsProgram(t *testing.T) {
 	}
 	code, said := theseus(t, dir, "publish", "--repo", "dl", "--app", "hello", "--version", "1.0.0", "--channel", "stable",
 		"--key", "theseus.key", "--artifact", "plan9/386="+self)
-	if want := "was built for " + runtime.GOOS + "/" + runtime.GOARCH + ", and --artifact says plan9/386"; code != exitError || !strings.Contains(said, want) {
+	if want := "was built for " + runtime.GOOS + "/" + runtime.GOARCH + ", and --artifact says plan9/386"; code != ui.ExitError || !strings.Contains(said, want) {
 		t.Errorf("exit code %d: %s", code, said)
 	}
 }
@@ -69,16 +74,18 @@ func TestPublishersTakeTurns(t *testing.T) {
 	mustTheseus(t, dir, "keygen")
 	write(t, filepath.Join(dir, "a"), []byte("a"))
 	const publishers = 6
+	signed := make(chan string, publishers)
 	var wg sync.WaitGroup
 	for i := range publishers {
 		wg.Go(func() {
 			for range 500 {
 				code, said := theseus(t, dir, "publish", "--repo", "dl", "--app", "hello", "--version", fmt.Sprintf("1.%d.0", i),
-					"--channel", fmt.Sprintf("c%d", i%2), "--key", "theseus.key", "--artifact", "linux/amd64=a", "--allow-downgrade")
+					"--channel", fmt.Sprintf("c%d", i%2), "--key", "theseus.key", "--artifact", "linux/amd64=a", "--allow-downgrade", "--json")
 				if code == 0 {
+					signed <- regexp.MustCompile(`"channel":"c.","sequence":\d+`).FindString(said)
 					return
 				}
-				if code != exitBusy {
+				if code != ui.ExitBusy {
 					t.Errorf("exit code %d: %s", code, said)
 					return
 				}
@@ -87,10 +94,32 @@ func TestPublishersTakeTurns(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	said := mustTheseus(t, dir, "verify", "--repo", "dl", "--key", "theseus.pub")
-	if n := strings.Count(said, "sequence 3,"); n != 2 { // 3 publishers for each of 2 channels: no sequence number twice or left out
-		t.Errorf("want two channels at sequence 3:\n%s", said)
+	close(signed)
+	once := map[string]bool{}
+	for s := range signed {
+		if s == "" || once[s] {
+			t.Errorf("signed twice: %q", s)
+		}
+		once[s] = true
 	}
+	said := mustTheseus(t, dir, "verify", "--repo", "dl", "--key", "theseus.pub")
+	if n := strings.Count(said, ".manifest"); n != publishers {
+		t.Errorf("%d of %d releases are there:\n%s", n, publishers, said)
+	}
+}
+
+// sequenceOf is the sequence that a channel claims.
+func sequenceOf(t *testing.T, path string) int64 {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := publisher.Peek(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Sequence
 }
 
 // A publish of a second release with two files, one of which is stored compressed, that is broken at each of its file
@@ -103,17 +132,26 @@ func brokenPublish(t *testing.T) testfault.Program {
 	random := make([]byte, 100)
 	rand.Read(random)
 	write(t, filepath.Join(dir, "raw"), random)
-	mustTheseus(t, dir, "publish", "--repo", "before", "--app", "hello", "--version", "1.0.0", "--channel", "stable",
-		"--key", "theseus.key", "--artifact", "linux/amd64=old")
-	repo := filepath.Join(dir, "repo", "dl")
-	if err := os.Mkdir(filepath.Dir(repo), 0o755); err != nil {
+	before, work := filepath.Join(dir, "before"), filepath.Join(dir, "work")
+	if err := os.Mkdir(before, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	next := publishOptions{app: "hello", version: "1.1.0", channel: "stable", keep: 20, rollout: "all",
-		editFlags: editFlags{repo: repo, keys: keyFlags{keys: []string{filepath.Join(dir, "theseus.key")}}},
-		artifacts: []string{"linux/amd64=" + filepath.Join(dir, "new"), "linux/arm64=" + filepath.Join(dir, "raw")}}
-	check := func(channels ...string) *verifyReport {
-		r, err := verifyRepo(t.Context(), &verifyOptions{repo: repo, key: filepath.Join(dir, "theseus.pub"), channels: channels})
+	mustTheseus(t, before, "publish", "--repo", "dl", "--app", "hello", "--version", "1.0.0", "--channel", "stable",
+		"--key", "../theseus.key", "--artifact", "linux/amd64=../old")
+	first := sequenceOf(t, filepath.Join(before, "dl", "stable"))
+	repo := filepath.Join(work, "dl")
+	args := []string{"publish", "--repo", "dl", "--app", "hello", "--version", "1.1.0", "--channel", "stable", "--key", "../theseus.key",
+		"--artifact", "linux/amd64=../new", "--artifact", "linux/arm64=../raw"}
+	text, err := os.ReadFile(filepath.Join(dir, "theseus.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := verify.ParseTrust(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(channels ...string) *audit.Report {
+		r, err := audit.Verify(t.Context(), audit.Options{Repo: repo, Root: root, Channels: channels})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,15 +159,11 @@ func brokenPublish(t *testing.T) testfault.Program {
 	}
 	return testfault.Program{
 		Command: func(tb testing.TB) *exec.Cmd {
-			if err := errors.Join(os.RemoveAll(repo), os.CopyFS(repo, os.DirFS(filepath.Join(dir, "before")))); err != nil {
+			if err := errors.Join(os.RemoveAll(work), os.CopyFS(work, os.DirFS(before))); err != nil {
 				tb.Fatal(err)
 			}
-			args := []string{"publish", "--repo", "dl", "--app", next.app, "--version", next.version, "--channel", next.channel, "--key", next.keys.keys[0]}
-			for _, a := range next.artifacts {
-				args = append(args, "--artifact", a)
-			}
 			c := exec.Command("theseus", args...)
-			c.Dir = filepath.Dir(repo)
+			c.Dir = work
 			c.Env = append(os.Environ(), "GOMAXPROCS=1") // one file after the other: the same points in each run
 			return c
 		},
@@ -141,13 +175,15 @@ func brokenPublish(t *testing.T) testfault.Program {
 			if !seen.OK {
 				tb.Errorf("clients see a broken repository: %+v", seen.Checks)
 			}
-			if r.Errno != 0 && r.State.Exit == 0 && !strings.Contains(seen.Checks[0].Detail, "sequence 2") {
+			if r.Errno != 0 && r.State.Exit == 0 && sequenceOf(t, filepath.Join(repo, "stable")) <= first {
 				tb.Errorf("it said that it published, and did not")
 			}
-			if _, err := publish(tb.Context(), &next); err != nil {
-				tb.Errorf("again: %v", err)
+			again := exec.Command("theseus", args...)
+			again.Dir = work
+			if out, err := again.CombinedOutput(); err != nil {
+				tb.Errorf("again: %v: %s", err, out)
 			}
-			if again := check(); !again.OK || len(again.Checks) != 6 || !strings.Contains(again.Checks[0].Detail, "sequence 2, 2 releases") {
+			if again := check(); !again.OK || len(again.Checks) != 6 || !strings.Contains(again.Checks[0].Detail, ", 2 releases") || sequenceOf(t, filepath.Join(repo, "stable")) <= first {
 				tb.Errorf("again: %+v", again.Checks)
 			}
 			if left := strings.Count(tree(repo), "-rw-r--r--"); left != 6 {

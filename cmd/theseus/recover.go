@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/updater"
 )
 
@@ -31,11 +32,11 @@ Exit codes: 0 the program can be started (or another process is at work on it), 
 			r, err := updater.Recover(c.Context(), args[0], nil)
 			if err != nil {
 				for _, done := range r.Done {
-					note("%s", oneLine(done))
+					ui.Note("%s", ui.OneLine(done))
 				}
 				return recoverFailed(err)
 			}
-			return result(asJSON, reportRecovery(args[0], r), func(w io.Writer) { printRecovery(w, args[0], r) })
+			return ui.Result(asJSON, reportRecovery(args[0], r), func(w io.Writer) { printRecovery(w, args[0], r) })
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
@@ -48,11 +49,11 @@ func recoverFailed(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	code := exitError
+	code := ui.ExitError
 	if errors.Is(err, updater.ErrPermission) {
-		code = exitPermission
+		code = ui.ExitPermission
 	}
-	return &problem{code: code, text: sentence(e.Err), err: err}
+	return &ui.Problem{Code: code, Text: ui.Sentence(e.Err), Err: err}
 }
 
 // A recovery is what recover prints with --json.
@@ -75,11 +76,11 @@ func reportRecovery(path string, r updater.Recovery) recovery {
 
 func printRecovery(w io.Writer, path string, r updater.Recovery) {
 	for _, done := range r.Done {
-		fmt.Fprintln(w, oneLine(done))
+		fmt.Fprintln(w, ui.OneLine(done))
 	}
 	switch {
 	case r.Busy != nil:
-		fmt.Fprintf(w, "%s: left alone: %s\n", path, oneLine(r.Busy.Error()))
+		fmt.Fprintf(w, "%s: left alone: %s\n", path, ui.OneLine(r.Busy.Error()))
 	case r.Installed == "":
 		fmt.Fprintf(w, "%s: no update is recorded; nothing to do.\n", path)
 	case r.Proved:

@@ -1,52 +1,78 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/internal/durable"
 	"github.com/theseus-go/theseus/verify"
 )
 
+type signOptions struct {
+	projectFlags
+	keys           keyFlags
+	first          bool
+	sha256         string
+	artifacts      []string
+	notes, minimum string
+	json           bool
+}
+
 func signCommand() *cobra.Command {
-	var k keyFlags
-	var asJSON bool
+	var o signOptions
 	c := &cobra.Command{
 		Use:   "sign FILE...",
-		Short: "Add a signature to a document",
-		Long: `Adds a signature to documents of any kind, in place: a channel, a manifest, a trust document, or the draft of one that
-theseus trust init has written. Where several holders must sign, each runs this and passes the file on. A document
-that is signed stays the same document: signatures are not part of its identity.`,
-		Example: `  theseus sign trust-2 --key alice.key
-  theseus sign dl/releases/*.manifest --key alice.key`,
+		Short: "Add a signature to a document that something other than the repository accounts for",
+		Long: `Adds a signature to documents, in place. Where several holders must sign, each runs this and passes the file on. A document
+that is signed stays the same document: signatures are not part of its identity.
+
+What merely lies in a repository gets no signature, because anybody who can write there may have put it there. So
+
+  a trust document, or the draft of one that theseus trust init has written,
+      must follow the newest trust document that you know: --root, or the root
+      of theseus.yaml. The first that you ever see: --first;
+  a release must be signed by enough of the release keys that this root names,
+      or be made again here from the same files with --artifact (and --notes
+      and --minimum, if it has them), or be named with --sha256 by its maker;
+  a channel must be named with --sha256.
+
+On a terminal each document is shown, and you are asked.`,
+		Example: `  theseus sign trust-2 --root trust-1 --key alice.key
+  theseus sign dl/releases/1.1.0.manifest --key bob.key \
+      --artifact linux/amd64=dist/hello
+  theseus sign dl/releases/*.manifest --key dora.key`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, files []string) error {
-			signers, err := k.signers(c.Context())
+			all, err := signAll(c.Context(), &o, files)
 			if err != nil {
 				return err
 			}
-			var all []signedFile
-			for _, path := range files {
-				s, err := sign(c.Context(), path, signers)
-				if err != nil {
-					return err
-				}
-				all = append(all, *s)
-			}
-			return result(asJSON, map[string]any{"files": all}, func(w io.Writer) {
+			return ui.Result(o.json, map[string]any{"files": all}, func(w io.Writer) {
 				for _, s := range all {
 					fmt.Fprintf(w, "Signed %s: %s.\n", s.File, s.What)
 				}
 			})
 		},
 	}
-	k.add(c)
-	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	o.keys.add(c)
+	o.addRoot(c)
+	f := c.Flags()
+	f.StringVar(&o.repo, "repo", "", "`DIR` of the repository, for --artifact (default: what theseus.yaml says)")
+	f.BoolVar(&o.first, "first", false, "this is the first trust document that I see: there is none to compare it with")
+	f.StringVar(&o.sha256, "sha256", "", "sign exactly the document with this `HASH`, which theseus inspect prints and its maker tells you")
+	f.StringArrayVar(&o.artifacts, "artifact", nil, "`OS/ARCH[/VARIANT]=FILE` that the release is made of (repeat it for each)")
+	f.StringVar(&o.notes, "notes", "", "`FILE` with the release notes, or -")
+	f.StringVar(&o.minimum, "minimum", "", "lowest `VERSION` that may update to the release directly")
+	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	return c
 }
 
@@ -55,46 +81,79 @@ type signedFile struct {
 	What string `json:"what"` // what was signed, in words
 }
 
-func sign(ctx context.Context, path string, signers []verify.Signer) (*signedFile, error) {
+func signAll(ctx context.Context, o *signOptions, files []string) (all []signedFile, err error) {
+	if err := o.load(); err != nil {
+		return nil, err
+	}
+	d := publisher.ToSign{First: o.first, Again: &publisher.Release{}}
+	if o.sha256 != "" {
+		var hash verify.Digest
+		if err := hash.UnmarshalText([]byte(o.sha256)); err != nil {
+			return nil, ui.Usage("--sha256: %w", err)
+		}
+		if d.SHA256 = &hash; len(files) > 1 {
+			return nil, ui.Usage("--sha256 names one document: sign one file at a time")
+		}
+	}
+	if d.Again.Artifacts, err = publisher.ParseArtifacts(o.artifacts); err != nil {
+		return nil, err
+	}
+	if d.Again.Notes, d.Again.Minimum, err = contents(o.notes, o.minimum); err != nil {
+		return nil, err
+	}
+	signers, err := o.keys.signers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range files {
+		options, err := o.reader("")
+		if err != nil {
+			return nil, err
+		}
+		options.Signers = signers
+		s, err := sign(ctx, options, d, path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, *s)
+	}
+	return all, nil
+}
+
+func sign(ctx context.Context, o publisher.Options, d publisher.ToSign, path string) (*signedFile, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	file, err := readDocument(ctx, path)
+	d.Name = path
+	if d.File, err = readDocument(ctx, path); err != nil {
+		return nil, err
+	}
+	file, claims, err := publisher.Sign(ctx, o, d)
 	if err != nil {
 		return nil, err
 	}
-	if bytes.HasPrefix(bytes.TrimSpace(file), []byte("{")) { // a draft as a person edits it
-		draft, err := verify.ParseTrustDraft(file)
-		if err != nil {
-			return nil, fail(exitRefused, "%s: %w", path, err)
-		}
-		if file, err = verify.Text(verify.TypeTrust, draft); err != nil {
-			return nil, err
-		}
+	if err := confirm(o.Root, d, claims); err != nil {
+		return nil, err
 	}
-	for _, s := range signers {
-		if file, err = verify.AddSignature(file, s); err != nil {
-			return nil, fail(exitRefused, "%s: %w", path, err)
-		}
-	}
-	claimed, err := peek(file)
-	if err != nil {
-		return nil, fail(exitRefused, "%s: %w", path, err)
-	}
-	return &signedFile{path, claimed.String()}, durable.WriteFile(path, file, info.Mode().Perm())
+	return &signedFile{path, claims.String()}, durable.WriteFile(path, file, info.Mode().Perm())
 }
 
-// String is the document in words.
-func (c *claims) String() string {
-	app := clean(c.App)
-	switch c.Type {
-	case verify.TypeChannel:
-		return fmt.Sprintf("channel %s of %s, sequence %d", clean(fmt.Sprint(c.Channel)), app, c.Sequence)
-	case verify.TypeManifest:
-		return fmt.Sprintf("release %s of %s", clean(fmt.Sprint(c.Version)), app)
-	case verify.TypeTrust:
-		return fmt.Sprintf("trust document %s of %s", clean(fmt.Sprint(c.Version)), app)
+// confirm shows a person what is about to be signed, and asks. A signature that nobody agreed to has not left the process.
+func confirm(root *verify.Trust, d publisher.ToSign, claims *publisher.Claims) error {
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		return nil
 	}
-	return "a document of type " + clean(string(c.Type))
+	fmt.Fprintf(os.Stderr, "%s is %s, SHA-256 %s\n\n", d.Name, claims, claims.ID.SHA256)
+	if change, err := changeOf(root, d.File, d.Name); err == nil {
+		change.Print(os.Stderr)
+	} else {
+		newBodyPrinter(os.Stderr, claims.Body).value("", "")
+	}
+	fmt.Fprint(os.Stderr, "\nSign it? [y/N] ")
+	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+		return ui.Fail(ui.ExitError, "%s was not signed", d.Name)
+	}
+	return nil
 }

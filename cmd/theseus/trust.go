@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +15,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
 )
@@ -27,16 +29,21 @@ func trustCommand() *cobra.Command {
 Version N+1 is signed by a threshold of the trust keys of version N and by a threshold of its own. A bare public key is
 version 0. Clients follow from what they were built with, version by version: no new build is needed.
 
-A ceremony has four steps: init writes a draft, the holders sign it (theseus sign), check says in words what it changes
-and who still has to sign, publish puts it into the repository. doc/operations.md has a page for each occasion.`,
+A ceremony has four steps: init writes a draft, the holders sign it (theseus sign), check shows it whole, says what it
+changes and who still has to sign, publish puts it into the repository and makes it the root of theseus.yaml. Where one
+key alone signs everything, rotate does all of that at once. doc/operations.md has a page for each occasion.
+
+Every step begins with the root that you have pinned, in theseus.yaml or with --root, and with what follows from it.
+Nothing is believed because it lies in the repository.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(trustInitCommand(), trustCheckCommand(), trustPublishCommand())
+	c.AddCommand(trustInitCommand(), trustCheckCommand(), trustPublishCommand(), trustRotateCommand())
 	return c
 }
 
 type trustInitOptions struct {
+	projectFlags
 	from, app, out, expires string
 	roles                   [3]string // trust, release, channel: THRESHOLD:FILE,…
 	json                    bool
@@ -47,27 +54,29 @@ func trustInitCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Write the draft of the next trust document",
-		Long: `Writes the trust document that follows the given one as plain JSON, to be edited and then signed. The roles that are not
-given stay as they are. It is dated when it is written and clients refuse it when it has expired: choose a time in
-which you will hold the next ceremony for certain.`,
-		Example: `  theseus trust init --from theseus.pub --app hello --out trust-1 \
+		Long: `Writes the trust document that follows the newest one as plain JSON, to be edited and then signed. The newest one is what
+follows from the root. The roles that are not given stay as they are. It is dated when it is written and clients refuse
+it when it has expired: choose a time in which you will hold the next ceremony for certain.`,
+		Example: `  theseus trust init --out trust-1 \
       --trust 2:alice.pub,bob.pub,carol.pub \
       --release 2:alice.pub,bob.pub,carol.pub --channel 1:ci.pub
-  theseus trust init --from dl/trust/1 --channel 1:ci2.pub --out trust-2`,
+  theseus trust init --root trust-1 --channel 1:ci2.pub --out trust-2`,
 		RunE: func(c *cobra.Command, _ []string) error {
-			d, err := trustInit(&o)
+			d, err := trustInit(c.Context(), &o)
 			if err != nil {
 				return err
 			}
-			return result(o.json, map[string]any{"draft": o.out, "app": d.App, "trust": d.Version, "expires": d.Expires}, func(w io.Writer) {
+			return ui.Result(o.json, map[string]any{"draft": o.out, "app": d.App, "trust": d.Version, "expires": d.Expires}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s is the draft of trust document %d of %s. Edit it if you like, and have it signed: theseus sign %s --key FILE\n", o.out, d.Version, d.App, o.out)
-				fmt.Fprintf(w, "What it changes, and who still has to sign: theseus trust check %s %s\n", o.from, o.out)
+				fmt.Fprintf(w, "What it says, and who still has to sign: theseus trust check %s\n", o.out)
 			})
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.from, "from", "", "`FILE` that it follows: the newest trust document, or the public key if there is none yet")
-	f.StringVar(&o.app, "app", "", "`NAME` of the program (needed for version 1)")
+	f.StringVar(&o.repo, "repo", "", "`DIR` of the repository (default: what theseus.yaml says)")
+	o.addRoot(c)
+	f.StringVar(&o.from, "from", "", "`FILE` that it should follow: fails if that is not what follows from the root; without a root, it is the root")
+	f.StringVar(&o.app, "app", "", "`NAME` of the program (needed for version 1, if theseus.yaml does not say)")
 	f.StringVar(&o.out, "out", "", "`FILE` to write, which must not be there yet")
 	f.StringVar(&o.expires, "expires", "365d", "`TIME` that it holds")
 	f.StringVar(&o.roles[0], "trust", "", "who signs the next trust document: `N:FILE,FILE…`, a threshold and public keys")
@@ -77,29 +86,35 @@ which you will hold the next ceremony for certain.`,
 	return c
 }
 
-func trustInit(o *trustInitOptions) (*verify.TrustDraft, error) {
-	if o.from == "" || o.out == "" {
-		return nil, usage("--from and --out are needed: see 'theseus trust init --help'")
+func trustInit(ctx context.Context, o *trustInitOptions) (*verify.TrustDraft, error) {
+	if o.out == "" {
+		return nil, ui.Usage("--out is missing: say which file to write")
 	}
-	lifetime, err := parseSpan(o.expires)
-	if err != nil || lifetime < time.Minute || lifetime > longestLifetime {
-		return nil, usage("--expires %s: want a time from 1m to 3650d, for example 365d", o.expires)
+	lifetime, err := ui.ParseSpan(o.expires)
+	if err != nil || lifetime < time.Minute || lifetime > publisher.LongestLifetime {
+		return nil, ui.Usage("--expires %s: want a time from 1m to 3650d, for example 365d", o.expires)
 	}
-	old, err := readTrust(o.from)
+	if err := o.load(); err != nil {
+		return nil, err
+	}
+	if known := o.projectFlags.app(); o.app != "" && known != "" && o.app != known {
+		return nil, ui.Usage("--app %s: %s is about %s: leave --app out", o.app, publisher.ProjectFile, known)
+	}
+	old, err := o.newest(ctx, o.app, o.from)
 	if err != nil {
 		return nil, err
 	}
 	d := old.Draft()
-	switch {
-	case old.Version == 0 && o.app == "":
-		return nil, usage("--app is missing: a bare key does not know whose it is")
+	switch app := cmp.Or(o.app, o.projectFlags.app()); {
+	case old.Version == 0 && app == "":
+		return nil, ui.Usage("--app is missing: a bare key does not know whose it is")
 	case old.Version == 0:
-		d.App = o.app
+		d.App = app
 	case o.app != "" && o.app != d.App:
-		return nil, usage("--app %s: %s is of app %s: leave --app out", o.app, o.from, d.App)
+		return nil, ui.Usage("--app %s: the trust document that this follows is of app %s: leave --app out", o.app, d.App)
 	}
 	if err := release.ValidApp(d.App); err != nil {
-		return nil, usage("--app: %w", err)
+		return nil, ui.Usage("--app: %w", err)
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	d.Issued, d.Expires = verify.Time{Time: now}, verify.Time{Time: now.Add(lifetime)}
@@ -111,7 +126,7 @@ func trustInit(o *trustInitOptions) (*verify.TrustDraft, error) {
 		}
 	}
 	if err := d.Check(); err != nil {
-		return nil, usage("%w", err)
+		return nil, ui.Usage("%w", err)
 	}
 	b, err := json.MarshalIndent(d, "", "  ")
 	if err != nil {
@@ -120,11 +135,44 @@ func trustInit(o *trustInitOptions) (*verify.TrustDraft, error) {
 	return &d, writeNew(o.out, string(b)+"\n", 0o644, "a draft is not overwritten: choose another --out, or remove it")
 }
 
+// newest is the newest trust document that follows from the root. from, if not empty, names the file that a person expects
+// it to be.
+func (p *projectFlags) newest(ctx context.Context, app, from string) (*verify.Trust, error) {
+	o, err := p.reader(app)
+	if err != nil {
+		return nil, err
+	}
+	var expected *verify.Trust
+	if from != "" {
+		if expected, err = readTrust(from); err != nil {
+			return nil, err
+		}
+	}
+	if o.Root == nil && expected != nil { // a person vouches for it
+		o.Root = expected
+	}
+	newest, err := publisher.Newest(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if expected != nil && !sameTrust(expected, newest) {
+		return nil, ui.Fail(ui.ExitRefused, "%s is not what follows from the root, which is trust document %d: nothing is built on it; if it came from the repository, somebody exchanged it there", from, newest.Version)
+	}
+	return newest, nil
+}
+
+func sameTrust(a, b *verify.Trust) bool {
+	if a.Version == 0 && b.Version == 0 {
+		return a.Trust.All()[0].Equal(b.Trust.All()[0])
+	}
+	return a.Version == b.Version && a.ID() == b.ID()
+}
+
 // parseRole reads THRESHOLD:FILE,FILE… and names each key after its file.
 func parseRole(s string) (r verify.Role, err error) {
 	threshold, files, ok := strings.Cut(s, ":")
 	if r.Threshold, err = strconv.Atoi(threshold); !ok || err != nil {
-		return r, usage("%q is not N:FILE,FILE…, for example 2:alice.pub,bob.pub,carol.pub", s)
+		return r, ui.Usage("%q is not N:FILE,FILE…, for example 2:alice.pub,bob.pub,carol.pub", s)
 	}
 	for _, path := range strings.Split(files, ",") {
 		text, err := readRef(path)
@@ -133,7 +181,7 @@ func parseRole(s string) (r verify.Role, err error) {
 		}
 		key, err := verify.ParseKey(string(text))
 		if err != nil {
-			return r, usage("%s: %w", path, err)
+			return r, ui.Usage("%s: %w", path, err)
 		}
 		r.Keys = append(r.Keys, verify.NamedKey{Key: key, Name: strings.TrimSuffix(filepath.Base(path), ".pub")})
 	}
@@ -141,198 +189,78 @@ func parseRole(s string) (r verify.Role, err error) {
 }
 
 func trustCheckCommand() *cobra.Command {
+	var p projectFlags
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "check OLD NEW",
-		Short: "Say in words what a trust document changes, and who still has to sign",
-		Long: `Compares the trust document NEW, draft or signed, with OLD, the one before it or the bare public key. Read it before you
-sign. Exit code: 0 if NEW is ready to be published, 1 if signatures are missing, 4 if it can never follow OLD.`,
-		Example: `  theseus trust check theseus.pub trust-1
-  theseus trust check dl/trust/1 trust-2`,
-		Args: cobra.ExactArgs(2),
+		Use:   "check [OLD] NEW",
+		Short: "Show a trust document whole, say what it changes, and who still has to sign",
+		Long: `Shows the trust document NEW, draft or signed, with every role whole and what changes marked: + for a key that is new,
+- for one that goes. Keys are told apart by their fingerprints; names are whatever the writer of the draft chose. Read it
+before you sign, and compare new fingerprints with their holders.
+
+It is compared with the newest trust document that follows from the root (theseus.yaml, or --root). OLD, if given, must be
+that one. Exit code: 0 if NEW is ready to be published, 1 if signatures are missing, 4 if it can never follow.`,
+		Example: `  theseus trust check trust-2
+  theseus trust check --root trust-1 trust-2`,
+		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
-			r, err := trustCheck(args[0], args[1])
+			if err := p.load(); err != nil {
+				return err
+			}
+			r, err := trustCheck(c.Context(), &p, args)
 			if err != nil {
 				return err
 			}
-			if err := result(asJSON, r, r.print); err != nil {
+			if err := ui.Result(asJSON, r, r.Print); err != nil {
 				return err
 			}
 			if !r.Ready {
-				return errSilent(exitError)
+				return ui.Silent(ui.ExitError)
 			}
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	f := c.Flags()
+	f.StringVar(&p.repo, "repo", "", "`DIR` of the repository (default: what theseus.yaml says)")
+	p.addRoot(c)
+	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
 }
 
-// trustChange is what NEW does to OLD.
-type trustChange struct {
-	App      string    `json:"app"`
-	Version  int       `json:"version"`
-	Expires  time.Time `json:"expires"`
-	Changes  []string  `json:"changes"`
-	Warnings []string  `json:"warnings"`
-	Signed   []string  `json:"signed"`  // names of the keys that have signed
-	Missing  []string  `json:"missing"` // what is still needed, in words
-	Ready    bool      `json:"ready"`
-}
-
-func (r *trustChange) print(w io.Writer) {
-	fmt.Fprintf(w, "Trust document %d of %s, which holds until %s.\n", r.Version, r.App, dateText(r.Expires))
-	for _, section := range []struct {
-		title string
-		lines []string
-		none  string
-	}{
-		{"What it changes", r.Changes, "nothing but its dates"},
-		{"Consider", r.Warnings, ""},
-		{"Signed by", r.Signed, "nobody yet"},
-		{"Still needed", r.Missing, "nothing: it can be published"},
-	} {
-		if len(section.lines) == 0 && section.none == "" {
-			continue
-		}
-		fmt.Fprintf(w, "\n%s:\n", section.title)
-		for _, l := range section.lines {
-			fmt.Fprintf(w, "  - %s\n", l)
-		}
-		if len(section.lines) == 0 {
-			fmt.Fprintf(w, "  - %s\n", section.none)
-		}
-	}
-}
-
-func trustCheck(oldPath, newPath string) (*trustChange, error) {
-	old, err := readTrust(oldPath)
+func trustCheck(ctx context.Context, p *projectFlags, args []string) (*publisher.TrustChange, error) {
+	path := args[len(args)-1]
+	file, err := readRef(path)
 	if err != nil {
 		return nil, err
 	}
-	file, err := readRef(newPath)
-	if err != nil {
-		return nil, err
-	}
-	return compareTrust(old, file, newPath)
-}
-
-func compareTrust(old *verify.Trust, file []byte, name string) (*trustChange, error) {
-	next, err := verify.ParseTrustDraft(file)
-	if err != nil {
-		return nil, fail(exitRefused, "%s: %w", name, err)
-	}
-	before := old.Draft()
-	if before.App == "" {
-		before.App = next.App
-	}
-	switch {
-	case next.App != before.App:
-		return nil, fail(exitRefused, "%s is of app %s, and what it should follow is of %s: these two do not belong together", name, next.App, before.App)
-	case next.Version != before.Version:
-		return nil, fail(exitRefused, "%s is version %d, and version %d follows: make it anew with theseus trust init", name, next.Version, before.Version)
-	case !time.Now().Before(next.Expires.Time):
-		return nil, fail(exitRefused, "%s expired on %s: make it anew with theseus trust init", name, dateText(next.Expires.Time))
-	}
-	own, err := next.Trust.Set()
-	if err != nil {
-		return nil, fail(exitRefused, "%s: %w", name, err)
-	}
-	if bytes.HasPrefix(bytes.TrimSpace(file), []byte("{")) {
-		if file, err = verify.Text(verify.TypeTrust, next); err != nil {
+	from := ""
+	if len(args) == 2 {
+		from = args[0]
+		old, err := readTrust(from)
+		if err != nil {
 			return nil, err
 		}
-	}
-	r := &trustChange{App: next.App, Version: next.Version, Expires: next.Expires.Time, Ready: true,
-		Changes: []string{}, Warnings: []string{}, Signed: []string{}, Missing: []string{}}
-	names := namesOf(before, next)
-	for _, c := range before.Compare(next) {
-		r.Changes = append(r.Changes, roleWords(c, names)...)
-	}
-	r.Warnings = trustWarnings(next)
-	signed := map[verify.Digest]bool{}
-	for _, side := range []struct {
-		keys verify.Keys
-		who  string
-	}{{old.Trust, fmt.Sprintf("the trust keys of version %d", old.Version)}, {own, "its own trust keys"}} {
-		p, err := side.keys.Progress(file)
-		if err != nil {
-			return nil, fail(exitRefused, "%s: %w", name, err)
-		}
-		for _, k := range p.Signed {
-			if !signed[k.Fingerprint()] {
-				signed[k.Fingerprint()] = true
-				r.Signed = append(r.Signed, names.of(k))
-			}
-		}
-		if p.Needed > 0 {
-			r.Ready = false
-			var left []string
-			for _, k := range p.Missing {
-				left = append(left, names.of(k))
-			}
-			r.Missing = append(r.Missing, fmt.Sprintf("%d of %s: %s", p.Needed, side.who, strings.Join(left, ", ")))
+		if root, err := p.trust(); err == nil && root != nil && old.Version < root.Version {
+			return publisher.CompareTrust(old, file, path, time.Now()) // of the past: nothing is built on it
 		}
 	}
-	return r, nil
+	app := ""
+	if draft, err := verify.ParseTrustDraft(file); err == nil {
+		app = draft.App
+	}
+	old, err := p.newest(ctx, app, from)
+	if err != nil {
+		return nil, err
+	}
+	return publisher.CompareTrust(old, file, path, time.Now())
 }
 
-// keyNames says whose a key is, by its bytes.
-type keyNames map[verify.Digest]string
-
-func namesOf(drafts ...verify.TrustDraft) keyNames {
-	n := keyNames{}
-	for _, d := range drafts {
-		for _, role := range []verify.Role{d.Trust, d.Release, d.Channel} {
-			for _, k := range role.Keys {
-				if k.Name != "" {
-					n[k.Key.Fingerprint()] = clean(k.Name)
-				}
-			}
-		}
+// changeOf is what a document that is a trust document does to the root; an error if it is none.
+func changeOf(root *verify.Trust, file []byte, name string) (*publisher.TrustChange, error) {
+	if root == nil {
+		return nil, errors.New("no root")
 	}
-	return n
-}
-
-func (n keyNames) of(k verify.Key) string {
-	if name := n[k.Fingerprint()]; name != "" {
-		return fmt.Sprintf("%s (%s)", name, k.ID())
-	}
-	return k.ID()
-}
-
-func roleWords(c verify.RoleChange, names keyNames) (words []string) {
-	signs := map[string]string{"trust": "the next trust document", "release": "releases", "channel": "channels"}[c.Role]
-	for _, k := range c.Added {
-		words = append(words, fmt.Sprintf("%s may sign %s", names.of(k.Key), signs))
-	}
-	for _, k := range c.Removed {
-		words = append(words, fmt.Sprintf("%s may no longer sign %s", names.of(k.Key), signs))
-	}
-	if c.From != c.To {
-		words = append(words, fmt.Sprintf("it takes %s instead of %d to sign %s", plural(c.To, "signature"), c.From, signs))
-	}
-	return words
-}
-
-// trustWarnings is what a person should have thought of before signing.
-func trustWarnings(d verify.TrustDraft) []string {
-	warnings := []string{}
-	if n := len(d.Trust.Keys); n == d.Trust.Threshold {
-		what := fmt.Sprintf("all %d trust keys must sign: if one is lost, trust can never change again", n)
-		if n == 1 {
-			what = "one trust key alone decides: if it is lost, trust can never change again; if it leaks, everything is lost"
-		}
-		warnings = append(warnings, what)
-	}
-	for _, c := range d.Channel.Keys {
-		for _, r := range append(append([]verify.NamedKey{}, d.Release.Keys...), d.Trust.Keys...) {
-			if c.Key.Equal(r.Key) {
-				return append(warnings, "key "+c.Key.ID()+" signs channels, which is done by machines, and more than that: a key of its own for channels can do less harm")
-			}
-		}
-	}
-	return warnings
+	return publisher.CompareTrust(root, file, name, time.Now())
 }
 
 type trustPublishOptions struct {
@@ -345,164 +273,182 @@ func trustPublishCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "publish FILE",
 		Short: "Put a signed trust document into the repository, and sign the channels anew",
-		Long: `Checks that the trust document follows from the one before it and is signed by all who must, that the releases on offer are
-signed by enough of its release keys, then puts it into the repository and signs every channel with the given channel key,
-so that clients learn of it at their next look. To run it again after an interruption finishes it.`,
-		Example: `  theseus trust publish trust-1 --repo dl --from theseus.pub --key ci.key
-  theseus trust publish trust-2 --repo dl --key ci.key`,
+		Long: `Checks that the trust document follows from the root and is signed by all who must, that the releases on offer are signed
+by enough of its release keys, then puts it into the repository and signs every channel with the given channel key, so that
+clients learn of it at their next look and refuse every channel from before it. It becomes the root of theseus.yaml. To run
+it again after an interruption finishes it.
+
+A channel that was signed elsewhere than theseus.lock knows is not taken over: whoever has the key that is being replaced
+could have signed it. Look at it, and add --adopt if it is right.`,
+		Example: `  theseus trust publish trust-1 --repo dl --root theseus.pub --key ci.key
+  theseus trust publish trust-2 --key ci.key`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t, reports, err := trustPublish(c.Context(), &o, args[0])
+			done, err := trustPublish(c.Context(), &o, args[0])
 			if err != nil {
 				return err
 			}
-			v := map[string]any{"app": t.App, "trust": t.Version, "expires": t.Expires, "channels": reports}
-			return result(o.json, v, func(w io.Writer) {
-				fmt.Fprintf(w, "Trust document %d of %s is published. It holds until %s: publish its successor before then.\n", t.Version, t.App, dateText(t.Expires))
-				for _, r := range reports {
-					fmt.Fprintln(w, r.deadline(o.repo))
-				}
-			})
+			return reportTrust(&o.editFlags, done)
 		},
 	}
 	o.add(c)
-	c.Flags().StringVar(&o.from, "from", "", "`FILE` with the public key that clients are built with (only for version 1)")
+	c.Flags().StringVar(&o.from, "from", "", "`FILE` with the public key that clients are built with: for version 1, in place of --root")
 	return c
 }
 
-func trustPublish(ctx context.Context, o *trustPublishOptions, path string) (*verify.Trust, []channelReport, error) {
+// reportTrust says what a new trust document came to.
+func reportTrust(o *editFlags, done *publisher.PublishedTrust) error {
+	t := done.Trust
+	v := map[string]any{"app": t.App, "trust": t.Version, "expires": t.Expires, "channels": done.Channels}
+	err := ui.Result(o.json, v, func(w io.Writer) {
+		fmt.Fprintf(w, "Trust document %d of %s is published. It holds until %s: publish its successor before then.\n", t.Version, t.App, ui.Date(t.Expires))
+		if o.project.Exists() {
+			fmt.Fprintf(w, "It is the root of %s now: commit that, theseus.root and %s.\n", publisher.ProjectFile, publisher.LockFile)
+		}
+		for _, r := range done.Channels {
+			fmt.Fprintln(w, o.deadline(r))
+		}
+	})
+	if err == nil && len(done.Failed) > 0 {
+		err = ui.Fail(ui.ExitError, "not every channel could be signed anew, and clients of the others get nothing until they are: %w", errors.Join(done.Failed...))
+	}
+	return err
+}
+
+func trustPublish(ctx context.Context, o *trustPublishOptions, path string) (*publisher.PublishedTrust, error) {
 	file, err := readRef(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	signers, err := o.keys.signers(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	r, err := openRepo(o.repo)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer r.close()
-	old, err := o.predecessor(r, file)
-	if err != nil {
-		return nil, nil, err
-	}
-	change, err := compareTrust(old, file, path)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !change.Ready {
-		return nil, nil, fail(exitError, "%s is not signed by all who must: still needed are %s", path, strings.Join(change.Missing, ", and "))
-	}
-	next, err := old.Next(file, change.App)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	e := &editor{repo: r, app: next.App, trust: next, signers: signers, now: time.Now().UTC().Truncate(time.Second)}
-	if err := e.sameApp(e.app); err != nil {
-		return nil, nil, err
-	}
-	channels, err := e.underEither(old.Channel)
-	if err != nil {
-		return nil, nil, err
-	}
-	if n, need := len(e.of(next.Channel)), next.Channel.Threshold(); n < need && len(channels) > 0 {
-		return nil, nil, fail(exitError, "the channels must be signed anew, by %s of %s: give them with --key", plural(need, "key"), keyIDs(next.Channel.All()))
-	}
-	if err := e.releasesHold(channels); err != nil {
-		return nil, nil, err
-	}
-	if err := e.write(release.TrustPath(next.Version), file); err != nil {
-		return nil, nil, err
-	}
-	var reports []channelReport
-	for _, c := range channels {
-		lifetime, err := o.lifetime(c)
-		if err != nil {
-			return nil, nil, err
-		}
-		if c.Trust == next.Version { // done before an interruption
-			reports = append(reports, reportChannel(c, false))
-			continue
-		}
-		fresh := &release.Channel{Name: c.Name, Entries: c.Entries}
-		if err := e.put(fresh, c, lifetime); err != nil {
-			return nil, nil, err
-		}
-		reports = append(reports, reportChannel(fresh, true))
-	}
-	return next, reports, nil
-}
-
-// predecessor is the trust document that file should follow: the repository's newest, or the one before it if file itself is
-// there already, or the public key that clients are built with.
-func (o *trustPublishOptions) predecessor(r *repo, file []byte) (*verify.Trust, error) {
-	newest, err := r.trust()
+	lifetime, err := o.lifetime()
 	if err != nil {
 		return nil, err
 	}
-	if newest != nil && newest.Version > 1 {
-		if d, err := verify.ParseTrustDraft(file); err == nil && d.Version == newest.Version && bytes.Equal(newest.File, file) {
-			before, err := r.read(release.TrustPath(newest.Version-1), verify.TypeTrust.MaxSize())
-			if err != nil {
-				return nil, err
-			}
-			return verify.ParseTrust(string(before))
-		}
-	}
-	if newest != nil && (newest.Version > 1 || !bytes.Equal(newest.File, file)) {
-		return newest, nil
-	}
-	if o.from == "" {
-		return nil, usage("--from is missing: the first trust document follows the public key that clients are built with, give it")
-	}
-	old, err := readTrust(o.from)
-	if err == nil && old.Version != 0 {
-		err = usage("--from %s is a trust document, and this repository has none yet: give the public key that clients are built with", o.from)
-	}
-	return old, err
-}
-
-// underEither opens every channel, signed by the channel keys of before or of now.
-func (e *editor) underEither(before verify.Keys) (channels []*release.Channel, err error) {
-	names, err := e.channels()
+	options, folder, err := o.options(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		file, err := e.read(name, verify.TypeChannel.MaxSize())
-		if err != nil {
+	defer folder.Close()
+	if o.from != "" {
+		from, err := readTrust(o.from)
+		switch {
+		case err != nil:
 			return nil, err
+		case options.Root == nil:
+			options.Root = from
+		case from.Version >= options.Root.Version && !sameTrust(from, options.Root):
+			return nil, ui.Fail(ui.ExitRefused, "--from %s is not the root that %s names: leave it out, or give --root", o.from, publisher.ProjectFile)
 		}
-		c, err := release.OpenChannel(file, e.trust.Channel, e.app, name)
-		if err != nil {
-			if c, err = release.OpenChannel(file, before, e.app, name); err != nil {
-				return nil, fmt.Errorf("%s: %w", e.path(name), err)
-			}
-		}
-		channels = append(channels, c)
 	}
-	return channels, nil
+	if draft, err := verify.ParseTrustDraft(file); err == nil && options.App == "" {
+		options.App = draft.App
+	}
+	done, err := publisher.PublishTrust(ctx, options, file, path, lifetime)
+	if err != nil {
+		return nil, err
+	}
+	if len(done.Failed) > 0 {
+		return done, nil // the old keys are needed once more
+	}
+	return done, o.project.MoveRoot(done.Trust, "")
 }
 
-// releasesHold refuses to strand clients: what is on offer must be signed by the new release keys before these rule.
-func (e *editor) releasesHold(channels []*release.Channel) error {
-	for _, c := range channels {
-		for _, entry := range c.Entries {
-			name := release.ManifestPath(entry.Version)
-			file, err := e.read(name, verify.TypeManifest.MaxSize())
-			if errors.Is(err, fs.ErrNotExist) {
-				return fail(exitRefused, "%s is not there, and channel %s offers it: restore it from your backup", e.path(name), c.Name)
-			}
+type trustRotateOptions struct {
+	editFlags
+	to, replace, out, holds string
+}
+
+func trustRotateCommand() *cobra.Command {
+	var o trustRotateOptions
+	c := &cobra.Command{
+		Use:   "rotate",
+		Short: "Replace one key by another, in every role and in one step",
+		Long: `Makes the next trust document with a new key in the place of an old one, signs it with the keys that are here, has the
+releases on offer signed by the new key too, and publishes: the whole ceremony, where the old key and the new one are in
+the same hands. The signed document is kept in the working folder as trust-N. To run it again after an interruption
+finishes it. If more holders must sign, it stops there and says who.`,
+		Example: `  theseus keygen --out theseus-2
+  theseus trust rotate --to theseus-2.pub --key theseus.key --key theseus-2.key`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			done, err := trustRotate(c.Context(), &o)
 			if err != nil {
 				return err
 			}
-			if _, err := release.OpenManifest(file, e.trust.Release, e.app, entry); err != nil {
-				return fail(exitError, "%s is on offer and not signed by %s of the new release keys: have them run 'theseus sign %s --key FILE' first: %w",
-					e.path(name), plural(e.trust.Release.Threshold(), "holder"), e.path(name), err)
-			}
+			return reportTrust(&o.editFlags, done)
+		},
+	}
+	o.add(c)
+	f := c.Flags()
+	f.StringVar(&o.to, "to", "", "`FILE` with the new public key")
+	f.StringVar(&o.replace, "replace", "", "`FILE` with the public key that it replaces (default: the only one there is)")
+	f.StringVar(&o.out, "out", "", "`FILE` for the signed trust document (default: trust-N)")
+	f.StringVar(&o.holds, "holds", "365d", "`TIME` that the trust document holds")
+	return c
+}
+
+func trustRotate(ctx context.Context, o *trustRotateOptions) (*publisher.PublishedTrust, error) {
+	if o.to == "" {
+		return nil, ui.Usage("--to is missing: give the public key that is new (theseus keygen makes a pair)")
+	}
+	to, err := readKey(o.to)
+	if err != nil {
+		return nil, err
+	}
+	holds, err := ui.ParseSpan(o.holds)
+	if err != nil || holds < time.Minute || holds > publisher.LongestLifetime {
+		return nil, ui.Usage("--holds %s: want a time from 1m to 3650d, for example 365d", o.holds)
+	}
+	lifetime, err := o.lifetime()
+	if err != nil {
+		return nil, err
+	}
+	options, folder, err := o.options(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	r := publisher.Rotation{To: verify.NamedKey{Key: to, Name: strings.TrimSuffix(filepath.Base(o.to), ".pub")}, Holds: holds}
+	if o.replace != "" {
+		old, err := readKey(o.replace)
+		if err != nil {
+			return nil, err
+		}
+		r.Replace = &old
+	}
+	r.Keep = func(version int, made []byte) (kept []byte, err error) {
+		path := cmp.Or(o.out, fmt.Sprintf("trust-%d", version))
+		if kept, err := readRef(path); err == nil {
+			return kept, nil
+		}
+		if made == nil {
+			return nil, fs.ErrNotExist
+		}
+		return made, writeNew(path, string(made), 0o644, "choose another --out, or remove it")
+	}
+	done, err := publisher.Rotate(ctx, options, r, lifetime)
+	if err != nil {
+		return nil, err
+	}
+	if len(done.Failed) > 0 {
+		return done, nil
+	}
+	key := ""
+	for i, s := range options.Signers {
+		if s.Key().Equal(to) && o.keys.keys[i] != "-" {
+			key = o.keys.keys[i]
 		}
 	}
-	return nil
+	return done, o.project.MoveRoot(done.Trust, key)
+}
+
+func readKey(path string) (verify.Key, error) {
+	text, err := readRef(path)
+	if err != nil {
+		return verify.Key{}, err
+	}
+	key, err := verify.ParseKey(string(text))
+	if err != nil {
+		return verify.Key{}, ui.Usage("%s: %w", path, err)
+	}
+	return key, nil
 }

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"sync"
 	"time"
+
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 )
 
 // A narrator tells the story of the demo, line by line, and on a terminal keeps a line at the bottom that shows how the
@@ -22,7 +24,7 @@ type narrator struct {
 }
 
 func newNarrator(f *os.File) *narrator {
-	return &narrator{f: f, fancy: fancy(f), done: make(chan struct{})}
+	return &narrator{f: f, fancy: ui.Fancy(f), done: make(chan struct{})}
 }
 
 const (
@@ -59,7 +61,7 @@ func (n *narrator) print(style, line string) {
 		fmt.Fprintln(n.f, line)
 		return
 	}
-	fmt.Fprint(n.f, redraw, style, fold(line, columns(n.f), 3), plain, "\n")
+	fmt.Fprint(n.f, redraw, style, ui.Fold(line, ui.Columns(n.f), 3), plain, "\n")
 	n.bottom()
 }
 

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 )
 
 // A service is the server of the demo: a process at first, then whichever process took over from it.
@@ -66,7 +68,7 @@ func startService(s *stage) (*service, error) {
 	in.Close()
 	if err != nil {
 		out.Close()
-		return nil, fail(exitError, "starting hello in %s: %w: set TMPDIR to a folder in which programs may run", dir, err)
+		return nil, ui.Fail(ui.ExitError, "starting hello in %s: %w: set TMPDIR to a folder in which programs may run", dir, err)
 	}
 	v.group = c.Process.Pid
 	go c.Wait() // it ends when a successor has taken over
@@ -110,7 +112,7 @@ func (v *service) printLog(w io.Writer) {
 	defer v.mu.Unlock()
 	lines := strings.Split(strings.TrimSpace(v.log.String()), "\n")
 	for _, l := range lines[max(0, len(lines)-20):] {
-		fmt.Fprintln(w, "   | "+clean(l))
+		fmt.Fprintln(w, "   | "+ui.Clean(l))
 	}
 }
 
@@ -203,6 +205,6 @@ func (v *service) kill() {
 	select {
 	case <-v.ended:
 	case <-time.After(10 * time.Second):
-		warn("a process of the demo (group %d) does not end: look for it with ps", v.group)
+		ui.Warn("a process of the demo (group %d) does not end: look for it with ps", v.group)
 	}
 }

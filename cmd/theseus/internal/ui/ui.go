@@ -1,6 +1,4 @@
-package main
-
-// How the tool speaks. The rules:
+// Package ui is how the tool speaks. The rules:
 //
 //   - Standard output carries the result and nothing else; with --json it is one JSON object on one line.
 //     What happens meanwhile, warnings and errors go to standard error.
@@ -9,6 +7,7 @@ package main
 //   - Nothing is asked but a passphrase, and only on a terminal; whoever has none is told what to set instead.
 //   - Colour and redrawn lines only on a terminal, never with NO_COLOR, CI or TERM=dumb. The same words either way.
 //   - Sizes in kB and MB (powers of ten), dates as 2026-11-21 (UTC), keys by the id that minisign prints.
+package ui
 
 import (
 	"context"
@@ -19,9 +18,11 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/term"
@@ -34,71 +35,71 @@ import (
 
 // Exit codes: the same meanings as those of a program's own self-update, as far as they apply.
 const (
-	exitError       = 1 // anything not named below
-	exitUsage       = 2 // the command line is wrong
-	exitNothing     = 3 // verify --as: nothing that such a client may install
-	exitRefused     = 4 // signatures, hashes, dates or structure do not hold
-	exitUnreachable = 5 // the source does not answer
-	exitPermission  = 6 // the operating system says no
-	exitBusy        = 7 // another theseus is at work on the same repository
+	ExitError       = 1 // anything not named below
+	ExitUsage       = 2 // the command line is wrong
+	ExitNothing     = 3 // verify --as: nothing that such a client may install
+	ExitRefused     = 4 // signatures, hashes, dates or structure do not hold
+	ExitUnreachable = 5 // the source does not answer
+	ExitPermission  = 6 // the operating system says no
+	ExitBusy        = 7 // another theseus is at work on the same repository
 )
 
-// A problem is an error for a person: a sentence that ends with what to do next, and an exit code.
-type problem struct {
-	code int
-	text string
-	err  error // the cause, for errors.Is; its text is already in text where it helps
+// A Problem is an error for a person: a sentence that ends with what to do next, and an exit code.
+type Problem struct {
+	Code int
+	Text string
+	Err  error // the cause, for errors.Is; its text is already in Text where it helps
 }
 
-func (p *problem) Error() string { return p.text }
-func (p *problem) Unwrap() error { return p.err }
+func (p *Problem) Error() string { return p.Text }
+func (p *Problem) Unwrap() error { return p.Err }
 
-// fail makes a problem. As with fmt.Errorf, %w keeps the cause.
-func fail(code int, format string, args ...any) error {
+// Fail makes a problem. As with fmt.Errorf, %w keeps the cause.
+func Fail(code int, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
-	return &problem{code: code, text: err.Error(), err: errors.Unwrap(err)}
+	return &Problem{Code: code, Text: err.Error(), Err: errors.Unwrap(err)}
 }
 
-func usage(format string, args ...any) error { return fail(exitUsage, format, args...) }
+func Usage(format string, args ...any) error { return Fail(ExitUsage, format, args...) }
 
-// errSilent ends the program with a code and no message: the result that was printed says it all.
-type errSilent int
+// Silent ends the program with a code and no message: the result that was printed says it all.
+type Silent int
 
-func (e errSilent) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+func (e Silent) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
-// report prints err, if any, and returns the exit code.
-func report(err error) int {
+// Report prints err, if any, and returns the exit code.
+func Report(err error) int {
 	if err == nil {
 		return 0
 	}
-	if silent := errSilent(0); errors.As(err, &silent) {
+	if silent := Silent(0); errors.As(err, &silent) {
 		return int(silent)
 	}
-	note("%s", oneLine(sentence(err)))
-	return exitCode(err)
+	Note("%s", OneLine(Sentence(err)))
+	return ExitCode(err)
 }
 
-func exitCode(err error) int {
-	var p *problem
+func ExitCode(err error) int {
+	var p *Problem
 	switch {
 	case errors.As(err, &p):
-		return p.code
+		return p.Code
 	case isRefusal(err):
-		return exitRefused
+		return ExitRefused
 	case isUnreachable(err):
-		return exitUnreachable
+		return ExitUnreachable
 	case errors.Is(err, fs.ErrPermission):
-		return exitPermission
+		return ExitPermission
 	}
-	return exitError
+	return ExitError
 }
 
-// sentence adds what to do next to the errors that come from elsewhere and cannot know it.
-func sentence(err error) string {
+// Sentence adds what to do next to the errors that come from elsewhere and cannot know it.
+func Sentence(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "interrupted: run the same command again, it finishes what was begun"
 	}
-	var p *problem
+	var p *Problem
 	if errors.As(err, &p) {
 		return err.Error()
 	}
@@ -124,17 +125,6 @@ var refusals = []error{
 	fetch.ErrHash, fetch.ErrSize, fetch.ErrTooLarge, bundle.ErrMalformed,
 }
 
-func busy(dir string) error {
-	return fail(exitBusy, "another theseus is writing to %s: wait until it is done, then run this again", dir)
-}
-
-func noChannel(name string, there []string) error {
-	if len(there) == 0 {
-		return fail(exitError, "there is no channel yet: publish a release first")
-	}
-	return fail(exitError, "there is no channel %q: choose one of %s", name, strings.Join(there, ", "))
-}
-
 var advice = []struct {
 	is   error
 	next string
@@ -143,8 +133,8 @@ var advice = []struct {
 	{fs.ErrNotExist, "check the path"},
 }
 
-// oneLine keeps an error on the line that a log or a person expects it on.
-func oneLine(s string) string {
+// OneLine keeps an error on the line that a log or a person expects it on.
+func OneLine(s string) string {
 	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '
@@ -153,15 +143,15 @@ func oneLine(s string) string {
 	}, s)), " ")
 }
 
-// note says something to the person at the keyboard.
-func note(format string, args ...any) {
+// Note says something to the person at the keyboard.
+func Note(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "theseus: "+format+"\n", args...)
 }
 
-func warn(format string, args ...any) { note("warning: "+format, args...) }
+func Warn(format string, args ...any) { Note("warning: "+format, args...) }
 
-// result prints v as JSON if asked, otherwise whatever person writes.
-func result(asJSON bool, v any, person func(w io.Writer)) error {
+// Result prints v as JSON if asked, otherwise whatever person writes.
+func Result(asJSON bool, v any, person func(w io.Writer)) error {
 	if !asJSON {
 		person(os.Stdout)
 		return nil
@@ -174,28 +164,28 @@ func result(asJSON bool, v any, person func(w io.Writer)) error {
 	return err
 }
 
-// table aligns columns that are separated by tabs.
-func table(w io.Writer, rows func(w io.Writer)) {
+// Table aligns columns that are separated by tabs.
+func Table(w io.Writer, rows func(w io.Writer)) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	rows(t)
 	t.Flush()
 }
 
-// fancy says whether f is a terminal of a person who wants colour and movement.
-func fancy(f *os.File) bool {
+// Fancy says whether f is a terminal of a person who wants colour and movement.
+func Fancy(f *os.File) bool {
 	return os.Getenv("NO_COLOR") == "" && os.Getenv("CI") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }
 
-// columns is how wide the terminal f is; 80 where that is not known.
-func columns(f *os.File) int {
+// Columns is how wide the terminal f is; 80 where that is not known.
+func Columns(f *os.File) int {
 	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
 		return width
 	}
-	return helpColumns
+	return HelpColumns
 }
 
-// fold breaks a line between words where it would be wider than so many columns, and indents what follows.
-func fold(line string, columns, indent int) string {
+// Fold breaks a line between words where it would be wider than so many columns, and indents what follows.
+func Fold(line string, columns, indent int) string {
 	var b strings.Builder
 	width := 0
 	for i, word := range strings.Split(line, " ") {
@@ -215,7 +205,7 @@ func fold(line string, columns, indent int) string {
 	return b.String()
 }
 
-func bytesText(n int64) string {
+func Bytes(n int64) string {
 	switch {
 	case n < 1000:
 		return fmt.Sprintf("%d B", n)
@@ -227,44 +217,32 @@ func bytesText(n int64) string {
 	return fmt.Sprintf("%.2f GB", float64(n)/1e9)
 }
 
-// rangeText is one size, or the smallest and the largest of several.
-func rangeText(deltas []deltaDownload) string {
-	low, high := deltas[0].Size, deltas[0].Size
-	for _, d := range deltas {
-		low, high = min(low, d.Size), max(high, d.Size)
-	}
-	if low == high {
-		return bytesText(low)
-	}
-	return bytesText(low) + " to " + bytesText(high)
-}
+// ByteSize is the value of a flag: a size as Bytes writes it, 500MB or 2GB.
+type ByteSize int64
 
-// byteSize is the value of a flag: a size as bytesText writes it, 500MB or 2GB.
-type byteSize int64
+func (b *ByteSize) String() string { return strings.ReplaceAll(Bytes(int64(*b)), " ", "") }
+func (b *ByteSize) Type() string   { return "size" }
 
-func (b *byteSize) String() string { return strings.ReplaceAll(bytesText(int64(*b)), " ", "") }
-func (b *byteSize) Type() string   { return "size" }
-
-func (b *byteSize) Set(s string) error {
+func (b *ByteSize) Set(s string) error {
 	var n float64
 	var unit string
 	if _, err := fmt.Sscanf(s, "%g%s", &n, &unit); err == nil && n > 0 && n < 1e6 {
 		switch strings.ToUpper(unit) {
 		case "MB":
-			*b = byteSize(n * 1e6)
+			*b = ByteSize(n * 1e6)
 			return nil
 		case "GB":
-			*b = byteSize(n * 1e9)
+			*b = ByteSize(n * 1e9)
 			return nil
 		}
 	}
 	return errors.New("want a size such as 500MB or 2GB")
 }
 
-func dateText(t time.Time) string { return t.UTC().Format("2006-01-02") }
+func Date(t time.Time) string { return t.UTC().Format("2006-01-02") }
 
-// spanText is a duration as a person says it: the largest unit that fits, never more precise than true.
-func spanText(d time.Duration) string {
+// Span is a duration as a person says it: the largest unit that fits, never more precise than true.
+func Span(d time.Duration) string {
 	unit := func(n int64, name string) string {
 		if n == 1 {
 			return "1 " + name
@@ -282,17 +260,39 @@ func spanText(d time.Duration) string {
 	return unit(int64(d/time.Second), "second")
 }
 
-func plural(n int, noun string) string {
+func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-func keyIDs(keys []verify.Key) string {
+func KeyIDs(keys []verify.Key) string {
 	ids := make([]string, len(keys))
 	for i, k := range keys {
 		ids[i] = k.ID()
 	}
 	return strings.Join(ids, ", ")
 }
+
+// Clean keeps text that nobody has vouched for from writing to the terminal as more than text.
+func Clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+}
+
+// ParseSpan is time.ParseDuration with days, which is what people count expiry in.
+func ParseSpan(s string) (time.Duration, error) {
+	if n, ok := strings.CutSuffix(s, "d"); ok {
+		days, err := strconv.ParseUint(n, 10, 16)
+		return time.Duration(days) * 24 * time.Hour, err
+	}
+	return time.ParseDuration(s)
+}
+
+// HelpColumns is how wide help is: as wide as the narrowest terminal that people use.
+const HelpColumns = 80

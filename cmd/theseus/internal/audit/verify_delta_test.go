@@ -1,9 +1,7 @@
-package main
+package audit
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -37,16 +35,16 @@ func TestVerifyAppliesDeltas(t *testing.T) {
 			}))
 			dir := t.TempDir()
 			repo.WriteTo(dir)
-			key := filepath.Join(t.TempDir(), "theseus.pub")
-			if err := os.WriteFile(key, []byte(repo.Key()+"\n"), 0o644); err != nil {
+			root, err := verify.ParseTrust(repo.Key())
+			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := verifyRepo(t.Context(), &verifyOptions{repo: dir, key: key})
+			r, err := Verify(t.Context(), Options{Repo: dir, Root: root})
 			if err != nil {
 				t.Fatal(err)
 			}
 			var text bytes.Buffer
-			r.print(&text)
+			r.Print(&text)
 			if r.OK != (row.problem == "") || !strings.Contains(text.String(), row.problem) {
 				t.Errorf("ok %v:\n%s", r.OK, &text)
 			}

@@ -1,4 +1,4 @@
-package main
+package publisher
 
 import (
 	"bytes"
@@ -18,8 +18,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/delta"
-	"github.com/theseus-go/theseus/internal/durable"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
 )
@@ -36,18 +36,18 @@ type pair struct {
 	old      release.Artifact
 	oldName  string // version, for people
 	artifact *release.Artifact
-	file     localFile
+	file     Artifact
 }
 
 // addDeltas makes the deltas from the last releases to the artifacts of m and adds those that are worth it.
-func (e *editor) addDeltas(ctx context.Context, m *release.Manifest, files []localFile, o *publishOptions) error {
-	pairs, err := e.pairs(m, files, o.deltas)
+func (p *Publisher) addDeltas(ctx context.Context, m *release.Manifest, r *Release) error {
+	pairs, err := p.pairs(ctx, m, r.Artifacts, r.Deltas)
 	if err != nil || len(pairs) == 0 {
 		return err
 	}
-	p := newProgress("making deltas", len(pairs), o.quiet)
-	defer p.stop()
-	memory := int64(cmp.Or(o.deltaMemory, 2e9))
+	progress := ui.NewProgress("making deltas", len(pairs), r.Quiet)
+	defer progress.Stop()
+	memory := cmp.Or(r.DeltaMemory, 2e9)
 	var mu sync.Mutex
 	room := semaphore.NewWeighted(memory)
 	g, ctx := errgroup.WithContext(ctx)
@@ -59,8 +59,8 @@ func (e *editor) addDeltas(ctx context.Context, m *release.Manifest, files []loc
 				return err
 			}
 			defer room.Release(weight)
-			defer p.done(pr.oldName + " to " + m.Version.String() + ", " + pr.artifact.Platform.String())
-			d, err := e.makeDelta(ctx, pr)
+			defer progress.Done(pr.oldName + " to " + m.Version.String() + ", " + pr.artifact.Platform.String())
+			d, err := p.makeDelta(ctx, pr)
 			if err != nil {
 				return fmt.Errorf("making the delta from %s for %s: %w", pr.oldName, pr.artifact.Platform, err)
 			}
@@ -77,8 +77,8 @@ func (e *editor) addDeltas(ctx context.Context, m *release.Manifest, files []loc
 
 // pairs lists what deltas to make: from each of the n highest releases below m, for every platform that both have. A
 // release that another key signed, or whose bytes are the same, is no place to start from.
-func (e *editor) pairs(m *release.Manifest, files []localFile, n int) ([]pair, error) {
-	versions, err := e.versions()
+func (p *Publisher) pairs(ctx context.Context, m *release.Manifest, files []Artifact, n int) ([]pair, error) {
+	versions, err := p.versions(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -86,13 +86,13 @@ func (e *editor) pairs(m *release.Manifest, files []localFile, n int) ([]pair, e
 	slices.SortFunc(versions, func(a, b *semver.Version) int { return b.Compare(a) })
 	var pairs []pair
 	for _, v := range versions[:min(n, len(versions))] {
-		file, err := e.read(release.ManifestPath(v), verify.TypeManifest.MaxSize())
+		file, _, err := p.read(ctx, release.ManifestPath(v), verify.TypeManifest)
 		if err != nil {
 			return nil, err
 		}
-		old, err := openManifest(file, e.trust.Release, e.app, v)
+		old, err := openManifest(file, p.trust.Release, p.app, v)
 		if err != nil {
-			warn("no deltas from %s: %v", v, err)
+			p.say(fmt.Sprintf("warning: no deltas from %s: %v", v, err))
 			continue
 		}
 		for i := range m.Artifacts {
@@ -101,7 +101,7 @@ func (e *editor) pairs(m *release.Manifest, files []localFile, n int) ([]pair, e
 			if was < 0 || old.Artifacts[was].File == a.File || max(a.File.Size, old.Artifacts[was].File.Size) > deltaLimit {
 				continue
 			}
-			from := slices.IndexFunc(files, func(f localFile) bool { return f.platform == a.Platform })
+			from := slices.IndexFunc(files, func(f Artifact) bool { return f.Platform == a.Platform })
 			pairs = append(pairs, pair{old.Artifacts[was], v.String(), a, files[from]})
 		}
 	}
@@ -109,45 +109,36 @@ func (e *editor) pairs(m *release.Manifest, files []localFile, n int) ([]pair, e
 }
 
 // makeDelta stores one delta; nil if the old file is not in the repository any longer, or the delta is not worth it.
-func (e *editor) makeDelta(ctx context.Context, p pair) (*release.Download, error) {
-	old, err := e.unpacked(ctx, p.old)
+func (p *Publisher) makeDelta(ctx context.Context, one pair) (*release.Download, error) {
+	old, err := p.unpacked(ctx, one.old)
 	if old == nil || err != nil {
 		return nil, err
 	}
-	new, err := os.ReadFile(p.file.path)
+	new, err := os.ReadFile(one.file.Path)
 	if err != nil {
 		return nil, err
 	}
-	if verify.IDOf(new) != p.artifact.File {
-		return nil, fail(exitError, "%s changed while it was read: wait until the build is done, then run this again", p.file.path)
+	if verify.IDOf(new) != one.artifact.File {
+		return nil, ui.Fail(ui.ExitError, "%s changed while it was read: wait until the build is done, then run this again", one.file.Path)
 	}
 	var patch bytes.Buffer
 	if _, err := delta.Diff(ctx, old, new, &patch, delta.Options{}); err != nil {
 		return nil, err
 	}
-	full := p.artifact.Downloads[0].Stored.Size
+	full := one.artifact.Downloads[0].Stored.Size
 	if int64(patch.Len())*100 > full*deltaWorth {
 		return nil, nil
 	}
 	// What clients would throw away is not published.
-	if err := applies(ctx, old, patch.Bytes(), p.artifact.File); err != nil {
+	if err := applies(ctx, old, patch.Bytes(), one.artifact.File); err != nil {
 		return nil, err
 	}
-	from := p.old.File.SHA256
+	from := one.old.File.SHA256
 	d := &release.Download{Encoding: release.Delta, From: &from, Stored: verify.IDOf(patch.Bytes())}
-	if there, err := e.holds(*d); there || err != nil {
+	if there, err := p.holds(ctx, *d); there || err != nil {
 		return d, err
 	}
-	out, err := durable.Create(e.path("files"), "new")
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(out.Name()) // has another name by then if all went well
-	defer out.Close()
-	if _, err := out.Write(patch.Bytes()); err != nil {
-		return nil, err
-	}
-	return d, e.keep(out, *d)
+	return d, p.keep(ctx, bytes.NewReader(patch.Bytes()), *d)
 }
 
 // applies checks that a patch makes exactly the wanted file.
@@ -160,18 +151,18 @@ func applies(ctx context.Context, old, patch []byte, want verify.ID) error {
 }
 
 // unpacked reads the installed form of an artifact from the repository; nil if no whole download of it is there.
-func (r *repo) unpacked(ctx context.Context, a release.Artifact) ([]byte, error) {
+func (r repository) unpacked(ctx context.Context, a release.Artifact) ([]byte, error) {
 	for _, d := range a.Downloads {
 		if d.Encoding == release.Delta {
 			continue
 		}
-		if there, err := r.holds(d); err != nil || !there {
+		if there, err := r.holds(ctx, d); err != nil || !there {
 			if err != nil {
 				return nil, err
 			}
 			continue
 		}
-		f, err := os.Open(r.path(d.Path()))
+		f, _, err := r.Get(ctx, d.Path())
 		if err != nil {
 			return nil, err
 		}
@@ -190,9 +181,67 @@ func (r *repo) unpacked(ctx context.Context, a release.Artifact) ([]byte, error)
 			return nil, err
 		}
 		if verify.IDOf(b.Bytes()) != a.File {
-			return nil, fail(exitRefused, "%s does not unpack to the file of its manifest: restore it from your backup", r.path(d.Path()))
+			return nil, ui.Fail(ui.ExitRefused, "%s does not unpack to the file of its manifest: restore it from your backup", r.path(d.Path()))
 		}
 		return b.Bytes(), nil
+	}
+	return nil, nil
+}
+
+// leadsTo checks that a download that is in the repository makes exactly the wanted file.
+func (p *Publisher) leadsTo(ctx context.Context, d release.Download, want verify.ID) error {
+	there, err := p.holds(ctx, d)
+	if err != nil {
+		return err
+	}
+	if !there {
+		return errors.New("it is not there")
+	}
+	if d.Encoding != release.Delta {
+		_, err := p.unpacked(ctx, release.Artifact{File: want, Downloads: []release.Download{d}})
+		return err
+	}
+	start, err := p.made(ctx, *d.From)
+	if err != nil {
+		return err
+	}
+	if start == nil {
+		return errors.New("the file that it starts from is of no release here")
+	}
+	body, _, err := p.Get(ctx, d.Path())
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	patch, err := io.ReadAll(io.LimitReader(ctxReader{ctx, body}, d.Stored.Size+1))
+	if err != nil {
+		return err
+	}
+	return applies(ctx, start, patch, want)
+}
+
+// made returns the file with this SHA-256 if some release here that enough release keys have signed has it; nil if none.
+func (p *Publisher) made(ctx context.Context, sum verify.Digest) ([]byte, error) {
+	versions, err := p.versions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range versions {
+		file, _, err := p.read(ctx, release.ManifestPath(v), verify.TypeManifest)
+		if err != nil {
+			return nil, err
+		}
+		m, err := openManifest(file, p.trust.Release, p.app, v)
+		if err != nil {
+			continue
+		}
+		for _, a := range m.Artifacts {
+			if a.File.SHA256 == sum {
+				if b, err := p.unpacked(ctx, a); b != nil || err != nil {
+					return b, err
+				}
+			}
+		}
 	}
 	return nil, nil
 }

@@ -1,4 +1,4 @@
-package main
+package publisher
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/theseus-go/theseus/internal/durable"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
 )
@@ -21,28 +21,29 @@ import (
 // window is the largest zstd window that clients accept (doc/release-format.md): what a decoder must hold in memory.
 const window = 8 << 20
 
-// A localFile is one --artifact: a program on this machine, and the platform that it is for.
-type localFile struct {
-	platform release.Platform
-	path     string
+// An Artifact is one --artifact: a program on this machine, and the platform that it is for.
+type Artifact struct {
+	Platform release.Platform
+	Path     string
 }
 
-func parseArtifacts(specs []string) ([]localFile, error) {
-	var files []localFile
+// ParseArtifacts reads OS/ARCH[/VARIANT]=FILE.
+func ParseArtifacts(specs []string) ([]Artifact, error) {
+	var files []Artifact
 	for _, spec := range specs {
 		platform, path, ok := strings.Cut(spec, "=")
 		parts := strings.Split(platform, "/")
 		if !ok || path == "" || len(parts) < 2 || len(parts) > 3 {
-			return nil, usage("--artifact %s: want OS/ARCH[/VARIANT]=FILE, for example linux/amd64=dist/hello", spec)
+			return nil, ui.Usage("--artifact %s: want OS/ARCH[/VARIANT]=FILE, for example linux/amd64=dist/hello", spec)
 		}
-		f := localFile{path: path}
-		f.platform.OS, f.platform.Arch = parts[0], parts[1]
+		f := Artifact{Path: path}
+		f.Platform.OS, f.Platform.Arch = parts[0], parts[1]
 		if len(parts) == 3 {
-			f.platform.Variant = parts[2]
+			f.Platform.Variant = parts[2]
 		}
 		for _, other := range files {
-			if other.platform == f.platform {
-				return nil, usage("--artifact %s is given twice: one file for each platform", platform)
+			if other.Platform == f.Platform {
+				return nil, ui.Usage("--artifact %s is given twice: one file for each platform", platform)
 			}
 		}
 		files = append(files, f)
@@ -52,8 +53,8 @@ func parseArtifacts(specs []string) ([]localFile, error) {
 
 // checkPlatform catches the mix-up that would reach every machine of a platform: another platform's file. Go programs
 // say what they were built for; of others nothing is known.
-func (f localFile) checkPlatform() error {
-	info, err := buildinfo.ReadFile(f.path)
+func (f Artifact) checkPlatform() error {
+	info, err := buildinfo.ReadFile(f.Path)
 	if err != nil {
 		return nil
 	}
@@ -66,18 +67,18 @@ func (f localFile) checkPlatform() error {
 			built.Arch = s.Value
 		}
 	}
-	if built.OS != "" && built.Arch != "" && (built.OS != f.platform.OS || built.Arch != f.platform.Arch) {
-		return fail(exitError, "%s was built for %s, and --artifact says %s: give the right file", f.path, built, f.platform)
+	if built.OS != "" && built.Arch != "" && (built.OS != f.Platform.OS || built.Arch != f.Platform.Arch) {
+		return ui.Fail(ui.ExitError, "%s was built for %s, and --artifact says %s: give the right file", f.Path, built, f.Platform)
 	}
 	return nil
 }
 
 // open opens the file and identifies it. Its bytes are read again later, and must be the same then.
-func (f localFile) open(ctx context.Context) (*os.File, verify.ID, error) {
+func (f Artifact) open(ctx context.Context) (*os.File, verify.ID, error) {
 	if err := f.checkPlatform(); err != nil {
 		return nil, verify.ID{}, err
 	}
-	src, err := os.Open(f.path)
+	src, err := os.Open(f.Path)
 	if err != nil {
 		return nil, verify.ID{}, err
 	}
@@ -87,11 +88,11 @@ func (f localFile) open(ctx context.Context) (*os.File, verify.ID, error) {
 		case err != nil:
 			return verify.ID{}, err
 		case !info.Mode().IsRegular():
-			return verify.ID{}, fail(exitError, "%s is not a file: give the program itself", f.path)
+			return verify.ID{}, ui.Fail(ui.ExitError, "%s is not a file: give the program itself", f.Path)
 		case info.Size() == 0:
-			return verify.ID{}, fail(exitError, "%s is empty: build it again", f.path)
+			return verify.ID{}, ui.Fail(ui.ExitError, "%s is empty: build it again", f.Path)
 		case info.Size() > release.MaxFile:
-			return verify.ID{}, fail(exitError, "%s has %s, and a release can have files of %s: make it smaller", f.path, bytesText(info.Size()), bytesText(release.MaxFile))
+			return verify.ID{}, ui.Fail(ui.ExitError, "%s has %s, and a release can have files of %s: make it smaller", f.Path, ui.Bytes(info.Size()), ui.Bytes(release.MaxFile))
 		}
 		return identify(ctxReader{ctx, src}, info.Size())
 	}()
@@ -105,10 +106,7 @@ func (f localFile) open(ctx context.Context) (*os.File, verify.ID, error) {
 }
 
 // storeAll brings files into the repository, as many at once as there are processors.
-func (r *repo) storeAll(ctx context.Context, files []localFile) ([]release.Artifact, error) {
-	if err := os.MkdirAll(r.path("files"), 0o755); err != nil {
-		return nil, err
-	}
+func (r repository) storeAll(ctx context.Context, files []Artifact) ([]release.Artifact, error) {
 	artifacts := make([]release.Artifact, len(files))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
@@ -122,8 +120,8 @@ func (r *repo) storeAll(ctx context.Context, files []localFile) ([]release.Artif
 }
 
 // store brings one file into the repository: compressed if that is smaller, as it is otherwise.
-func (r *repo) store(ctx context.Context, f localFile) (release.Artifact, error) {
-	a := release.Artifact{Platform: f.platform}
+func (r repository) store(ctx context.Context, f Artifact) (release.Artifact, error) {
+	a := release.Artifact{Platform: f.Platform}
 	src, id, err := f.open(ctx)
 	if err != nil {
 		return a, err
@@ -144,16 +142,15 @@ func (r *repo) store(ctx context.Context, f localFile) (release.Artifact, error)
 }
 
 // encode stores the file in one encoding; nil if that makes it no smaller.
-func (r *repo) encode(ctx context.Context, src *os.File, f localFile, id verify.ID, encoding string) (*release.Download, error) {
+func (r repository) encode(ctx context.Context, src *os.File, f Artifact, id verify.ID, encoding string) (*release.Download, error) {
 	if _, err := src.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	out, err := durable.Create(r.path("files"), "new")
+	out, err := scratch()
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(out.Name()) // has another name by then if all went well
-	defer out.Close()
+	defer discard(out)
 
 	read, stored := sha256.New(), sha256.New()
 	from := io.TeeReader(io.LimitReader(ctxReader{ctx, src}, id.Size+1), read)
@@ -168,16 +165,16 @@ func (r *repo) encode(ctx context.Context, src *os.File, f localFile, id verify.
 		return nil, err
 	}
 	if (verify.ID{Size: n, SHA256: verify.Digest(read.Sum(nil))}) != id {
-		return nil, fail(exitError, "%s changed while it was read: wait until the build is done, then run this again", f.path)
+		return nil, ui.Fail(ui.ExitError, "%s changed while it was read: wait until the build is done, then run this again", f.Path)
 	}
 	if encoding == release.Zstd && to.n >= id.Size {
 		return nil, nil
 	}
 	d := &release.Download{Encoding: encoding, Stored: verify.ID{Size: to.n, SHA256: verify.Digest(stored.Sum(nil))}}
-	if there, err := r.holds(*d); there || err != nil {
+	if there, err := r.holds(ctx, *d); there || err != nil {
 		return d, err
 	}
-	return d, r.keep(out, *d)
+	return d, r.keep(ctx, out, *d)
 }
 
 // compress is deterministic for one version of the zstd package: one goroutine, fixed level and window.
@@ -190,39 +187,25 @@ func compress(dst io.Writer, src io.Reader) (int64, error) {
 	return n, errors.Join(err, z.Close())
 }
 
-// mend compares a file with what an earlier publish said of it, and puts back what the repository has lost of it.
-func (e *editor) mend(ctx context.Context, f localFile, a release.Artifact, differs func(string) error) error {
-	src, id, err := f.open(ctx)
-	if err != nil {
-		return err
+// scratch is a temporary file without a name where that can be: a run that is killed leaves nothing.
+func scratch() (*os.File, error) {
+	f, err := os.CreateTemp("", "theseus-")
+	if err == nil {
+		os.Remove(f.Name()) // cannot be on Windows: then discard does it
 	}
-	src.Close()
-	if id != a.File {
-		return differs("other bytes for " + f.platform.String())
-	}
-	for _, d := range a.Downloads {
-		there, err := e.holds(d)
-		if err != nil {
-			return err
-		}
-		if there {
-			continue
-		}
-		if d.Encoding == release.Delta {
-			warn("a delta (%s) is lost: clients download the whole file instead; restore it from your backup", e.path(d.Path()))
-			continue
-		}
-		if _, err := e.store(ctx, f); err != nil {
-			return err
-		}
-		if there, err = e.holds(d); err != nil {
-			return err
-		}
-		if !there {
-			return fail(exitError, "%s is lost or damaged, and this version of theseus compresses differently from the one that made it: restore it from your backup", e.path(d.Path()))
-		}
-	}
-	return nil
+	return f, err
+}
+
+func discard(f *os.File) {
+	f.Close()
+	os.Remove(f.Name())
+}
+
+// identify hashes r, but no more than one byte beyond max.
+func identify(r io.Reader, max int64) (verify.ID, error) {
+	h := sha256.New()
+	n, err := io.Copy(h, io.LimitReader(r, max+1))
+	return verify.ID{Size: n, SHA256: verify.Digest(h.Sum(nil))}, err
 }
 
 type countWriter struct {

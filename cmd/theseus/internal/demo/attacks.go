@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
 )
@@ -25,9 +27,9 @@ type attack struct {
 type genuine struct {
 	signer  verify.Signer
 	channel *release.Channel
-	newest  *publishReport // 1.4.0
-	old     []byte         // the channel document of long ago
-	first   []byte         // the manifest of 1.1.0
+	newest  *publisher.Published // 1.4.0
+	old     []byte               // the channel document of long ago
+	first   []byte               // the manifest of 1.1.0
 }
 
 var demoAttacks = []attack{
@@ -75,7 +77,7 @@ var demoAttacks = []attack{
 			if err != nil {
 				return err
 			}
-			m, err := openManifest(b, keys, demoApp, v)
+			m, err := release.OpenManifest(b, keys, demoApp, *g.channel.Entry(v))
 			if err != nil {
 				return err
 			}
@@ -121,7 +123,7 @@ func (d *demo) attacks() error {
 			return fmt.Errorf("preparing %s: %w", a.name, err)
 		}
 		d.tell.fact("%s: %s", a.name, a.mean)
-		if err := d.attempt(a.name, exitRefused, a.want); err != nil {
+		if err := d.attempt(a.name, ui.ExitRefused, a.want); err != nil {
 			return err
 		}
 		d.mirror.restore()
@@ -161,16 +163,8 @@ func (d *demo) attempt(name string, wantCode int, want string) error {
 
 // genuine publishes 1.4.0, which the attacks are about, to nobody but those who ask, so that the server stays what it is.
 func (d *demo) genuine() (*genuine, error) {
-	g := &genuine{}
-	text, err := os.ReadFile(d.key)
-	if err != nil {
-		return nil, err
-	}
-	private, err := verify.ParsePrivateKey(string(text))
-	if err != nil {
-		return nil, err
-	}
-	g.signer = private.Signer(time.Now())
+	g := &genuine{signer: d.signer}
+	var err error
 	if g.old, err = os.ReadFile(filepath.Join(d.repo, "stable")); err != nil {
 		return nil, err
 	}
@@ -231,8 +225,11 @@ func (s *stage) offer(g *genuine, manifest []byte, version string) error {
 // refreshUntilNew brings the honest channel above every sequence that a lie has used.
 func (s *stage) refreshUntilNew() error {
 	for range demoAttacks {
-		o := s.edit()
-		if _, err := refresh(s.ctx, &o, nil); err != nil {
+		err := s.edit(func(p *publisher.Publisher) error {
+			_, err := p.Refresh(s.ctx, nil, 0)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}

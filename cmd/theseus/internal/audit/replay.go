@@ -1,4 +1,4 @@
-package main
+package audit
 
 import (
 	"context"
@@ -8,15 +8,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/release"
-	"github.com/theseus-go/theseus/verify"
 )
 
 // What verify --as does: be a client of a certain platform and version, and take one update after the other, by the code
 // that clients decide with, until there is no other. Publishers see so who gets stuck before their users do.
 
-// replayed is where such a client goes.
-type replayed struct {
+// clientPath is where such a client goes.
+type clientPath struct {
 	Client  string            `json:"client"` // OS/ARCH@VERSION
 	Channel string            `json:"channel"`
 	Path    []step            `json:"path"`              // the updates it takes, in order
@@ -39,13 +39,14 @@ type stop struct {
 	waits bool // on purpose, and for a while
 }
 
-type replayReport struct {
-	OK      bool       `json:"ok"` // nobody is stuck
-	App     string     `json:"app"`
-	Clients []replayed `json:"clients"`
+// Replayed is where clients would get to.
+type Replayed struct {
+	OK      bool         `json:"ok"` // nobody is stuck
+	App     string       `json:"app"`
+	Clients []clientPath `json:"clients"`
 }
 
-func (r *replayReport) print(w io.Writer) {
+func (r *Replayed) Print(w io.Writer) {
 	for _, c := range r.Clients {
 		fmt.Fprintf(w, "%s in channel %s of %s\n", c.Client, c.Channel, r.App)
 		for _, s := range c.Path {
@@ -56,14 +57,14 @@ func (r *replayReport) print(w io.Writer) {
 			if s.Back {
 				how += ", back from a withdrawn release"
 			}
-			fmt.Fprintf(w, "  -> %s  (%s%s)\n", s.To, bytesText(s.Download), how)
+			fmt.Fprintf(w, "  -> %s  (%s%s)\n", s.To, ui.Bytes(s.Download), how)
 		}
 		if c.Stopped == nil {
 			fmt.Fprintln(w, "  and is current.")
 			continue
 		}
 		fmt.Fprintf(w, "  and does not get to %s, because of the rule %q: %s\n", c.Stopped.Version, c.Stopped.Rule, c.Stopped.Reason)
-		table(w, func(w io.Writer) {
+		ui.Table(w, func(w io.Writer) {
 			for _, rule := range c.Explain {
 				verdict := "ok"
 				if !rule.Passed {
@@ -74,12 +75,12 @@ func (r *replayReport) print(w io.Writer) {
 		})
 	}
 	if n := len(r.stuck()); n > 0 {
-		fmt.Fprintf(w, "%d of %s cannot get to the newest release.\n", n, plural(len(r.Clients), "client"))
+		fmt.Fprintf(w, "%d of %s cannot get to the newest release.\n", n, ui.Plural(len(r.Clients), "client"))
 	}
 }
 
 // stuck returns the clients that are held back by something that does not end by itself.
-func (r *replayReport) stuck() (clients []string) {
+func (r *Replayed) stuck() (clients []string) {
 	for _, c := range r.Clients {
 		if c.Stopped != nil && !c.Stopped.waits {
 			clients = append(clients, c.Client)
@@ -89,16 +90,13 @@ func (r *replayReport) stuck() (clients []string) {
 }
 
 // replay judges one client, or every one that the channel's own releases have made (as is "all").
-func (v *verifier) replay(ctx context.Context, c *release.Channel, as []string) (*replayReport, error) {
+func (v *verifier) replay(ctx context.Context, c *release.Channel, as []string) (*Replayed, error) {
 	manifests := map[string]*release.Manifest{}
 	open := func(e release.Entry) (m *release.Manifest, err error) {
 		if m = manifests[e.Version.String()]; m != nil {
 			return m, nil
 		}
-		err = document(ctx, v.src, release.ManifestPath(e.Version), verify.TypeManifest.MaxSize(), func(b []byte) (err error) {
-			m, err = release.OpenManifest(b, v.trust.Release, v.App, e)
-			return err
-		})
+		m, _, err = v.docs.Manifest(ctx, e)
 		manifests[e.Version.String()] = m
 		return m, err
 	}
@@ -122,7 +120,7 @@ func (v *verifier) replay(ctx context.Context, c *release.Channel, as []string) 
 		}
 		clients = append(clients, *client)
 	}
-	r := &replayReport{App: v.App}
+	r := &Replayed{App: v.App}
 	for _, client := range clients {
 		client.Now = v.clock.Now()
 		one, err := walk(c, client, open)
@@ -136,8 +134,8 @@ func (v *verifier) replay(ctx context.Context, c *release.Channel, as []string) 
 }
 
 // walk takes one update after the other.
-func walk(c *release.Channel, client release.Client, open func(release.Entry) (*release.Manifest, error)) (*replayed, error) {
-	r := &replayed{Client: client.Platform.String() + "@" + client.Installed.String(), Channel: c.Name, Path: []step{}}
+func walk(c *release.Channel, client release.Client, open func(release.Entry) (*release.Manifest, error)) (*clientPath, error) {
+	r := &clientPath{Client: client.Platform.String() + "@" + client.Installed.String(), Channel: c.Name, Path: []step{}}
 	been := []string{client.Installed.String()}
 	for {
 		offer, rules, err := release.Select(c, client, open)
@@ -175,11 +173,11 @@ func parseClient(spec string) (*release.Client, error) {
 	platform, version, ok := strings.Cut(spec, "@")
 	parts := strings.Split(platform, "/")
 	if !ok || len(parts) < 2 || len(parts) > 3 || slices.Contains(parts, "") {
-		return nil, usage("--as %s: want OS/ARCH[/VARIANT]@VERSION, for example linux/amd64@1.0.0, or all", spec)
+		return nil, ui.Usage("--as %s: want OS/ARCH[/VARIANT]@VERSION, for example linux/amd64@1.0.0, or all", spec)
 	}
 	installed, err := release.ParseVersion(version)
 	if err != nil {
-		return nil, usage("--as %s: %w", spec, err)
+		return nil, ui.Usage("--as %s: %w", spec, err)
 	}
 	c := &release.Client{Installed: installed}
 	c.OS, c.Arch = parts[0], parts[1]

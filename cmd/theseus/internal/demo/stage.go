@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -21,19 +21,25 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/web"
 	"github.com/theseus-go/theseus/release"
+	"github.com/theseus-go/theseus/verify"
 )
 
 // A stage is where the demo plays: a temporary folder with keys, programs and a repository, and a web server in front of
 // the repository that can be made to lie.
 type stage struct {
 	dir    string
-	key    string // private key file
 	public string // public key file
+	signer verify.Signer
+	root   *verify.Trust
+	memory *publisher.Memory
 	repo   string
 	mirror *mirror
-	deltas int      // how many releases back the next publication makes deltas from
-	copy   *stopped // an installation that nobody runs
+	deltas int          // how many releases back the next publication makes deltas from
+	copy   *idleInstall // an installation that nobody runs
 	builds map[string]*build
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -56,7 +62,7 @@ func newStage(ctx context.Context, tell *narrator) (s *stage, err error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s = &stage{ctx: ctx, cancel: cancel, dir: dir, repo: filepath.Join(dir, "repo"), key: filepath.Join(dir, "demo.key"), public: filepath.Join(dir, "demo.pub")}
+	s = &stage{ctx: ctx, cancel: cancel, dir: dir, repo: filepath.Join(dir, "repo"), public: filepath.Join(dir, "demo.pub")}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -69,7 +75,7 @@ func newStage(ctx context.Context, tell *narrator) (s *stage, err error) {
 	}
 	tell.fact("built hello 1.0.0 from %s in %.1f s; its successors are built meanwhile", source, time.Since(began).Seconds())
 
-	if _, err := keygen(strings.TrimSuffix(s.key, ".key"), false, ""); err != nil {
+	if err := s.makeKey(); err != nil {
 		return nil, err
 	}
 	if err := s.publish("1.0.0"); err != nil {
@@ -83,7 +89,7 @@ func newStage(ctx context.Context, tell *narrator) (s *stage, err error) {
 	if err := os.Mkdir(filepath.Join(dir, "copy"), 0o755); err != nil {
 		return nil, err
 	}
-	s.copy = &stopped{stage: s, path: filepath.Join(dir, "copy", demoApp)}
+	s.copy = &idleInstall{stage: s, path: filepath.Join(dir, "copy", demoApp)}
 	return s, s.install("1.0.0", s.copy.path)
 }
 
@@ -105,7 +111,7 @@ func (s *stage) close() error {
 func sourceFolder(ctx context.Context) (string, error) {
 	const module = "github.com/theseus-go/theseus"
 	if _, err := exec.LookPath("go"); err != nil {
-		return "", fail(exitError, "the demo builds a small server and needs Go for it: install Go (https://go.dev/dl) and run this again")
+		return "", ui.Fail(ui.ExitError, "the demo builds a small server and needs Go for it: install Go (https://go.dev/dl) and run this again")
 	}
 	var candidates []string
 	if out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output(); err == nil {
@@ -118,14 +124,14 @@ func sourceFolder(ctx context.Context) (string, error) {
 		}
 	}
 	if _, file, _, ok := runtime.Caller(0); ok {
-		candidates = append(candidates, filepath.Dir(filepath.Dir(filepath.Dir(file))))
+		candidates = append(candidates, filepath.Join(filepath.Dir(file), "..", "..", "..", ".."))
 	}
 	for _, dir := range candidates {
 		if _, err := os.Stat(filepath.Join(dir, "cmd", "hello", "main.go")); filepath.IsAbs(dir) && err == nil {
 			return dir, nil
 		}
 	}
-	return "", fail(exitError, "the demo builds a small server from the source of Theseus, which is not here: run it in a checkout of %s", module)
+	return "", ui.Fail(ui.ExitError, "the demo builds a small server from the source of Theseus, which is not here: run it in a checkout of %s", module)
 }
 
 // A build is a program in the making.
@@ -155,7 +161,7 @@ func (s *stage) build(source string) {
 				c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
 				c.WaitDelay = 10 * time.Second
 				if out, err := c.CombinedOutput(); err != nil {
-					b.err = fail(exitError, "building hello %s: %w: %s", p.version, err, bytes.TrimSpace(out))
+					b.err = ui.Fail(ui.ExitError, "building hello %s: %w: %s", p.version, err, bytes.TrimSpace(out))
 				}
 				return nil
 			})
@@ -194,33 +200,76 @@ func (s *stage) publish(version string, rollout ...string) error {
 }
 
 // publishAs publishes the program of one version under the name of another.
-func (s *stage) publishAs(version, program, rollout string) (*publishReport, error) {
+func (s *stage) publishAs(version, program, rollout string) (done *publisher.Published, err error) {
 	file, err := s.built(program)
 	if err != nil {
 		return nil, err
 	}
-	return publish(s.ctx, &publishOptions{
-		editFlags: s.edit(), app: demoApp, version: version, channel: "stable", keep: 20, rollout: rollout, deltas: s.deltas, quiet: true,
-		artifacts: []string{runtime.GOOS + "/" + runtime.GOARCH + "=" + file},
+	v, err := release.ParseVersion(version)
+	if err != nil {
+		return nil, err
+	}
+	r := &publisher.Release{Version: v, Channel: "stable", Keep: 20, Deltas: s.deltas, Quiet: true,
+		Artifacts: []publisher.Artifact{{Platform: release.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH}, Path: file}}}
+	if rollout == "0%" {
+		r.Rollout = func(now time.Time) release.Rollout { return release.Rollout{{At: now}} }
+	}
+	err = s.edit(func(p *publisher.Publisher) error {
+		done, err = p.Publish(s.ctx, r)
+		return err
 	})
+	return done, err
 }
 
-func (s *stage) edit() editFlags {
-	return editFlags{repo: s.repo, keys: keyFlags{keys: []string{s.key}}}
+// edit opens the repository as each command of the tool does, for one change.
+func (s *stage) edit(change func(*publisher.Publisher) error) error {
+	folder, err := publisher.OpenFolder(s.repo)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	p, err := publisher.Open(s.ctx, publisher.Options{Store: folder, App: demoApp, Root: s.root, Memory: s.memory, Signers: []verify.Signer{s.signer}})
+	if err != nil {
+		return err
+	}
+	return change(p)
 }
 
 func (s *stage) yank(version, reason string) error {
-	o := s.edit()
-	_, _, err := amend(s.ctx, &o, "stable", version, func(c *release.Channel, e *release.Entry, _ time.Time) (string, error) {
-		return yank(c, e, reason, false, "")
+	v, err := release.ParseVersion(version)
+	if err != nil {
+		return err
+	}
+	return s.edit(func(p *publisher.Publisher) error {
+		_, _, err := p.Amend(s.ctx, "stable", v, 0, func(_ *release.Channel, e *release.Entry, _ time.Time) (string, error) {
+			e.Yanked = &release.Yank{Reason: reason, Action: "stay"}
+			return "", nil
+		})
+		return err
 	})
-	return err
+}
+
+// makeKey makes the publisher's key.
+func (s *stage) makeKey() error {
+	public, text, err := verify.GenerateKey(nil, "")
+	if err != nil {
+		return err
+	}
+	private, err := verify.ParsePrivateKey(text)
+	if err != nil {
+		return err
+	}
+	s.signer, s.memory = private.Signer(time.Now()), publisher.NewMemory()
+	if s.root, err = verify.ParseTrust(s.signer.Key().String()); err != nil {
+		return err
+	}
+	return os.WriteFile(s.public, []byte(public), 0o644)
 }
 
 // A mirror is the web server between publisher and programs. Most of the time it is honest.
 type mirror struct {
 	url    string
-	honest *repoHandler
+	honest *web.Handler
 	server *http.Server
 
 	mu   sync.Mutex
@@ -229,13 +278,13 @@ type mirror struct {
 }
 
 func newMirror(repo string) (*mirror, error) {
-	h, err := newRepoHandler(repo)
+	h, err := web.Open(repo)
 	if err != nil {
 		return nil, err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		h.close()
+		h.Close()
 		return nil, err
 	}
 	m := &mirror{url: "http://" + l.Addr().String(), honest: h, lies: map[string][]byte{}, sent: map[string]bool{}}
@@ -246,7 +295,7 @@ func newMirror(repo string) (*mirror, error) {
 
 func (m *mirror) close() {
 	m.server.Close()
-	m.honest.close()
+	m.honest.Close()
 }
 
 // lie serves bytes in place of what the repository has under a path.
@@ -282,8 +331,8 @@ func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.honest.ServeHTTP(w, r)
 }
 
-// stopped is an installed program that does not run: what an administrator updates by hand.
-type stopped struct {
+// idleInstall is an installed program that does not run: what an administrator updates by hand.
+type idleInstall struct {
 	*stage
 	path string
 }
@@ -294,7 +343,7 @@ type outcome struct {
 }
 
 // run runs the program with the flags that every command of it needs, and these.
-func (s *stopped) run(ctx context.Context, args ...string) (*outcome, error) {
+func (s *idleInstall) run(ctx context.Context, args ...string) (*outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	c := exec.CommandContext(ctx, s.path, append([]string{"--updates", s.mirror.url, "--key", s.public}, args...)...)
@@ -309,7 +358,7 @@ func (s *stopped) run(ctx context.Context, args ...string) (*outcome, error) {
 }
 
 // version asks the program on disk who it is.
-func (s *stopped) version(ctx context.Context) (string, error) {
+func (s *idleInstall) version(ctx context.Context) (string, error) {
 	out, err := s.run(ctx, "--version")
 	if err != nil {
 		return "", err
@@ -318,7 +367,7 @@ func (s *stopped) version(ctx context.Context) (string, error) {
 }
 
 // update asks for an update and returns the exit code and the error that the program gave.
-func (s *stopped) update(ctx context.Context) (code int, message string, err error) {
+func (s *idleInstall) update(ctx context.Context) (code int, message string, err error) {
 	out, err := s.run(ctx, "self-update", "--json")
 	if err != nil {
 		return 0, "", err
@@ -332,7 +381,7 @@ func (s *stopped) update(ctx context.Context) (code int, message string, err err
 }
 
 // folder lists what is beside the program.
-func (s *stopped) folder() ([]string, error) {
+func (s *idleInstall) folder() ([]string, error) {
 	entries, err := os.ReadDir(filepath.Dir(s.path))
 	var names []string
 	for _, e := range entries {

@@ -1,0 +1,170 @@
+package publisher
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
+	"github.com/theseus-go/theseus/internal/durable"
+	"github.com/theseus-go/theseus/verify"
+)
+
+// A Folder is a store in a folder, which any static web server can serve.
+type Folder struct {
+	dir  string
+	lock io.Closer // nil: nobody writes
+}
+
+// OpenFolder opens a folder for writing, and makes it if it is not there. One process of a machine at a time.
+func OpenFolder(dir string) (*Folder, error) {
+	if dir == "" {
+		return nil, ui.Usage("no repository: give --repo DIR, or name it in theseus.yaml")
+	}
+	if strings.Contains(dir, "://") {
+		return nil, ui.Usage("%s is a URL, and this verb writes: give the folder that is served there", dir)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &Folder{dir, lock}
+	if err := f.sweep(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// ReadFolder opens a folder for a verb that only reads. Put must not be called.
+func ReadFolder(dir string) *Folder { return &Folder{dir: dir} }
+
+func (f *Folder) Close() error {
+	if f.lock == nil {
+		return nil
+	}
+	return f.lock.Close()
+}
+
+func (f *Folder) String() string { return strings.TrimRight(filepath.ToSlash(f.dir), "/") }
+
+func (f *Folder) path(name string) string { return filepath.Join(f.dir, filepath.FromSlash(name)) }
+
+// Get does not follow a link out of the folder, nor wait for a pipe that somebody put there.
+func (f *Folder) Get(ctx context.Context, name string) (io.ReadCloser, Version, error) {
+	file, err := f.open(name)
+	if err != nil || strings.HasPrefix(name, "files/") {
+		return file, Anything, err
+	}
+	defer file.Close()
+	// A document is read whole, so that its bytes and its version are of one state.
+	b, err := io.ReadAll(io.LimitReader(file, verify.TypeManifest.MaxSize()+1))
+	return io.NopCloser(bytes.NewReader(b)), versionOf(b), err
+}
+
+func (f *Folder) open(name string) (io.ReadCloser, error) {
+	root, err := os.OpenRoot(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	info, err := root.Stat(filepath.FromSlash(name))
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, ui.Fail(ui.ExitRefused, "%s is no file: remove it, or restore it from your backup", f.path(name))
+	}
+	file, err := root.Open(filepath.FromSlash(name))
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+func versionOf(b []byte) Version {
+	sum := sha256.Sum256(b)
+	return Version(hex.EncodeToString(sum[:]))
+}
+
+func (f *Folder) Put(ctx context.Context, name string, body io.Reader, size int64, replaces Version) error {
+	path := f.path(name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	// The lock keeps other processes of this machine away from between these two steps; it does not reach across machines
+	// that share a folder.
+	if replaces != Anything {
+		old, there, err := f.Get(ctx, name)
+		switch {
+		case err == nil:
+			old.Close()
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		default:
+			there = Nothing
+		}
+		if there != replaces {
+			return ErrChanged
+		}
+	}
+	out, err := durable.Create(filepath.Dir(path), "new")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(out.Name()) // has another name by then if all went well
+	defer out.Close()
+	n, err := io.Copy(out, io.LimitReader(body, size+1))
+	if err == nil && n != size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(out.Chmod(0o644), out.Sync(), out.Close()); err != nil {
+		return err
+	}
+	return durable.Rename(out.Name(), path)
+}
+
+func (f *Folder) List(_ context.Context, folder string) ([]string, error) {
+	entries, err := os.ReadDir(f.path(folder))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Type().IsRegular() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
+// sweep removes what an interrupted publish left behind. Only the lock's holder may.
+func (f *Folder) sweep() error {
+	for _, folder := range []string{"", "releases", "files", "trust"} {
+		names, err := f.List(context.Background(), folder)
+		if err != nil {
+			return err
+		}
+		for _, n := range names {
+			if _, ours := durable.IsUnique(n); ours {
+				if err := os.Remove(filepath.Join(f.path(folder), n)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}

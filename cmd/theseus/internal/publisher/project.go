@@ -1,0 +1,332 @@
+package publisher
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
+	"github.com/theseus-go/theseus/internal/durable"
+	"github.com/theseus-go/theseus/release"
+	"github.com/theseus-go/theseus/verify"
+)
+
+// The files of a project. Both are meant to be committed: neither has a secret in it.
+const (
+	ProjectFile = "theseus.yaml" // what is published from here, written by people
+	LockFile    = "theseus.lock" // what was signed from here, written by the tool
+	rootFile    = "theseus.root" // the trust document that the project has come to, if it is more than a bare key
+)
+
+// A Project is theseus.yaml: what a publisher would have to type with every command. Flags come before it.
+type Project struct {
+	App     string `yaml:"app,omitempty"`            // name of the program
+	Root    string `yaml:"root,omitempty"`           // whom to believe: a public key, or the path of one or of a trust document
+	Repo    string `yaml:"repo,omitempty"`           // folder of the repository
+	Channel string `yaml:"channel,omitempty"`        // name of the channel, where a verb is about one
+	Key     string `yaml:"key,omitempty"`            // private key to sign with, as --key takes it
+	Within  string `yaml:"refresh-within,omitempty"` // a channel that was signed longer ago is not signed anew
+
+	dir string // where it lies; relative paths in it begin here
+}
+
+// maxProject is more than any project file or lock has: a pending document is in a lock, and little else.
+const maxProject = 8 << 20
+
+// LoadProject reads theseus.yaml in a folder. An empty project if there is none.
+func LoadProject(dir string) (*Project, error) {
+	p := &Project{dir: dir}
+	path := filepath.Join(dir, ProjectFile)
+	if err := decodeYAML(path, p); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return p, nil
+		}
+		return nil, ui.Fail(ui.ExitUsage, "%s: %w: see doc/publishing.md for what it may say", path, err)
+	}
+	var err error
+	switch {
+	case p.App != "" && release.ValidApp(p.App) != nil:
+		err = release.ValidApp(p.App)
+	case p.Channel != "" && release.ValidChannel(p.Channel) != nil:
+		err = release.ValidChannel(p.Channel)
+	}
+	if _, badTime := p.RefreshWithin(); badTime != nil {
+		err = badTime
+	}
+	if err != nil {
+		return nil, ui.Usage("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+// Exists reports whether there is a project file, rather than flags alone.
+func (p *Project) Exists() bool {
+	_, err := os.Lstat(filepath.Join(p.dir, ProjectFile))
+	return err == nil
+}
+
+// RefreshWithin is the age from which on a channel is taken for a replay; 0 if the project does not say.
+func (p *Project) RefreshWithin() (time.Duration, error) {
+	if p.Within == "" {
+		return 0, nil
+	}
+	d, err := ui.ParseSpan(p.Within)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("refresh-within: %q is not a time such as 30d", p.Within)
+	}
+	return d, nil
+}
+
+// At is a path that the project file names, as seen from the working folder.
+func (p *Project) At(path string) string {
+	if path == "" || path == "-" || strings.HasPrefix(path, "env:") || strings.Contains(path, "://") || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(p.dir, path)
+}
+
+// Trust is whom the project believes; nil if it does not say.
+func (p *Project) Trust() (*verify.Trust, error) {
+	if p.Root == "" {
+		return nil, nil
+	}
+	if _, err := verify.ParseKey(p.Root); err == nil {
+		return verify.ParseTrust(p.Root)
+	}
+	path := p.At(p.Root)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the root that %s names: %w", filepath.Join(p.dir, ProjectFile), err)
+	}
+	t, err := verify.ParseTrust(string(b))
+	if err != nil {
+		return nil, ui.Fail(ui.ExitUsage, "%s, which %s names as the root: %w", path, filepath.Join(p.dir, ProjectFile), err)
+	}
+	return t, nil
+}
+
+// Save writes a project that was not there before.
+func (p *Project) Save() error {
+	var b bytes.Buffer
+	b.WriteString("# What theseus publishes from this folder. Flags on the command line come before it. Commit it, and theseus.lock.\n")
+	if err := encodeYAML(&b, p); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(p.dir, ProjectFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b.Bytes())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		os.Remove(f.Name())
+		return err
+	}
+	return durable.Sync(p.dir)
+}
+
+// MoveRoot makes a trust document the project's root, and a key the one to sign with if one is given. What people have
+// written into the file besides stays as it is. Without a project file nothing happens.
+func (p *Project) MoveRoot(t *verify.Trust, key string) error {
+	if !p.Exists() {
+		return nil
+	}
+	if err := durable.WriteFile(filepath.Join(p.dir, rootFile), t.File, 0o644); err != nil {
+		return err
+	}
+	change := map[string]string{"root": rootFile}
+	if key != "" {
+		change["key"] = key
+	}
+	return p.set(change)
+}
+
+// set changes members of the project file and keeps its comments and order.
+func (p *Project) set(members map[string]string) error {
+	path := filepath.Join(p.dir, ProjectFile)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(b, &doc); err != nil || len(doc.Content) != 1 || doc.Content[0].Kind != yaml.MappingNode {
+		return ui.Fail(ui.ExitUsage, "%s is not a list of names and values: %w", path, err)
+	}
+	body, changed := doc.Content[0], false
+	for name, value := range members {
+		at := -1
+		for i := 0; i < len(body.Content); i += 2 {
+			if body.Content[i].Value == name {
+				at = i + 1
+			}
+		}
+		if at < 0 {
+			body.Content = append(body.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: name}, &yaml.Node{Kind: yaml.ScalarNode})
+			at = len(body.Content) - 1
+		}
+		if body.Content[at].Value != value {
+			body.Content[at].SetString(value)
+			changed = true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	var out bytes.Buffer
+	if err := encodeYAML(&out, &doc); err != nil {
+		return err
+	}
+	return durable.WriteFile(path, out.Bytes(), 0o644)
+}
+
+// lockText is theseus.lock: one memory for each repository that is published from here, by its place.
+type lockText struct {
+	Repositories map[string]*Memory `yaml:"repositories"`
+}
+
+const lockHead = `# What was signed from this folder, written by theseus. Commit it, so that every machine that publishes knows of it.
+# Where two machines have changed it, theseus lock merge OURS THEIRS joins them.
+`
+
+// Memory is what is known of a repository, from the lock beside the project file. It writes itself there.
+func (p *Project) Memory(repo string) (*Memory, error) {
+	name, err := p.place(repo)
+	if err != nil {
+		return nil, err
+	}
+	all, err := readLock(p.lockPath())
+	if err != nil {
+		return nil, err
+	}
+	m := all.Repositories[name]
+	if m == nil {
+		m = NewMemory()
+	}
+	m.save = func() error {
+		// Read again: another process may have written of another repository.
+		all, err := readLock(p.lockPath())
+		if err != nil {
+			return err
+		}
+		all.Repositories[name] = m
+		return writeLock(p.lockPath(), all)
+	}
+	return m, nil
+}
+
+func (p *Project) lockPath() string { return filepath.Join(p.dir, LockFile) }
+
+// place is how the lock calls a repository: by its path from the project on, however it is written on the command line.
+func (p *Project) place(repo string) (string, error) {
+	if strings.Contains(repo, "://") {
+		return repo, nil
+	}
+	dir, err := filepath.Abs(p.dir)
+	if err != nil {
+		return "", err
+	}
+	path, err := filepath.Abs(repo)
+	if err != nil {
+		return "", err
+	}
+	if rel, err := filepath.Rel(dir, path); err == nil {
+		return filepath.ToSlash(rel), nil
+	}
+	return filepath.ToSlash(path), nil
+}
+
+func readLock(path string) (*lockText, error) {
+	all := &lockText{}
+	err := decodeYAML(path, all)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, ui.Fail(ui.ExitError, "%s: %w: restore it from your version control, or join two versions with theseus lock merge", path, err)
+	}
+	if err == nil && all.Repositories == nil {
+		return nil, ui.Fail(ui.ExitError, "%s is empty, and was not when it was written: restore it from your version control", path)
+	}
+	if all.Repositories == nil {
+		all.Repositories = map[string]*Memory{}
+	}
+	for name, m := range all.Repositories {
+		err := errors.New("there is no entry")
+		if m != nil {
+			err = m.check()
+		}
+		if err != nil {
+			return nil, ui.Fail(ui.ExitError, "%s: repository %s: %w: restore it from your version control", path, name, err)
+		}
+	}
+	return all, nil
+}
+
+func writeLock(path string, all *lockText) error {
+	var b bytes.Buffer
+	b.WriteString(lockHead)
+	if err := encodeYAML(&b, all); err != nil {
+		return err
+	}
+	return durable.WriteFile(path, b.Bytes(), 0o644)
+}
+
+// MergeLocks joins two versions of theseus.lock into the first.
+func MergeLocks(ours, theirs string) error {
+	for _, path := range []string{ours, theirs} {
+		if _, err := os.Stat(path); err != nil {
+			return err
+		}
+	}
+	a, err := readLock(ours)
+	if err != nil {
+		return err
+	}
+	b, err := readLock(theirs)
+	if err != nil {
+		return err
+	}
+	for name, m := range b.Repositories {
+		if a.Repositories[name] == nil {
+			a.Repositories[name] = m
+		} else if err := a.Repositories[name].Merge(m); err != nil {
+			return fmt.Errorf("repository %s: %w", name, err)
+		}
+	}
+	return writeLock(ours, a)
+}
+
+// decodeYAML reads one YAML document that has no member that v does not know.
+func decodeYAML(path string, v any) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxProject+1))
+	if err != nil {
+		return err
+	}
+	if len(b) > maxProject {
+		return errors.New("it is too large")
+	}
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	d.KnownFields(true)
+	if err := d.Decode(v); err != nil && !errors.Is(err, io.EOF) {
+		return errors.New(strings.TrimPrefix(ui.OneLine(err.Error()), "yaml: "))
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return errors.New("there is more than one document in it")
+	}
+	return nil
+}
+
+func encodeYAML(w io.Writer, v any) error {
+	e := yaml.NewEncoder(w)
+	e.SetIndent(2)
+	return errors.Join(e.Encode(v), e.Close())
+}

@@ -1,0 +1,460 @@
+// Package publisher signs releases and keeps the repository that offers them.
+//
+// It believes nobody who can write the repository. Three things decide what is signed: the pinned root, from which the
+// trust documents of the repository must follow; the memory of what was signed before, which what lies in the repository
+// must not fall behind; and the files of this machine. Whatever a repository says beyond that is a reason to refuse, never
+// to sign.
+package publisher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
+	"github.com/theseus-go/theseus/internal/catalog"
+	"github.com/theseus-go/theseus/release"
+	"github.com/theseus-go/theseus/verify"
+)
+
+// Options say on whose behalf a Publisher works, and where.
+type Options struct {
+	Store   Store
+	Root    *verify.Trust // whom to believe; everything is walked from here
+	App     string        // name of the program; "" for the one that root, memory or the repository names
+	Memory  *Memory       // what was signed before
+	Signers []verify.Signer
+	Within  time.Duration     // a channel that was issued longer ago is not built upon; 0: one that has expired is not
+	Adopt   bool              // the person vouches for a base that the memory does not
+	Now     time.Time         // zero: the clock
+	Say     func(text string) // what a person should know meanwhile; nil: nobody listens
+}
+
+// A Publisher changes one repository on behalf of the keys that are here.
+type Publisher struct {
+	repository
+	app     string
+	chain   []*verify.Trust // the root and all that follows from it
+	trust   *verify.Trust   // the last of them: who may sign now
+	memory  *Memory
+	signers []verify.Signer
+	within  time.Duration
+	adopt   bool
+	now     time.Time // whole seconds
+	say     func(string)
+}
+
+// Open finds out who may sign in the repository.
+func Open(ctx context.Context, o Options) (*Publisher, error) {
+	p, err := prepare(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.settled(); err != nil {
+		return nil, err
+	}
+	switch {
+	case p.trust.Version == 0 && len(p.signers) > 1:
+		return nil, ui.Usage("this repository has no trust document, so one key signs everything: give one --key (or make a trust document: theseus trust init)")
+	case p.trust.Expired(p.now):
+		return nil, ui.Fail(ui.ExitRefused, "the trust document %d expired on %s: clients refuse everything until its successor is published (theseus trust init)", p.trust.Version, ui.Date(p.trust.Expires))
+	}
+	return p, nil
+}
+
+func prepare(ctx context.Context, o Options) (*Publisher, error) {
+	if o.Root == nil {
+		return nil, noRoot()
+	}
+	p := &Publisher{repository: repository{o.Store}, app: o.App, memory: o.Memory, signers: o.Signers, within: o.Within, adopt: o.Adopt, now: o.Now, say: o.Say}
+	if p.now.IsZero() {
+		p.now = time.Now()
+	}
+	p.now = p.now.UTC().Truncate(time.Second)
+	if p.say == nil {
+		p.say = func(string) {}
+	}
+	if p.memory == nil {
+		p.memory = NewMemory()
+	}
+	for _, known := range []string{o.Root.App, p.memory.App} {
+		switch {
+		case known != "" && p.app == "":
+			p.app = known
+		case known != "" && p.app != known:
+			return nil, ui.Fail(ui.ExitRefused, "%s belongs to app %q, not to %q: a repository holds one app, use another folder", p.repository, known, p.app)
+		}
+	}
+	if p.app == "" {
+		var err error
+		if p.app, err = p.claimedApp(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.sameApp(ctx, p.app); err != nil {
+		return nil, err
+	}
+	return p, p.follow(ctx, o.Root)
+}
+
+func noRoot() error {
+	return ui.Usage("nothing says whose signatures to believe: give --root FILE with the public key or the newest trust document, or name it in %s", ProjectFile)
+}
+
+// follow walks from the root through the trust documents of the repository, and compares them with those that were followed
+// before: a chain that differs or became shorter would revive keys that were revoked.
+func (p *Publisher) follow(ctx context.Context, root *verify.Trust) error {
+	versions, err := p.trusts(ctx)
+	if err != nil {
+		return err
+	}
+	p.chain = []*verify.Trust{root}
+	known := map[int]verify.Digest{}
+	for v, id := range p.memory.Trust {
+		known[v] = id
+	}
+	if root.Version > 0 {
+		if id, ok := known[root.Version]; ok && id != root.ID().SHA256 {
+			return ui.Fail(ui.ExitRefused, "the root is trust document %d with SHA-256 %s, and %s remembers another one, %s: one of the two was exchanged, compare them with the copies of the key holders", root.Version, root.ID().SHA256, LockFile, id)
+		}
+		known[root.Version] = root.ID().SHA256
+	}
+	for v, id := range known {
+		if !slices.Contains(versions, v) {
+			if v > root.Version {
+				continue // said below
+			}
+			return p.trustRemoved(v)
+		}
+		file, _, err := p.read(ctx, release.TrustPath(v), verify.TypeTrust)
+		if err != nil {
+			return err
+		}
+		if c, err := Peek(file); err != nil || c.ID.SHA256 != id {
+			return ui.Fail(ui.ExitRefused, "%s is not the document that was followed before (SHA-256 %s): somebody exchanged it; restore it from your backup", p.path(release.TrustPath(v)), id)
+		}
+	}
+	docs := p.documents(root)
+	followed, err := docs.Walk(ctx)
+	if err != nil {
+		if !catalog.Refused(err) {
+			return err
+		}
+		return ui.Fail(ui.ExitRefused, "%s does not follow from the root, and nothing is signed because of it: remove it, and find out who put it there: %w", p.path(release.TrustPath(docs.Trust.Version+1)), err)
+	}
+	p.chain = append(p.chain, followed...)
+	if newest := p.memory.newestTrust(); newest > p.last().Version {
+		return p.trustRemoved(newest)
+	}
+	p.trust = p.last()
+	return nil
+}
+
+// documents opens what lies in the repository by what follows from a root.
+func (p *Publisher) documents(root *verify.Trust) *catalog.Documents {
+	return &catalog.Documents{Source: p.source(), App: p.app, Trust: root}
+}
+
+func (p *Publisher) last() *verify.Trust { return p.chain[len(p.chain)-1] }
+
+func (p *Publisher) trustRemoved(version int) error {
+	return ui.Fail(ui.ExitRefused, "%s was removed: without it clients and this tool would believe keys that it revoked; restore it from your backup, or publish it again (theseus trust publish FILE)", p.path(release.TrustPath(version)))
+}
+
+// settled writes down what was followed.
+func (p *Publisher) settled() error {
+	changed := p.memory.App != p.app
+	p.memory.App = p.app
+	for _, t := range p.chain {
+		if _, ok := p.memory.Trust[t.Version]; t.Version > 0 && !ok {
+			if p.memory.Trust == nil {
+				p.memory.Trust = map[int]verify.Digest{}
+			}
+			p.memory.Trust[t.Version] = t.ID().SHA256
+			changed = true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return p.memory.keep()
+}
+
+// of returns the signers here that hold a role.
+func (p *Publisher) of(role verify.Keys) []verify.Signer {
+	return slices.DeleteFunc(slices.Clone(p.signers), func(s verify.Signer) bool {
+		return !slices.ContainsFunc(role.All(), s.Key().Equal)
+	})
+}
+
+// A base is a channel as it is, on which the next one is built.
+type base struct {
+	*release.Channel         // nil: there is none
+	version          Version // what its successor replaces
+}
+
+// base opens a channel and decides whether the next one may be built on it.
+func (p *Publisher) base(ctx context.Context, name string) (base, error) {
+	return p.baseSignedBy(ctx, name, p.trust.Channel)
+}
+
+// baseSignedBy also takes a channel that any of several sets of keys has signed: in a rotation those of before.
+func (p *Publisher) baseSignedBy(ctx context.Context, name string, signed ...verify.Keys) (base, error) {
+	open := func(file []byte) (c *release.Channel, err error) {
+		for _, keys := range signed {
+			var e error
+			if c, e = release.OpenChannel(file, keys, p.app, name); e == nil {
+				return c, nil
+			} else if err == nil {
+				err = e
+			}
+		}
+		return nil, err
+	}
+	file, version, err := p.read(ctx, name, verify.TypeChannel)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return base{}, err
+	}
+	b := base{version: version}
+	if err == nil {
+		if b.Channel, err = open(file); err != nil {
+			return base{}, fmt.Errorf("%s was not signed by a key that may sign it now: give the key that it was published with, or restore the file: %w", p.path(name), err)
+		}
+	} else {
+		b.version = Nothing
+	}
+	known := p.memory.Channels[name]
+	if known != nil && known.Pending != nil {
+		if b, err = p.settlePending(ctx, name, known, b, open); err != nil {
+			return base{}, err
+		}
+	}
+	return b, p.judge(name, known, b.Channel)
+}
+
+// settlePending finds out what became of a document that was signed when a run was interrupted: it arrived, or it is sent
+// now, or others have published since.
+func (p *Publisher) settlePending(ctx context.Context, name string, known *Remembered, b base, open func([]byte) (*release.Channel, error)) (base, error) {
+	pending := known.Pending
+	before := b.Channel == nil && known.Sequence == 0 || b.Channel != nil && b.ID.SHA256 == known.SHA256
+	if before {
+		c, err := open([]byte(pending.Document))
+		if err != nil || c.ID.SHA256 != pending.SHA256 {
+			// Signed by keys that were replaced since: it will not be sent any more. Its number stays used.
+			return b, nil
+		}
+		if err := p.write(ctx, name, []byte(pending.Document), b.version); err != nil {
+			return b, err
+		}
+		p.say(fmt.Sprintf("channel %s: finished what an interrupted run had signed (sequence %d)", name, c.Sequence))
+		b = base{c, Version("")}
+		_, b.version, err = p.read(ctx, name, verify.TypeChannel)
+		if err != nil {
+			return b, err
+		}
+	}
+	if b.Channel != nil && b.ID.SHA256 == pending.SHA256 {
+		known.Signed, known.Pending = signedOf(b.Channel), nil
+		return b, p.memory.keep()
+	}
+	return b, nil
+}
+
+// remember writes down a base that was found to be good and stays as it is.
+func (p *Publisher) remember(b base) error {
+	known := p.memory.channel(b.Name)
+	if b.Sequence <= known.Sequence {
+		return nil
+	}
+	known.Signed = signedOf(b.Channel)
+	if known.Pending != nil && known.Pending.Sequence <= b.Sequence {
+		known.Pending = nil
+	}
+	return p.memory.keep()
+}
+
+// sequenceSlack is how far the sequence of a channel may be above the second in which it was issued. Honest numbers are
+// above it only while several are signed within a second.
+const sequenceSlack = 1 << 20
+
+// epoch is where sequences are counted from, in seconds.
+var epoch = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func secondsAt(t time.Time) int64 { return int64(t.Sub(epoch) / time.Second) }
+
+// judge decides whether a channel may be signed anew, with more or with less in it. known is nil if nothing is remembered.
+func (p *Publisher) judge(name string, known *Remembered, c *release.Channel) error {
+	if known == nil {
+		known = &Remembered{}
+	}
+	refuse := func(format string, args ...any) error {
+		return ui.Fail(ui.ExitRefused, "%s "+format, append([]any{p.path(name)}, args...)...)
+	}
+	const adopt = "--adopt, if you know that it is right"
+	if c == nil {
+		if known.Sequence > 0 && !p.adopt {
+			return refuse("was removed, and sequence %d of it was signed here: restore it from your backup or from the server (to begin it anew with nothing withdrawn: --adopt)", known.Sequence)
+		}
+		return nil
+	}
+	if c.Trust > p.trust.Version {
+		return refuse("names trust document %d, and the last one that follows from the root is %d: restore those between from your backup, clients refuse this channel without them", c.Trust, p.trust.Version)
+	}
+	if ceiling := max(known.highest(), secondsAt(c.Issued)) + sequenceSlack; c.Sequence > ceiling {
+		return refuse("has sequence %d, far above any that was ever signed honestly: whoever signed it wants clients to refuse all that comes later; restore the channel from your backup, and see \"A key has leaked\" in doc/operations.md", c.Sequence)
+	}
+	if p.now.Before(c.Issued) {
+		return ui.Fail(ui.ExitError, "this machine's clock says %s, and the channel was signed at %s: set the clock, for clients judge by these dates", p.now.Format(time.RFC3339), c.Issued.Format(time.RFC3339))
+	}
+	same := known.Sequence > 0 && c.ID.SHA256 == known.SHA256
+	if p.adopt {
+		return nil
+	}
+	switch {
+	case same:
+	case c.Sequence < known.Sequence:
+		return refuse("has sequence %d, and %d was signed here: this looks like a replay of an old one; restore the newest from your backup (%s)", c.Sequence, known.Sequence, adopt)
+	case c.Sequence == known.Sequence:
+		return refuse("has sequence %d like the one that was signed here, and is another document: another publisher has your key, or a lock was copied; compare the two (%s)", c.Sequence, adopt)
+	case c.Trust < p.trust.Version:
+		return refuse("was signed under trust document %d, and %d is in force: this looks like a replay from before the rotation; restore the newest from your backup (%s)", c.Trust, p.trust.Version, adopt)
+	default:
+		if lost := known.lost(signedOf(c)); lost != "" {
+			return refuse("is newer than what was signed here (sequence %d) and says nothing any more of %s: another publisher took it away, or somebody has a channel key (%s)", known.Sequence, lost, adopt)
+		}
+	}
+	switch age := p.now.Sub(c.Issued); {
+	case p.within > 0 && age > p.within:
+		return refuse("was signed %s ago, and refresh-within is %s: this looks like a replay, or the scheduled refresh does not run; compare it with the server (%s)", ui.Span(age), ui.Span(p.within), adopt)
+	case p.within == 0 && !same && !p.now.Before(c.Expires):
+		return refuse("expired on %s and is not what was signed here last: this looks like a replay; restore the newest from your backup (%s)", ui.Date(c.Expires), adopt)
+	}
+	if !same && known.Sequence > 0 {
+		p.say(fmt.Sprintf("channel %s: sequence %d was signed elsewhere and is newer than %s knows (%d): it is built upon", name, c.Sequence, LockFile, known.Sequence))
+	}
+	return nil
+}
+
+// put signs a channel as the successor of its base and puts it in its place. What was signed is in the memory before it is
+// in the repository, so that a run that is cut off can be finished by the next.
+func (p *Publisher) put(ctx context.Context, c *release.Channel, old base, lifetime time.Duration) error {
+	known := p.memory.Channels[c.Name]
+	var highest, before int64
+	if known != nil {
+		highest = known.highest()
+	}
+	if old.Channel != nil {
+		before = old.Sequence
+	}
+	c.Sequence = max(before+1, highest+1, secondsAt(p.now))
+	if c.Sequence > release.MaxSequence {
+		return ui.Fail(ui.ExitError, "the channel has used up its sequence numbers: replace the channel key in the trust document (doc/operations.md)")
+	}
+	c.App, c.Issued, c.Expires, c.Trust = p.app, p.now, p.now.Add(lifetime), p.trust.Version
+	signers := p.of(p.trust.Channel)
+	if need := p.trust.Channel.Threshold(); len(signers) < need {
+		return ui.Fail(ui.ExitError, "the channel needs %s, and of its keys (%s) %s: give them with --key", ui.Plural(need, "signature"), ui.KeyIDs(p.trust.Channel.All()), available(len(signers)))
+	}
+	file, err := release.SignChannel(c, signers...)
+	if err != nil {
+		return err
+	}
+	// What clients would refuse is not published, whatever went wrong in signing.
+	signed, err := release.OpenChannel(file, p.trust.Channel, p.app, c.Name)
+	if err != nil {
+		return fmt.Errorf("the signed channel does not verify, nothing was published: %w", err)
+	}
+	known = p.memory.channel(c.Name)
+	interrupted := known.Pending
+	known.Pending = &Pending{signed.Sequence, signed.ID.SHA256, string(file)}
+	if err := p.memory.keep(); err != nil {
+		return fmt.Errorf("writing %s, without which nothing is published: %w", LockFile, err)
+	}
+	if err := p.write(ctx, c.Name, file, old.version); err != nil {
+		if errors.Is(err, ErrChanged) { // for certain it did not arrive
+			if known.Pending = interrupted; interrupted == nil && known.Sequence == 0 {
+				delete(p.memory.Channels, c.Name)
+			}
+			return errors.Join(err, p.memory.keep())
+		}
+		return err
+	}
+	*c = *signed
+	known.Signed, known.Pending = signedOf(signed), nil
+	return p.memory.keep()
+}
+
+func available(n int) string {
+	if n == 0 {
+		return "none is here"
+	}
+	return fmt.Sprintf("only %d of them is here", n)
+}
+
+const (
+	DefaultLifetime = 90 * 24 * time.Hour
+	LongestLifetime = 10 * 365 * 24 * time.Hour
+)
+
+// lifetime is what was asked for, otherwise that of the channel as it is.
+func (b base) lifetime(asked time.Duration) time.Duration {
+	switch {
+	case asked != 0:
+		return asked
+	case b.Channel != nil:
+		return b.Expires.Sub(b.Issued)
+	}
+	return DefaultLifetime
+}
+
+// ChannelReport is what a verb that signed a channel says about it.
+type ChannelReport struct {
+	App      string    `json:"app"`
+	Channel  string    `json:"channel"`
+	Sequence int64     `json:"sequence"`
+	Issued   time.Time `json:"issued"`
+	Expires  time.Time `json:"expires"`
+	Changed  bool      `json:"changed"` // false: everything was there already
+}
+
+func reportChannel(c *release.Channel, changed bool) ChannelReport {
+	return ChannelReport{c.App, c.Name, c.Sequence, c.Issued, c.Expires, changed}
+}
+
+// Refresh signs channels again with the same content; all of the repository if none is named.
+func (p *Publisher) Refresh(ctx context.Context, names []string, lifetime time.Duration) (reports []ChannelReport, err error) {
+	all, err := p.channels(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(names) == 0 {
+		names = all
+		for name, known := range p.memory.Channels { // what was removed is refused, not forgotten
+			if known.Sequence > 0 && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	for _, name := range names {
+		known := p.memory.Channels[name]
+		if !slices.Contains(all, name) && known == nil {
+			return reports, noChannel(name, all)
+		}
+		old, err := p.base(ctx, name)
+		if err != nil {
+			return reports, err
+		}
+		if old.Channel == nil {
+			return reports, ui.Fail(ui.ExitError, "%s is not there, and a refresh cannot make it again: publish a release into it", p.path(name))
+		}
+		next := &release.Channel{Name: name, Entries: old.Entries}
+		if err := p.put(ctx, next, old, old.lifetime(lifetime)); err != nil {
+			return reports, err
+		}
+		reports = append(reports, reportChannel(next, true))
+	}
+	return reports, nil
+}

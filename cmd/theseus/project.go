@@ -1,0 +1,160 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
+	"github.com/theseus-go/theseus/verify"
+)
+
+// projectFlags say what a verb is about. What a flag does not say is in theseus.yaml of the working folder.
+type projectFlags struct {
+	repo, root string
+	project    *publisher.Project // set by load
+}
+
+func (p *projectFlags) addRoot(c *cobra.Command) {
+	c.Flags().StringVar(&p.root, "root", "", "`FILE` with whom to believe: the public key, or the newest trust document that you know (default: what theseus.yaml says)")
+}
+
+// load reads theseus.yaml and fills in what the flags left out.
+func (p *projectFlags) load() (err error) {
+	if p.project, err = publisher.LoadProject("."); err != nil {
+		return err
+	}
+	p.repo = cmp.Or(p.repo, p.project.At(p.project.Repo))
+	return nil
+}
+
+// trust is whom to believe; nil if neither a flag nor the project says.
+func (p *projectFlags) trust() (*verify.Trust, error) {
+	if p.root != "" {
+		return readTrust(p.root)
+	}
+	return p.project.Trust()
+}
+
+// editFlags are the flags of every verb that changes a channel.
+type editFlags struct {
+	projectFlags
+	expires string
+	keys    keyFlags
+	adopt   bool
+	json    bool
+}
+
+func (e *editFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&e.repo, "repo", "", "`DIR` of the repository (default: what theseus.yaml says)")
+	e.addRoot(c)
+	f.StringVar(&e.expires, "expires", "", "`TIME` that clients may believe the channel without a refresh, for example 90d or 12h (default: as before; 90d for a new channel)")
+	e.keys.add(c)
+	f.BoolVar(&e.adopt, "adopt", false, "build on what is in the repository although theseus.lock says that it should be something else")
+	f.BoolVar(&e.json, "json", false, "print one JSON object")
+}
+
+// options locks the repository and gathers what a Publisher needs. Whoever calls it closes the folder.
+func (e *editFlags) options(ctx context.Context) (o publisher.Options, folder *publisher.Folder, err error) {
+	if _, err := e.lifetime(); err != nil {
+		return o, nil, err
+	}
+	if err := e.load(); err != nil {
+		return o, nil, err
+	}
+	if len(e.keys.keys) == 0 && e.project.Key != "" {
+		e.keys.keys = []string{e.project.At(e.project.Key)}
+	}
+	if o.Root, err = e.trust(); err != nil {
+		return o, nil, err
+	}
+	if o.Within, err = e.project.RefreshWithin(); err != nil {
+		return o, nil, err
+	}
+	if o.Signers, err = e.keys.signers(ctx); err != nil {
+		return o, nil, err
+	}
+	if folder, err = publisher.OpenFolder(e.repo); err != nil {
+		return o, nil, err
+	}
+	// Now that nobody else writes the repository: what is remembered of it.
+	if o.Memory, err = e.project.Memory(e.repo); err != nil {
+		folder.Close()
+		return o, nil, err
+	}
+	o.Store, o.App, o.Adopt, o.Say = folder, e.app(), e.adopt, say
+	return o, folder, nil
+}
+
+// app is the project's, if this is the project's repository.
+func (p *projectFlags) app() string {
+	if p.project.Repo != "" && p.repo != p.project.At(p.project.Repo) {
+		return ""
+	}
+	return p.project.App
+}
+
+// edit does one thing to a repository.
+func (e *editFlags) edit(ctx context.Context, do func(*publisher.Publisher) error) error {
+	o, folder, err := e.options(ctx)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	p, err := publisher.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	return do(p)
+}
+
+// lifetime is what --expires says; 0 if nothing.
+func (e *editFlags) lifetime() (time.Duration, error) {
+	if e.expires == "" {
+		return 0, nil
+	}
+	d, err := ui.ParseSpan(e.expires)
+	if err != nil || d < time.Second || d > publisher.LongestLifetime {
+		return 0, ui.Usage("--expires %s: want a time from 1s to 3650d, for example 90d or 12h", e.expires)
+	}
+	return d.Truncate(time.Second), nil
+}
+
+// deadline tells a person the one thing that must not be forgotten.
+func (e *editFlags) deadline(r publisher.ChannelReport) string {
+	again := "theseus refresh"
+	if e.project == nil || !e.project.Exists() || e.repo != e.project.At(e.project.Repo) {
+		again += fmt.Sprintf(" --repo %s --channel %s --key FILE", e.repo, r.Channel)
+	}
+	return fmt.Sprintf("Clients stop updating from channel %s on %s unless it is refreshed before: %s", r.Channel, ui.Date(r.Expires), again)
+}
+
+// reader is what a verb needs that looks at a repository, or has only documents to look at.
+func (p *projectFlags) reader(app string) (o publisher.Options, err error) {
+	if o.Root, err = p.trust(); err != nil {
+		return o, err
+	}
+	o.App = cmp.Or(p.app(), app)
+	if p.repo == "" || strings.Contains(p.repo, "://") {
+		return o, nil
+	}
+	if info, err := os.Stat(p.repo); err != nil || !info.IsDir() {
+		if errors.Is(err, os.ErrNotExist) || err == nil {
+			return o, nil
+		}
+		return o, err
+	}
+	o.Store = publisher.ReadFolder(p.repo)
+	o.Memory, err = p.project.Memory(p.repo)
+	return o, err
+}
+
+func say(text string) { ui.Note("%s", text) }
