@@ -3,9 +3,13 @@ package updater_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log"
+	"net"
 	"os"
+	"os/exec"
+	"time"
 
 	"github.com/theseus-go/theseus/updater"
 )
@@ -47,6 +51,61 @@ func ExampleUpdater_Run() {
 	} else if err != nil {
 		log.Fatal(err)
 	}
+}
+
+// The status for people and scripts on this machine: curl --unix-socket /run/hello/admin.sock http://hello/update
+func ExampleUpdater_AdminServer() {
+	u, err := updater.New(updater.Options{App: "hello", Version: "1.0.0", Key: key, Source: "https://dl.example.com/hello"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ln, err := net.Listen("unix", "/run/hello/admin.sock")
+	if err != nil {
+		log.Fatal(err)
+	}
+	admin, err := u.AdminServer(ln) // refuses an address that other machines reach, unless there is an AdminToken
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(admin.Serve(ln))
+}
+
+// A probe of one's own: the new file has to read the configuration of this machine before it takes the place of the old one.
+func ExampleOptions_probe() {
+	u, err := updater.New(updater.Options{
+		App: "hello", Version: "1.0.0", Key: key, Source: "https://dl.example.com/hello",
+		Probe: func(ctx context.Context, file, version string) error {
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			out, err := exec.CommandContext(ctx, file, "--check-config", "/etc/hello.toml").CombinedOutput()
+			if ctx.Err() != nil { // a busy machine says nothing against the release
+				return fmt.Errorf("%w: it did not answer in time", updater.ErrInconclusive)
+			}
+			if err != nil {
+				return fmt.Errorf("%s cannot read the configuration: %w: %s", version, err, out)
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(u.Run(context.Background()))
+}
+
+// An operator chooses the channel. What is remembered of each channel is kept apart, and a channel that offers only older
+// versions changes nothing: nobody is sent back by switching.
+func ExampleOptions_channel() {
+	channel := flag.String("channel", "stable", "stable or beta")
+	flag.Parse()
+	u, err := updater.New(updater.Options{
+		App: "hello", Version: "1.0.0", Key: key, Source: "https://dl.example.com/hello",
+		Channel: *channel,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	os.Exit(u.Command(context.Background(), flag.Args()))
 }
 
 // What went wrong is in the error: where it stopped, and of which kind it is.

@@ -16,13 +16,12 @@ type Status struct {
 	App     string `json:"app"`
 	Channel string `json:"channel"`
 	PID     int    `json:"pid"`
-	// Running is the version of this process, Installed that of the file at its
-	// path, Offered what the channel has for this machine, "" if nothing newer.
+	// Running is the version of this process, Installed that of the file at its path, Offered what the channel has for this
+	// machine, "" if nothing newer.
 	Running   string `json:"running"`
 	Installed string `json:"installed,omitzero"`
 	Offered   string `json:"offered,omitzero"`
-	// Managed is who else keeps the file current and by which command, once that
-	// was looked at; "" if nobody does.
+	// Managed is who else keeps the file current and by which command, once that was looked at; "" if nobody does.
 	Managed string `json:"managed,omitzero"`
 	// Proved: the installed file has run healthily.
 	Proved bool `json:"proved"`
@@ -32,12 +31,11 @@ type Status struct {
 	Downloaded int64 `json:"downloaded,omitzero"`
 	Size       int64 `json:"size,omitzero"`
 
-	// Saved is how many bytes the deltas of the last download saved against the
-	// whole file.
+	// Saved is how many bytes the deltas of the last download saved compared with the whole file.
 	Saved int64 `json:"saved,omitzero"`
 
-	// Sequence and Expires are those of the last accepted channel document. No
-	// update is installed after Expires until a newer document is served.
+	// Sequence and Expires are those of the last accepted channel document, Trust is the version of the trust document by
+	// which it was judged. No update is installed after Expires until a newer document is served.
 	Sequence int64     `json:"sequence,omitzero"`
 	Expires  time.Time `json:"expires,omitzero"`
 	Trust    int       `json:"trust"`
@@ -48,15 +46,15 @@ type Status struct {
 	// Outcome is how the last update ended, nil before the first.
 	Outcome *Outcome `json:"outcome,omitzero"`
 	// Sources are those that failed at the last check, and why.
-	Sources []Source `json:"sources,omitzero"`
+	Sources []FailedSource `json:"sources,omitzero"`
 	// Failed are the versions that are not tried again by themselves.
 	Failed map[string]string `json:"failed,omitzero"`
 	// Explain is every rule of the last check, in order; only where asked for.
 	Explain []release.Verdict `json:"explain,omitzero"`
 }
 
-// Source is a source that did not serve.
-type Source struct {
+// FailedSource is a source that did not serve.
+type FailedSource struct {
 	Source string `json:"source"` // its base URL
 	Error  string `json:"error"`  // a sentence
 	Err    error  `json:"-"`
@@ -65,7 +63,7 @@ type Source struct {
 // Outcome is how an update ended.
 type Outcome struct {
 	At      time.Time `json:"at"`
-	Name    string    `json:"name"`             // ok, nothing, busy, refused, undone, …: doc/operations.md lists them
+	Name    string    `json:"name"`             // ok, nothing, busy, refused, undone, …: doc/recovery.md lists them
 	Version string    `json:"version,omitzero"` // which release it was about
 	Step    Step      `json:"step,omitzero"`    // where it stopped, if it failed
 	Code    int       `json:"code"`             // the exit code that the command line would give
@@ -91,9 +89,9 @@ func describe(at time.Time, version string, err error) *Outcome {
 }
 
 // sources are the attempts that failed, in public words.
-func sources(failed []fetch.Attempt) (s []Source) {
+func sources(failed []fetch.Attempt) (s []FailedSource) {
 	for _, a := range failed {
-		s = append(s, Source{Source: a.Source, Error: a.Error.String(), Err: a.Err})
+		s = append(s, FailedSource{Source: a.Source, Error: a.Error.String(), Err: a.Err})
 	}
 	return s
 }

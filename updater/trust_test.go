@@ -770,10 +770,10 @@ func TestA17MaliciousMirror(t *testing.T) {
 			})
 			c.mustUpdate("1.1.0")
 			failed := c.Status().Sources
-			i := slices.IndexFunc(failed, func(a Source) bool {
+			i := slices.IndexFunc(failed, func(a FailedSource) bool {
 				return a.Source == bad.URL() && strings.Contains(a.Error, row.want)
 			})
-			if i < 0 || slices.ContainsFunc(failed, func(a Source) bool { return a.Source == good.URL() && !errors.Is(a.Err, fetch.ErrNotFound) }) {
+			if i < 0 || slices.ContainsFunc(failed, func(a FailedSource) bool { return a.Source == good.URL() && !errors.Is(a.Err, fetch.ErrNotFound) }) {
 				t.Errorf("the status says of the sources: %v, want %q", failed, row.want)
 			}
 		})
