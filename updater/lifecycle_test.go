@@ -98,7 +98,7 @@ func TestUpdateUndoesWhatDoesNotStart(t *testing.T) {
 	if now, err := os.Stat(c.path); err != nil || !os.SameFile(old, now) {
 		t.Error("what was put back is not the file that was there: undoing needs no copy")
 	}
-	if st := c.state(); st.Failed["1.1.0"].Reason == "" || st.Installed.Version != "1.0.0" || !st.Installed.Proved {
+	if st := c.state(); st.Failed["1.1.0"].Reason.IsZero() || st.Installed.Version != "1.0.0" || !st.Installed.Proved {
 		t.Errorf("state after undo: %+v", st)
 	}
 	// It is not tried again by itself, and is when it is named.
@@ -411,7 +411,7 @@ func TestRun(t *testing.T) {
 			t.Fatalf("the fourth start: %v", err)
 		}
 		c.holds("1.0.0")
-		if c.state().Failed["1.1.0"].Reason == "" {
+		if c.state().Failed["1.1.0"].Reason.IsZero() {
 			t.Error("not on the failed list")
 		}
 	})

@@ -67,7 +67,7 @@ func record(st *state.State, channel string, m catalog.Memory) {
 func failures(st *state.State) map[string]string {
 	m := make(map[string]string, len(st.Failed))
 	for version, f := range st.Failed {
-		m[version] = f.Reason
+		m[version] = f.Reason.String()
 	}
 	return m
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/theseus-go/theseus/internal/state"
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 func recovered(t *testing.T, path string) Recovery {
@@ -92,7 +93,7 @@ func TestRecoverWithoutAFileAtThePath(t *testing.T) {
 	// As where a running file must be moved aside, and the machine dies between
 	// the two renames of an undo.
 	st := c.state()
-	st.Journal = &state.Journal{Step: state.Undo, From: *st.Installed, To: *st.Previous, Cause: "crashed", Started: time.Now()}
+	st.Journal = &state.Journal{Step: state.Undo, From: *st.Installed, To: *st.Previous, Cause: text.Of("crashed"), Started: time.Now()}
 	save(t, c, st)
 	if err := os.Remove(c.path); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/theseus-go/theseus/internal/aside"
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/state"
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 func program(version string) []byte { return []byte("#!/bin/sh\necho " + version + "\n") }
@@ -84,7 +85,7 @@ func TestLockIsHeldUntilTheLastLetsGo(t *testing.T) {
 	if _, err := state.TryLock(i.Home); !errors.Is(err, state.ErrBusy) {
 		t.Errorf("while one of two still holds it, another process gets the lock: %v", err)
 	}
-	if err := undoes.Change(func(st *state.State) { st.Failed["1.1.0"] = state.Failure{Reason: "it crashed"} }); err != nil {
+	if err := undoes.Change(func(st *state.State) { st.Failed["1.1.0"] = state.Failure{Reason: text.Of("it crashed")} }); err != nil {
 		t.Error(err)
 	}
 	undoes.Release()
@@ -102,7 +103,7 @@ func TestHoldersShareOneState(t *testing.T) {
 	i := install(t)
 	a, b := hold(t, i), hold(t, i)
 	before := b.State()
-	if err := a.Change(func(st *state.State) { st.Failed["1.1.0"] = state.Failure{Reason: "it crashed"} }); err != nil {
+	if err := a.Change(func(st *state.State) { st.Failed["1.1.0"] = state.Failure{Reason: text.Of("it crashed")} }); err != nil {
 		t.Fatal(err)
 	}
 	if len(b.State().Failed) != 1 || len(before.Failed) != 0 {
@@ -126,7 +127,7 @@ func TestStateIsSavedWhenItHasChanged(t *testing.T) {
 	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("nothing was changed, and a state was written: %v", err)
 	}
-	fail := func(st *state.State) { st.Failed["1.1.0"] = state.Failure{Reason: "it crashed"} }
+	fail := func(st *state.State) { st.Failed["1.1.0"] = state.Failure{Reason: text.Of("it crashed")} }
 	if err := h.Change(fail); err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +180,7 @@ func TestSwapUndoRollback(t *testing.T) {
 		t.Fatalf("%+v, %v", undone, err)
 	}
 	holds(t, i, "1.0.0")
-	if st := h.State(); st.Failed["1.1.0"].Reason != "it crashed" || st.Journal != nil {
+	if st := h.State(); st.Failed["1.1.0"].Reason.String() != "it crashed" || st.Journal != nil {
 		t.Errorf("%+v", st)
 	}
 	if undone, err := h.Undo(errors.New("again")); undone != nil || err != nil {
@@ -242,7 +243,7 @@ func TestSettle(t *testing.T) {
 	}
 	swapped(t, h, "1.1.0")
 	st := h.State()
-	j := state.Journal{Step: state.Undo, From: *st.Installed, To: *st.Previous, Cause: "it crashed", Started: time.Now()}
+	j := state.Journal{Step: state.Undo, From: *st.Installed, To: *st.Previous, Cause: text.Of("it crashed"), Started: time.Now()}
 	if err := h.Change(func(st *state.State) { st.Journal = &j }); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/swap"
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 // The steps that are journalled here: what is to happen is written and synced first, then done, then recorded. See
@@ -142,7 +143,7 @@ func (h *Held) undo(cause error) (*Undone, error) {
 	}
 	j := state.Journal{Step: state.Undo, From: *st.Installed, To: *st.Previous, Started: h.i.Now().UTC()}
 	if !errors.Is(cause, context.Canceled) {
-		j.Cause = cause.Error()
+		j.Cause = reason(cause.Error())
 	}
 	if err := h.restore(j); err != nil {
 		return nil, &Error{j.From.Version, fmt.Errorf("the failed version stays installed: %w", err)}
@@ -150,12 +151,20 @@ func (h *Held) undo(cause error) (*Undone, error) {
 	return &Undone{From: j.From.Version, To: j.To.Version, Cause: cause}, nil
 }
 
+// reason returns why something failed as it is kept: never empty, because what has no cause was nobody's failure.
+func reason(why string) text.Line {
+	if l := text.Of(why); !l.IsZero() {
+		return l
+	}
+	return text.Of("no reason was given")
+}
+
 // Rollback goes back to the previous file because a person asked. What is at the path is left, whether it is proved or not,
 // and not installed again by itself.
 func (h *Held) Rollback(left, to state.File) error {
 	h.i.mu.Lock()
 	defer h.i.mu.Unlock()
-	return h.restore(state.Journal{Step: state.Rollback, From: left, To: to, Cause: "left by hand", Started: h.i.Now().UTC()})
+	return h.restore(state.Journal{Step: state.Rollback, From: left, To: to, Cause: text.Of("left by hand"), Started: h.i.Now().UTC()})
 }
 
 // restore carries out a journal that leads back to a kept file.
@@ -176,10 +185,10 @@ func (h *Held) restore(j state.Journal) error {
 }
 
 // Refuse remembers that a version must not be installed again by itself, and removes its file.
-func (h *Held) Refuse(version, reason string) error {
+func (h *Held) Refuse(version, why string) error {
 	h.i.mu.Lock()
 	defer h.i.mu.Unlock()
-	err := h.save(func(st *state.State) { st.Failed[version] = state.Failure{Reason: reason, At: h.i.Now().UTC()} })
+	err := h.save(func(st *state.State) { st.Failed[version] = state.Failure{Reason: reason(why), At: h.i.Now().UTC()} })
 	if err == nil {
 		h.sweep()
 	}

@@ -5,26 +5,21 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxReason caps what is remembered of why something failed, in bytes. A reason may hold what a program printed.
-const maxReason = 2 << 10
-
 // encode returns s as Load reads it. What a string holds, or how long it is, keeps nothing else from being saved: a reason, a
 // version or a name that a server or a failing program chose must never cost the rollback floor. So bytes that are no UTF-8
-// become U+FFFD, long reasons are cut, and of what is too large together the least useful is left out. The caller's s stays
+// become U+FFFD (reasons are text already), and of what is too large together the least useful is left out. The caller's s stays
 // as it is.
 func encode(s *State) ([]byte, error) {
 	kept := *s
 	kept.Failed = make(map[string]Failure, len(s.Failed))
 	for _, version := range slices.Sorted(maps.Keys(s.Failed)) {
 		f := s.Failed[version]
-		f.Reason = clip(f.Reason)
-		version = text(version)
+		version = valid(version)
 		if other, ok := kept.Failed[version]; !ok || other.At.Before(f.At) {
 			kept.Failed[version] = f
 		}
@@ -32,15 +27,10 @@ func encode(s *State) ([]byte, error) {
 	kept.Channels = make(map[string]*Channel, len(s.Channels))
 	for _, name := range slices.Sorted(maps.Keys(s.Channels)) {
 		c := s.Channels[name]
-		name = text(name)
+		name = valid(name)
 		if other, ok := kept.Channels[name]; !ok || other.Sequence < c.Sequence {
 			kept.Channels[name] = c
 		}
-	}
-	if s.Journal != nil {
-		j := *s.Journal
-		j.Cause = clip(j.Cause)
-		kept.Journal = &j
 	}
 	for {
 		b, err := json.Marshal(&kept, json.Deterministic(true), jsontext.WithIndent("  "), jsontext.AllowInvalidUTF8(true))
@@ -82,19 +72,5 @@ func (s *State) lighten() bool {
 	return true
 }
 
-// text returns s with U+FFFD for what is no UTF-8.
-func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
-
-// clip returns s as text of maxReason bytes at most, cut between two letters.
-func clip(s string) string {
-	s = text(s)
-	if len(s) <= maxReason {
-		return s
-	}
-	const cut = "…"
-	n := maxReason - len(cut)
-	for !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + cut
-}
+// valid returns s with U+FFFD for what is no UTF-8.
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

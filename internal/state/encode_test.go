@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/theseus-go/theseus/internal/state"
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 // R04, R14: whatever strings a server or a failing program chooses, wherever they are kept, the state is saved, and the
@@ -31,10 +32,10 @@ func TestR04NoStringKeepsTheStateFromBeingSaved(t *testing.T) {
 				short = short[:4<<10] // what is kept of a header is capped where it is read
 			}
 			home, s := newHome(t), full()
-			s.Failed[short] = state.Failure{Reason: bad, At: s.Floor}
-			s.Failed[short+"\xfe"] = state.Failure{Reason: bad, At: s.Floor} // the same once it is text
-			s.Failed[short+"\xfd"] = state.Failure{Reason: bad, At: s.Floor}
-			s.Journal.Cause = bad
+			s.Failed[short] = state.Failure{Reason: text.Of(bad), At: s.Floor}
+			s.Failed[short+"\xfe"] = state.Failure{Reason: text.Of(bad), At: s.Floor} // the same once it is text
+			s.Failed[short+"\xfd"] = state.Failure{Reason: text.Of(bad), At: s.Floor}
+			s.Journal.Cause = text.Of(bad)
 			s.Installed.Version, s.Journal.From.Version = short, short
 			s.Channels["stable"].Validator.ETag = short
 			s.Channels["stable"].Validator.Source = short
@@ -50,7 +51,7 @@ func TestR04NoStringKeepsTheStateFromBeingSaved(t *testing.T) {
 				t.Errorf("the journal was lost: %+v", got.Journal)
 			}
 			for version, f := range got.Failed {
-				if !utf8.ValidString(version) || !utf8.ValidString(f.Reason) || len(f.Reason) > 2<<10 || f.Reason == "" {
+				if !utf8.ValidString(version) || !utf8.ValidString(f.Reason.String()) || f.Reason.IsZero() {
 					t.Errorf("%q: %q", version, f.Reason)
 				}
 			}
@@ -75,7 +76,7 @@ func TestR04TooMuchToRememberCostsNoFloor(t *testing.T) {
 			File: strings.Repeat("\n", 300<<10)}
 	}
 	for n := range 1000 {
-		s.Failed[fmt.Sprintf("1.0.%d", n)] = state.Failure{Reason: strings.Repeat("\x01", 4<<10), At: s.Floor.Add(time.Duration(n) * time.Hour)}
+		s.Failed[fmt.Sprintf("1.0.%d", n)] = state.Failure{Reason: text.Of(strings.Repeat("\x01", 4<<10)), At: s.Floor.Add(time.Duration(n) * time.Hour)}
 	}
 	save(t, home, s)
 	got, err := state.Load(home)

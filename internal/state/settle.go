@@ -135,7 +135,7 @@ func (s *State) Swapped(j Journal) {
 func (s *State) Undone(j Journal, now time.Time) {
 	s.Journal = nil
 	s.Installed = &j.To
-	if j.Cause != "" {
+	if !j.Cause.IsZero() {
 		if s.Failed == nil {
 			s.Failed = map[string]Failure{}
 		}

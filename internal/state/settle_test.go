@@ -6,6 +6,7 @@ import (
 
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/state"
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 func TestSettle(t *testing.T) {
@@ -47,7 +48,7 @@ func TestSettle(t *testing.T) {
 			after := state.File{Version: "2.0.0", ID: new}
 			s := state.New()
 			s.Previous = &state.File{Version: "0.9.0", ID: id("older"), Proved: true}
-			j := state.Journal{Step: row.step, From: before, To: after, Cause: "test"}
+			j := state.Journal{Step: row.step, From: before, To: after, Cause: text.Of("test")}
 			s.Installed = &before
 			if row.step == state.Undo || row.step == state.Rollback {
 				j.From, j.To = after, before
@@ -75,7 +76,7 @@ func TestSettle(t *testing.T) {
 				t.Errorf("installed %v, want %v", s.Installed, row.then)
 			}
 			undone := j.From.ID == new && row.outcome == state.Finished
-			if f, failed := s.Failed["2.0.0"]; failed != undone || undone && (f.Reason != "test" || f.ByHand != (row.step == state.Rollback)) {
+			if f, failed := s.Failed["2.0.0"]; failed != undone || undone && (f.Reason.String() != "test" || f.ByHand != (row.step == state.Rollback)) {
 				t.Errorf("failed versions: %+v", s.Failed)
 			}
 			want := id("older") // of a swap that came to nothing, or of an undo that took the file before it
@@ -120,7 +121,7 @@ func TestPreviousOverALife(t *testing.T) {
 	}
 	back := func(step string) {
 		to := *s.Previous
-		s.Undone(state.Journal{Step: step, From: at, To: to, Cause: "c"}, time.Unix(1, 0))
+		s.Undone(state.Journal{Step: step, From: at, To: to, Cause: text.Of("c")}, time.Unix(1, 0))
 		at = to
 	}
 	check := func(previous string, older ...string) {

@@ -27,6 +27,7 @@ import (
 
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/durable"
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 // Format is the only value of State.Format that this program understands. It changes only if members must be understood
@@ -81,7 +82,7 @@ type Journal struct {
 	Step    string    `json:"step"` // Swap, Undo or Rollback
 	From    File      `json:"from"` // the file at the path before the step
 	To      File      `json:"to"`   // and after it
-	Cause   string    `json:"cause,omitzero"`
+	Cause   text.Line `json:"cause,omitzero"`
 	Started time.Time `json:"started"`
 
 	Unknown jsontext.Value `json:",embed"`
@@ -89,7 +90,7 @@ type Journal struct {
 
 // Failure is why a version is not installed again by itself.
 type Failure struct {
-	Reason string    `json:"reason"`
+	Reason text.Line `json:"reason"`
 	At     time.Time `json:"at"`
 	ByHand bool      `json:"by_hand,omitzero"`
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/state"
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 func must(tb testing.TB, err error) {
@@ -56,8 +57,8 @@ func full() *state.State {
 	s.Installed = &state.File{Version: "1.2.0", ID: id("1.2.0"), Starts: 2, Counted: true}
 	s.Previous = &state.File{Version: "1.1.0", ID: id("1.1.0"), Proved: true}
 	s.Older = []*state.File{{Version: "1.0.0", ID: id("1.0.0"), Proved: true}}
-	s.Journal = &state.Journal{Step: state.Undo, From: *s.Installed, To: *s.Previous, Cause: "exit status 2", Started: at}
-	s.Failed["1.3.0"] = state.Failure{Reason: "its probe", At: at, ByHand: true}
+	s.Journal = &state.Journal{Step: state.Undo, From: *s.Installed, To: *s.Previous, Cause: text.Of("exit status 2"), Started: at}
+	s.Failed["1.3.0"] = state.Failure{Reason: text.Of("its probe"), At: at, ByHand: true}
 	s.Trust = &state.Trust{Version: 3, File: "theseus/trust/v1\n{}\n"}
 	s.Floor = at
 	s.Channels["stable"] = &state.Channel{Sequence: 42, ID: id("channel"), File: "theseus/channel/v1\n{}\n",
@@ -228,7 +229,7 @@ func TestF33UnknownMembersSurvive(t *testing.T) {
 
 	s, err := state.Load(home)
 	must(t, err)
-	s.Failed["9.9.9"] = state.Failure{Reason: "something this version did", At: time.Unix(0, 0).UTC()}
+	s.Failed["9.9.9"] = state.Failure{Reason: text.Of("something this version did"), At: time.Unix(0, 0).UTC()}
 	save(t, home, s)
 	after, err := os.ReadFile(path)
 	must(t, err)

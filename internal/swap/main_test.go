@@ -19,6 +19,7 @@ import (
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/swap"
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 // The test binary is also the program that is killed, failed and run as another user: with THESEUS_SWAP in its environment
@@ -207,7 +208,7 @@ func rollback(t *swap.Target) (err error) {
 	if s.Previous == nil {
 		return errors.New("nothing to go back to")
 	}
-	s.Journal = &state.Journal{Step: state.Rollback, From: *s.Installed, To: *s.Previous, Cause: "by hand", Started: time.Now().UTC()}
+	s.Journal = &state.Journal{Step: state.Rollback, From: *s.Installed, To: *s.Previous, Cause: text.Of("by hand"), Started: time.Now().UTC()}
 	saved := lock.Save(s) // a full disk keeps nobody from going back
 	if err := t.Restore(s.Previous.ID); err != nil {
 		return errors.Join(saved, err)
@@ -264,7 +265,7 @@ func journal(tb testing.TB, t *swap.Target, step, from, to string) {
 	lock, err := state.TryLock(t.Home)
 	must(tb, err)
 	s, _ := state.Load(t.Home)
-	s.Journal = &state.Journal{Step: step, Cause: "test",
+	s.Journal = &state.Journal{Step: step, Cause: text.Of("test"),
 		From: state.File{Version: from, ID: idOf(program(from)), Proved: true}, To: state.File{Version: to, ID: idOf(program(to)), Proved: step != state.Swap}}
 	must(tb, lock.Save(s))
 	must(tb, lock.Unlock())
