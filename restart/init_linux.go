@@ -127,6 +127,10 @@ func (r *Restarter) initLoop(main int, pipe *os.File, caught <-chan os.Signal) i
 					}
 					break
 				}
+				if status == unknown && syscall.Kill(main, 0) == nil {
+					left = false // it is ending: its children become ours, and its status comes, after its end of the pipe
+					break
+				}
 				switch {
 				case status != unknown:
 					return status

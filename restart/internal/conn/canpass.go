@@ -58,9 +58,7 @@ func tryPass(half int) bool {
 		defer t.mu.Unlock()
 		for nc := range t.conns {
 			c := nc.(*movable)
-			c.mu.Lock()
-			could, ok = c.blocked, true
-			c.mu.Unlock()
+			could, ok = c.wait.Load() == blocked, true
 		}
 		return could, ok
 	}

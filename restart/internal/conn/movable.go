@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -31,74 +32,84 @@ const readBuffer = 4096
 // A Sink takes a connection over, or returns why it does not. The caller still owns the connection, and closes it.
 type Sink func(syscall.Conn) error
 
-// A movable is a connection that can leave for another process.
+// A movable is a connection that can leave for another process. Every request passes through it several times, so that it
+// costs no lock, and two atomic writes a request.
 type movable struct {
 	net.Conn
 	t *tracker
 
-	mu       sync.Mutex
-	head     []byte // the first bytes, until they show the protocol
-	h2       bool   // HTTP/2: cannot move
-	started  bool   // a byte was read
-	active   bool   // a request has begun and is not answered
-	blocked  bool   // in a Read that may be interrupted
-	poked    bool   // that Read was interrupted by us
-	leaves   bool   // net/http was told of a timeout, so it will call Close, which then moves the connection
-	closed   bool
-	deadline time.Time // for reads, as net/http set it
+	// Owned by net/http, which has one goroutine at a time that reads, sets read deadlines and changes the state; where
+	// it has another one read while a handler runs, it synchronises the two.
+	head     []byte    // the first bytes, until they show the protocol
+	started  bool      // a byte was read
+	active   bool      // a request has begun and is not answered
 	calls    int       // of SetReadDeadline since the last answer
+	deadline time.Time // for reads
+
+	h2     atomic.Bool  // HTTP/2
+	stays  atomic.Bool  // HTTP/2, or hijacked: cannot move, and may be used by several goroutines
+	wait   atomic.Int32 // busy, blocked or poked
+	leaves atomic.Bool  // net/http was told of a timeout, so it will call Close, which then moves the connection
+
+	mu     sync.Mutex // held by a poke, and to restore the deadline after it
+	closed bool
 }
+
+// States of a movable's Read.
+const (
+	busy    int32 = iota // does not run, or must not be interrupted
+	blocked              // may be interrupted
+	poked                // has been
+)
 
 // preface opens every HTTP/2 connection; no HTTP/1 method is called PRI.
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-func (c *movable) http2() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.h2
-}
+func (c *movable) http2() bool { return c.h2.Load() }
 
 // poke interrupts Read if it waits for the first byte of a request.
 func (c *movable) poke() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.blocked && !c.poked {
-		c.poked = true
+	if c.wait.CompareAndSwap(blocked, poked) {
 		c.Conn.SetReadDeadline(past)
 	}
 }
 
 // idle records that the answer is written; the server's ConnState hook calls it.
 func (c *movable) idle() {
-	c.mu.Lock()
-	c.active, c.calls = false, 0
-	c.mu.Unlock()
+	if !c.stays.Load() {
+		c.active, c.calls = false, 0
+	}
 }
 
+// Read stores blocked before it loads sink, and move stores sink before it looks for reads that are blocked: one of them
+// sees the other.
 func (c *movable) Read(p []byte) (int, error) {
-	c.mu.Lock()
-	free := !c.h2 && !c.active && (!c.started || len(p) == readBuffer && c.calls == 1)
-	if free && (c.leaves || c.t.sink.Load() != nil) {
-		c.leaves = true
-		c.mu.Unlock()
-		return 0, os.ErrDeadlineExceeded
+	if c.stays.Load() {
+		return c.Conn.Read(p)
 	}
-	c.blocked = free
-	c.mu.Unlock()
-	if free && c.t.sink.Load() != nil { // move came in between, and its poke found nobody
-		c.poke()
+	free := (!c.started || len(p) == readBuffer && c.calls == 1) && !c.active
+	if free {
+		if c.leaves.Load() || c.t.moving() {
+			c.leaves.Store(true)
+			return 0, os.ErrDeadlineExceeded
+		}
+		c.wait.Store(blocked)
+		if c.t.moving() { // move came in between, and its poke found nobody
+			c.poke()
+		}
 	}
 
 	n, err := c.Conn.Read(p)
 
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.blocked = false
-	if c.poked {
-		c.poked = false
+	if free && !c.wait.CompareAndSwap(blocked, busy) {
+		c.mu.Lock()
+		c.wait.Store(busy)
 		c.Conn.SetReadDeadline(c.deadline)
+		c.mu.Unlock()
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
-			c.leaves = true
+			c.leaves.Store(true)
 		}
 	}
 	if n > 0 {
@@ -116,15 +127,24 @@ func (c *movable) look(p []byte) {
 	if !bytes.HasPrefix([]byte(preface), c.head) {
 		c.head = nil
 	} else if len(c.head) == 4 {
-		c.h2, c.head = true, nil
+		c.h2.Store(true)
+		c.stays.Store(true)
+		c.head = nil
 	}
 }
 
 func (c *movable) SetReadDeadline(t time.Time) error {
+	if c.stays.Load() {
+		return c.Conn.SetReadDeadline(t)
+	}
+	c.calls++
+	c.deadline = t
+	if c.wait.Load() == busy { // nobody pokes
+		return c.Conn.SetReadDeadline(t)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.calls++
-	if c.deadline = t; c.poked {
+	if c.wait.Load() == poked {
 		return nil // Read restores it
 	}
 	return c.Conn.SetReadDeadline(t)
@@ -167,7 +187,7 @@ func (c *movable) SyscallConn() (syscall.RawConn, error) {
 
 func (c *movable) Close() error {
 	c.mu.Lock()
-	was, leaves := c.closed, c.leaves
+	was, leaves := c.closed, c.leaves.Load()
 	c.closed = true
 	c.mu.Unlock() // move locks the tracker first
 	if was {

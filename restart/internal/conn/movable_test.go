@@ -4,6 +4,8 @@ package conn
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -97,7 +99,59 @@ func TestReadDeadlineSurvivesAPoke(t *testing.T) {
 	}()
 	theirs.Write([]byte("a"))
 	c.poke() // in the second Read, which may not be interrupted: a request has begun
-	if err := <-reading; !errors.Is(err, os.ErrDeadlineExceeded) || c.leaves {
-		t.Errorf("%v, leaves: %v", err, c.leaves)
+	if err := <-reading; !errors.Is(err, os.ErrDeadlineExceeded) || c.leaves.Load() {
+		t.Errorf("%v, leaves: %v", err, c.leaves.Load())
+	}
+}
+
+// TestHijackedIsAnyConnection: a program may use what it has hijacked from several goroutines at once. The race detector is
+// what looks here.
+func TestHijackedIsAnyConnection(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := NewGate(ln, "tcp x")
+	g.Resume()
+	done := make(chan error, 1)
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		nc, buf, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			done <- err
+			return
+		}
+		go func() {
+			for range 100 {
+				nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+			}
+		}()
+		_, err = io.CopyN(io.Discard, buf, 1000)
+		done <- errors.Join(err, nc.Close())
+	})}
+	s := NewServer(g, srv, nil, func(string) {})
+	s.Serve(func(err error) { t.Error(err) })
+	defer srv.Close()
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	for range 1000 {
+		c.Write([]byte("x"))
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWrappersCostNoAllocation: what every request passes allocates nothing.
+func TestWrappersCostNoAllocation(t *testing.T) {
+	tr := newTracker(&net.TCPAddr{})
+	hook := tr.hook(nil)
+	c := &movable{Conn: nothing{}, t: tr}
+	p := make([]byte, readBuffer)
+	if n := testing.AllocsPerRun(100, func() { oneRequest(c, hook, p) }); n != 0 {
+		t.Errorf("%v allocations a request", n)
 	}
 }

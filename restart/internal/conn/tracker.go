@@ -68,6 +68,15 @@ func (l trackedListener) Accept() (net.Conn, error) {
 // hook returns a ConnState hook that follows the connections' states and then calls next.
 func (t *tracker) hook(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
 	return func(nc net.Conn, state http.ConnState) {
+		if c, ok := nc.(*movable); ok && (state == http.StateActive || state == http.StateIdle) { // at every request
+			if state == http.StateIdle {
+				c.idle()
+			}
+			if next != nil {
+				next(c.Conn, state)
+			}
+			return
+		}
 		h2 := false
 		switch c := nc.(type) {
 		case interface {
@@ -109,12 +118,10 @@ func (t *tracker) follow(nc net.Conn, state http.ConnState, h2 bool) {
 		return
 	}
 	k.conn, k.state = nc, state
-	switch state {
-	case http.StateIdle:
-		if c, ok := key.(*movable); ok {
-			c.idle()
-		}
-	case http.StateClosed, http.StateHijacked:
+	if c, ok := key.(*movable); ok && state == http.StateHijacked {
+		c.stays.Store(true)
+	}
+	if state == http.StateClosed || state == http.StateHijacked {
 		delete(t.conns, key)
 		t.notify()
 	}
