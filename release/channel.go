@@ -240,7 +240,7 @@ func (b *channelBody) channel() (*Channel, error) {
 		seen[name] = true
 		c.Entries = append(c.Entries, *e)
 	}
-	slices.SortFunc(c.Entries, newestFirst)
+	order(c.Entries, newestFirst)
 	for _, e := range c.Entries {
 		if err := c.checkYank(e); err != nil {
 			return nil, err

@@ -38,6 +38,6 @@ func (c *Channel) Including(included ...*Channel) (*Channel, error) {
 			}
 		}
 	}
-	slices.SortFunc(all.Entries, newestFirst)
+	order(all.Entries, newestFirst)
 	return &all, nil
 }

@@ -219,7 +219,7 @@ func (b *manifestBody) manifest() (*Manifest, error) {
 		}
 		m.Artifacts = append(m.Artifacts, *a)
 	}
-	slices.SortFunc(m.Artifacts, byPlatform)
+	order(m.Artifacts, byPlatform)
 	for i := 1; i < len(m.Artifacts); i++ {
 		if p := m.Artifacts[i].Platform; p == m.Artifacts[i-1].Platform {
 			return nil, ambiguous("two artifacts for %s", p)
@@ -251,7 +251,7 @@ func (b *manifestBody) attach(m *Manifest) error {
 		seen[lower] = true
 		m.Attachments = append(m.Attachments, Attachment{ab.Name, ab.Type, verify.ID{Size: ab.Size, SHA256: ab.SHA256}})
 	}
-	slices.SortFunc(m.Attachments, byName)
+	order(m.Attachments, byName)
 	return nil
 }
 
@@ -277,7 +277,7 @@ func (b *artifactBody) artifact() (*Artifact, error) {
 		}
 		a.Downloads = append(a.Downloads, *d)
 	}
-	slices.SortFunc(a.Downloads, wholeFirst)
+	order(a.Downloads, wholeFirst)
 	for i := 1; i < len(a.Downloads); i++ {
 		if wholeFirst(a.Downloads[i-1], a.Downloads[i]) == 0 {
 			return nil, ambiguous("%s: two downloads of one kind", what)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/theseus-go/theseus/internal/installation"
@@ -223,7 +224,7 @@ func (d *diagnosis) blocked() bool {
 
 // sum puts obstacles first and takes the exit code from the first.
 func (d diagnosis) sum() diagnosis {
-	slices.SortStableFunc(d.Findings, func(a, b finding) int { return severity(a) - severity(b) })
+	sort.SliceStable(d.Findings, func(i, j int) bool { return severity(d.Findings[i]) < severity(d.Findings[j]) })
 	if len(d.Findings) > 0 {
 		d.Code = d.Findings[0].Code
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sort"
 	"strings"
 	"syscall"
 	"time"
@@ -82,7 +83,7 @@ type failure struct {
 
 func newFailure(path string, attempts []Attempt) *failure {
 	attempts = slices.Clone(attempts)
-	slices.SortStableFunc(attempts, func(a, b Attempt) int { return rank(a.Err) - rank(b.Err) })
+	sort.SliceStable(attempts, func(i, j int) bool { return rank(attempts[i].Err) < rank(attempts[j].Err) })
 	return &failure{path, attempts}
 }
 

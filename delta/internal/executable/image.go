@@ -8,10 +8,9 @@
 package executable
 
 import (
-	"cmp"
 	"encoding/binary"
 	"io"
-	"slices"
+	"sort"
 )
 
 var le = binary.LittleEndian
@@ -88,7 +87,7 @@ const MaxSections = 256
 // Settle sorts the sections and finds the image's bounds.
 func (l *Layout) Settle() {
 	l.last = nil
-	slices.SortStableFunc(l.Sections, func(a, b Section) int { return cmp.Compare(a.Off, b.Off) })
+	sort.SliceStable(l.Sections, func(a, b int) bool { return l.Sections[a].Off < l.Sections[b].Off })
 	l.Lo, l.Hi = 1<<64-1, 0
 	for _, s := range l.Sections {
 		l.Lo, l.Hi = min(l.Lo, s.Addr), max(l.Hi, s.Addr+s.MemSize)

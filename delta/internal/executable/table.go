@@ -2,11 +2,10 @@ package executable
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 )
 
 // Some tables of an executable follow from the rest of it. They are made again
@@ -68,7 +67,7 @@ func (im *Image) Tables() []Table {
 	if g, ok := im.pageHashes(); ok {
 		out = append(out, g)
 	}
-	slices.SortFunc(out, func(a, b Table) int { return cmp.Compare(a.Off, b.Off) })
+	sort.Slice(out, func(a, b int) bool { return out[a].Off < out[b].Off })
 	return out
 }
 
