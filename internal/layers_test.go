@@ -76,12 +76,12 @@ var layers = []layer{
 	},
 	{
 		pkg:  "internal/swap",
-		ours: []string{"internal/content", "internal/durable"},
+		ours: []string{"internal/beside", "internal/content", "internal/durable"},
 		why:  "brings a program back where nothing else works: without keys, network or another process",
 	},
 	{
 		pkg:     "internal/state",
-		ours:    []string{"internal/content", "internal/durable", "internal/text"},
+		ours:    []string{"internal/beside", "internal/content", "internal/durable", "internal/text"},
 		outside: []string{"github.com/go-json-experiment/json"},
 		why:     "parses as strictly as what was signed, and knows nothing of signatures",
 	},
@@ -114,7 +114,7 @@ var layers = []layer{
 	},
 	{
 		pkg:  "internal/installation",
-		ours: []string{"internal/content", "internal/durable", "internal/state", "internal/swap", "internal/text"},
+		ours: []string{"internal/beside", "internal/content", "internal/durable", "internal/state", "internal/swap", "internal/text"},
 		why:  "what is on disk, and how does it get back? It works where the program itself cannot start, without key and network",
 	},
 	{

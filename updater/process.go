@@ -136,6 +136,7 @@ func (p *process) findManager(unmanaged bool) *managed.Manager {
 		Root: os.DirFS(volume + string(filepath.Separator)),
 		Path: strings.TrimPrefix(filepath.ToSlash(p.disk.Path[len(volume):]), "/"),
 		OS:   runtime.GOOS, PID: os.Getpid(), Parent: os.Getppid(),
+		Believe: func(name string) bool { return p.disk.Believes(filepath.Base(name)) },
 	}
 	m, free := managed.Said(at, managedBy, os.Getenv(managed.Variable))
 	if m == nil && !free && !unmanaged {

@@ -21,43 +21,44 @@ import (
 // together, and only with a reason why a power cut still finds the old state or the new one.
 var traces = map[string][]string{
 	"Create": {
-		"newfstatat(DIR)",
 		"openat(DIR/prefix.RANDOM, O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0600)",
 	},
+	"Make": {
+		"openat(DIR/made, O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0600)",
+		"fchmod(DIR/made, 0600)",
+	},
 	"WriteFile": {
-		"newfstatat(DIR)",
 		"openat(DIR/file.RANDOM, O_RDWR|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC, 0600)",
 		"write(DIR/file.RANDOM)",
 		"fchmod(DIR/file.RANDOM, 0644)",
 		"fsync(DIR/file.RANDOM)",
 		"close(DIR/file.RANDOM)",
-		"newfstatat(DIR/file)", "renameat(DIR/file.RANDOM, DIR/file)",
-		"openat(DIR, O_RDONLY|O_CLOEXEC|O_DIRECTORY)", "fsync(DIR)", "close(DIR)",
+		"renameat(DIR/file.RANDOM, DIR/file)",
+		"openat(DIR/., O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_DIRECTORY)", "fsync(DIR)", "close(DIR)",
 	},
 	"Rename": {
-		"newfstatat(DIR/other) ENOENT", "renameat(DIR/file, DIR/other)",
-		"openat(DIR, O_RDONLY|O_CLOEXEC|O_DIRECTORY)", "fsync(DIR)", "close(DIR)",
+		"renameat(DIR/file, DIR/other)",
+		"openat(DIR/., O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_DIRECTORY)", "fsync(DIR)", "close(DIR)",
 	},
 	"RenameAcross": {
-		"newfstatat(DIR/folder/file) ENOENT", "renameat(DIR/file, DIR/folder/file)",
-		"openat(DIR/folder, O_RDONLY|O_CLOEXEC|O_DIRECTORY)", "fsync(DIR/folder)", "close(DIR/folder)",
-		"openat(DIR, O_RDONLY|O_CLOEXEC|O_DIRECTORY)", "fsync(DIR)", "close(DIR)",
+		"openat(DIR/folder, O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_PATH|O_DIRECTORY)",
+		"renameat(DIR/file, DIR/folder/file)",
+		"openat(DIR/folder/., O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_DIRECTORY)", "fsync(DIR/folder)", "close(DIR/folder)",
+		"openat(DIR/., O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_DIRECTORY)", "fsync(DIR)", "close(DIR)",
 	},
 	"Link": {
 		"linkat(DIR/file, DIR/other.RANDOM)",
-		"newfstatat(DIR/other) ENOENT", "renameat(DIR/other.RANDOM, DIR/other)",
-		"unlinkat(DIR/other.RANDOM) ENOENT", "unlinkat(DIR/other.RANDOM) ENOENT",
-		"openat(DIR, O_RDONLY|O_CLOEXEC|O_DIRECTORY)", "fsync(DIR)", "close(DIR)",
+		"renameat(DIR/other.RANDOM, DIR/other)",
+		"unlinkat(DIR/other.RANDOM) ENOENT",
+		"openat(DIR/., O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_DIRECTORY)", "fsync(DIR)", "close(DIR)",
 	},
 	"Mkdir": {
-		"newfstatat(DIR)",
 		"mkdirat(DIR/made, 0755)",
-		"openat(DIR/made, O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_DIRECTORY)",
-		"fsync(DIR/made)",
-		"openat(DIR, O_RDONLY|O_CLOEXEC|O_DIRECTORY)", "fsync(DIR)", "close(DIR)",
-		"close(DIR/made)",
+		"openat(DIR/made, O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_PATH|O_DIRECTORY)",
+		"openat(DIR/made/., O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_DIRECTORY)", "fchmod(DIR/made, 0755)", "fsync(DIR/made)", "close(DIR/made)",
+		"openat(DIR/., O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_DIRECTORY)", "fsync(DIR)", "close(DIR)",
 	},
-	"Sync": {"openat(DIR, O_RDONLY|O_CLOEXEC|O_DIRECTORY)", "fsync(DIR)", "close(DIR)"},
+	"Sync": {"openat(DIR/., O_RDONLY|O_NOFOLLOW|O_CLOEXEC|O_DIRECTORY)", "fsync(DIR)", "close(DIR)"},
 }
 
 func TestTraces(t *testing.T) {
@@ -119,13 +120,20 @@ func strace(t *testing.T, do string) (calls []string) {
 		}
 		calls = append(calls, normal(m[1], m[2], m[3], dir))
 	}
-	return calls
+	const opening = "openat(DIR, O_RDONLY|O_CLOEXEC|O_PATH|O_DIRECTORY)"
+	if len(calls) == 0 || calls[0] != opening {
+		t.Fatalf("made %q: the first should be %s", calls, opening)
+	}
+	return calls[1:]
 }
 
 func normal(name, args, result, dir string) string {
 	args = strings.ReplaceAll(args, dir, "DIR")
 	args = random.ReplaceAllString(args, ".RANDOM")
 	args = regexp.MustCompile(`AT_FDCWD(<[^>]*>)?, `).ReplaceAllString(args, "")
+	if strings.HasSuffix(name, "at") {
+		args = regexp.MustCompile(`\d+<([^>]*)>, "([^"]*)"`).ReplaceAllString(args, `"$1/$2"`) // a name in a folder that is open
+	}
 	fields := strings.Split(args, ", ")
 	var path []string
 	for _, f := range fields {
@@ -151,7 +159,7 @@ func normal(name, args, result, dir string) string {
 func TestModeWhateverTheUmask(t *testing.T) {
 	dir := t.TempDir()
 	old := syscall.Umask(0o777)
-	err := errors.Join(durable.Mkdir(filepath.Join(dir, "made"), 0o755), durable.WriteFile(filepath.Join(dir, "file"), nil, 0o644))
+	err := errors.Join(mkdir(filepath.Join(dir, "made"), 0o755), durable.WriteFile(filepath.Join(dir, "file"), nil, 0o644))
 	syscall.Umask(old)
 	must(t, err)
 	for name, want := range map[string]fs.FileMode{"made": 0o755 | fs.ModeDir, "file": 0o644} {
@@ -159,25 +167,24 @@ func TestModeWhateverTheUmask(t *testing.T) {
 			t.Errorf("%s: %v, %v; want %v", name, info.Mode(), err, want)
 		}
 	}
-	must(t, os.Chmod(filepath.Join(dir, "made"), 0o700)) // by a process that was killed
-	must(t, durable.Mkdir(filepath.Join(dir, "made"), 0o755))
-	if info, _ := os.Stat(filepath.Join(dir, "made")); info.Mode().Perm() != 0o755 {
-		t.Errorf("not mended: %v", info.Mode())
-	}
 }
 
 func TestRootGivesToTheOwnerOfTheFolder(t *testing.T) {
 	testenv.NeedRoot(t)
 	dir := t.TempDir()
 	must(t, os.Chown(dir, 65534, 100))
-	must(t, durable.Mkdir(filepath.Join(dir, "made"), 0o755))
-	must(t, durable.WriteFile(filepath.Join(dir, "made", "file"), nil, 0o644))
-	for _, name := range []string{"made", "made/file"} {
+	must(t, os.Mkdir(filepath.Join(dir, "there"), 0o700))
+	must(t, errors.Join(mkdir(filepath.Join(dir, "made"), 0o755), mkdir(filepath.Join(dir, "there"), 0o755)))
+	must(t, durable.WriteFile(filepath.Join(dir, "file"), nil, 0o644))
+	for name, want := range map[string][2]uint32{"file": {65534, 100}, "made": {0, 0}, "there": {0, 0}} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		must(t, err)
-		if s := info.Sys().(*syscall.Stat_t); s.Uid != 65534 || s.Gid != 100 {
+		if s := info.Sys().(*syscall.Stat_t); s.Uid != want[0] || s.Gid != want[1] {
 			t.Errorf("%s belongs to %d:%d", name, s.Uid, s.Gid)
 		}
+	}
+	if info, err := os.Stat(filepath.Join(dir, "there")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("a folder that was there has the mode %v, %v", info.Mode(), err)
 	}
 }
 

@@ -35,18 +35,39 @@ func TestMain(m *testing.M) {
 
 // traced are the documented functions, called on files in dir.
 var traced = map[string]func(dir string) error{
-	"Create": func(dir string) error {
-		_, err := durable.Create(dir, "prefix")
+	"Create": in(func(d *durable.Folder) error {
+		_, err := d.Create("prefix")
 		return err
-	},
-	"WriteFile": func(dir string) error { return durable.WriteFile(filepath.Join(dir, "file"), []byte("new"), 0o644) },
-	"Rename":    func(dir string) error { return durable.Rename(filepath.Join(dir, "file"), filepath.Join(dir, "other")) },
-	"RenameAcross": func(dir string) error {
-		return durable.Rename(filepath.Join(dir, "file"), filepath.Join(dir, "folder", "file"))
-	},
-	"Link":  func(dir string) error { return durable.Link(filepath.Join(dir, "file"), filepath.Join(dir, "other")) },
-	"Mkdir": func(dir string) error { return durable.Mkdir(filepath.Join(dir, "made"), 0o755) },
-	"Sync":  durable.Sync,
+	}),
+	"Make": in(func(d *durable.Folder) error {
+		_, err := d.Make("made", 0o600)
+		return err
+	}),
+	"WriteFile": in(func(d *durable.Folder) error { return d.WriteFile("file", []byte("new"), 0o644) }),
+	"Rename":    in(func(d *durable.Folder) error { return d.Rename("file", d, "other") }),
+	"RenameAcross": in(func(d *durable.Folder) error {
+		to, err := d.Enter("folder")
+		if err != nil {
+			return err
+		}
+		return d.Rename("file", to, "file")
+	}),
+	"Link": in(func(d *durable.Folder) error { return d.Link("file", d, "other") }),
+	"Mkdir": in(func(d *durable.Folder) error {
+		_, err := d.Mkdir("made", 0o755)
+		return err
+	}),
+	"Sync": in((*durable.Folder).Sync),
+}
+
+func in(do func(d *durable.Folder) error) func(dir string) error {
+	return func(dir string) error {
+		d, err := durable.At(dir)
+		if err != nil {
+			return err
+		}
+		return do(d)
+	}
 }
 
 func must(tb testing.TB, err error) {
@@ -183,19 +204,19 @@ func TestLink(t *testing.T) {
 			t.Errorf("the folder has %v", got)
 		}
 	}
-	must(t, durable.Link(old, new))
+	must(t, link(old, new))
 	same()
-	must(t, durable.Link(old, new)) // already so: POSIX lets this rename do nothing, and the temporary name would stay
+	must(t, link(old, new)) // already so: POSIX lets this rename do nothing, and the temporary name would stay
 	same()
 	must(t, os.Remove(new))
 	must(t, os.WriteFile(new, []byte("another"), 0o644))
-	must(t, durable.Link(old, new))
+	must(t, link(old, new))
 	same()
-	if err := durable.Link(filepath.Join(dir, "missing"), new); !errors.Is(err, fs.ErrNotExist) {
+	if err := link(filepath.Join(dir, "missing"), new); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("of a missing file: %v", err)
 	}
 	must(t, os.Mkdir(filepath.Join(dir, "zfolder"), 0o755))
-	if err := durable.Link(old, filepath.Join(dir, "zfolder")); err == nil {
+	if err := link(old, filepath.Join(dir, "zfolder")); err == nil {
 		t.Error("a folder was replaced")
 	}
 	if got := names(t, dir); !slices.Equal(got, []string{"new", "old", "zfolder"}) {
@@ -216,25 +237,39 @@ func TestRename(t *testing.T) {
 	}
 }
 
+func link(old, new string) error {
+	return in(func(d *durable.Folder) error { return d.Link(filepath.Base(old), d, filepath.Base(new)) })(filepath.Dir(old))
+}
+
+func mkdir(path string, perm fs.FileMode) error {
+	return in(func(d *durable.Folder) error {
+		made, err := d.Mkdir(filepath.Base(path), perm)
+		if err != nil {
+			return err
+		}
+		return made.Close()
+	})(filepath.Dir(path))
+}
+
 func TestMkdir(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made")
 	var group sync.WaitGroup
 	for range 16 { // they race for it
 		group.Go(func() {
-			if err := durable.Mkdir(dir, 0o755); err != nil {
+			if err := mkdir(dir, 0o755); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	group.Wait()
-	if err := durable.Mkdir(filepath.Join(dir, "missing", "made"), 0o755); !errors.Is(err, fs.ErrNotExist) {
+	if err := mkdir(filepath.Join(dir, "missing", "made"), 0o755); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("in a folder that is missing: %v", err)
 	}
 	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
 	must(t, os.WriteFile(file, nil, 0o644))
 	must(t, os.Symlink(t.TempDir(), link))
 	for _, path := range []string{file, link} {
-		if err := durable.Mkdir(path, 0o755); err == nil || !strings.Contains(err.Error(), "not a folder") {
+		if err := mkdir(path, 0o755); err == nil || !strings.Contains(err.Error(), "not a folder") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

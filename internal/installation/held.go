@@ -1,9 +1,7 @@
 package installation
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/theseus-go/theseus/internal/content"
@@ -81,8 +79,7 @@ func (h *Held) Seal(f *os.File) (*os.File, error) { return h.i.target.Seal(f) }
 
 // Discard closes and removes a staged file. What Swap has put at the path is not under its staged name any more.
 func (h *Held) Discard(f *os.File) {
-	_ = f.Close()
-	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := h.i.target.Discard(f); err != nil {
 		h.i.Log.Warn("removing a staged file", "err", err)
 	}
 }

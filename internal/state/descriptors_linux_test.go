@@ -2,6 +2,7 @@ package state
 
 import (
 	"errors"
+	"path/filepath"
 	"syscall"
 	"testing"
 )
@@ -9,7 +10,7 @@ import (
 // F23: a process that has run out of descriptors cannot read its state, and must not take that for a damaged one: the next
 // save would forget the rollback floor.
 func TestF23OutOfDescriptorsIsNotCorrupt(t *testing.T) {
-	home := t.TempDir()
+	home := filepath.Join(t.TempDir(), ".app.theseus")
 	lock, err := TryLock(home)
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/beside"
 	"github.com/theseus-go/theseus/internal/durable"
 )
 
@@ -25,8 +26,9 @@ var errLockMoved = errors.New("the lock file was made or removed meanwhile")
 // A file that is there already is only locked. It is never written, cut, or given to another owner: in a folder of somebody
 // else's it may be any file under the name of the lock, which root would destroy or give away.
 type Lock struct {
-	home string
-	file *os.File
+	home  string
+	place *beside.Place
+	file  *os.File
 }
 
 // TryLock takes the lock of the installation whose folder is home, and makes the folder if it is missing. It answers at
@@ -59,51 +61,98 @@ func WaitLock(ctx context.Context, home string) (*Lock, error) {
 
 // tryLock returns nil and nil if the file that it locked is no longer the one at the path.
 func tryLock(home string) (*Lock, error) {
-	path := filepath.Join(home, "lock")
-	err := durable.Mkdir(home, 0o755)
+	place, err := beside.Enter(home)
 	var f *os.File
 	if err == nil {
-		f, err = openLock(path)
+		if f, err = openLock(place); err != nil {
+			place.Close()
+		}
 	}
+	var untrusted *durable.Untrusted
 	switch {
 	case errors.Is(err, errLockMoved):
 		return nil, nil
+	case errors.As(err, &untrusted):
+		return nil, fmt.Errorf("locking the installation: %w", err)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("locking the installation: %w; run it as the user who owns %s, for example with sudo", err, filepath.Dir(home))
 	case err != nil:
 		return nil, fmt.Errorf("locking the installation: %w", err)
 	}
+	l := &Lock{home, place, f}
 	if err := flock(f); err != nil {
-		defer f.Close()
+		defer l.close()
 		if errors.Is(err, errLocked) {
 			return nil, busy(f)
 		}
-		return nil, fmt.Errorf("locking %s: %w", path, err)
+		return nil, fmt.Errorf("locking %s: %w", f.Name(), err)
 	}
-	l := &Lock{home, f}
 	if l.held() != nil {
-		f.Close()
+		l.close()
 		return nil, nil
 	}
 	return l, nil
 }
 
-// held reports that the locked file still is the one that others would lock.
+// openLock opens the lock file, and makes it if there is none, of mode 0600.
+func openLock(place *beside.Place) (*os.File, error) {
+	f, err := place.Home.Change("lock")
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = place.Home.Make("lock", 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			return nil, errLockMoved
+		}
+		return f, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = place.Believe(f)
+	if err == nil {
+		err = closeUp(place, f)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// closeUp takes the lock file back from everybody else, in case somebody has opened it to all, if there is no doubt that
+// it is ours.
+func closeUp(place *beside.Place, f *os.File) error {
+	info, err := durable.Stat(f)
+	if err != nil || info.Mode.Perm() == 0o600 || place.Ours(f) != nil {
+		return err
+	}
+	return chmod(f, 0o600)
+}
+
+// held reports with its error whether the locked file still is the one that others would lock.
 func (l *Lock) held() error {
 	if l.file == nil {
 		return errors.New("the lock is not held")
 	}
-	mine, err := l.file.Stat()
+	mine, err := durable.Stat(l.file)
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(l.home, "lock")
-	now, err := os.Lstat(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	home, err := l.place.Home.Stat()
+	if err != nil {
 		return err
 	}
-	if err != nil || !os.SameFile(mine, now) {
-		return fmt.Errorf("%w: %s was removed while this process held it", ErrBusy, path)
+	for _, at := range []struct {
+		in   *durable.Folder
+		name string
+		is   durable.Info
+	}{{l.place.Dir, filepath.Base(l.home), home}, {l.place.Home, "lock", mine}} {
+		there, err := at.in.Lstat(at.name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err != nil || !there.Same(at.is) {
+			return fmt.Errorf("%w: %s was removed while this process held it", ErrBusy, at.in.Join(at.name))
+		}
 	}
 	return nil
 }
@@ -120,7 +169,11 @@ func (l *Lock) Unlock() error {
 	if l.file == nil {
 		return errors.New("the lock is not held")
 	}
-	err := errors.Join(funlock(l.file), l.file.Close())
+	return errors.Join(funlock(l.file), l.close())
+}
+
+func (l *Lock) close() error {
+	err := errors.Join(l.file.Close(), l.place.Close())
 	l.file = nil
 	return err
 }

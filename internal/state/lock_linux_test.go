@@ -74,8 +74,8 @@ func command(do, home string) *exec.Cmd {
 // stranger runs a command as a user who owns nothing here, from a test binary that he may not even reach by name.
 func stranger(t *testing.T, do, home string) (int, string) {
 	t.Helper()
-	for dir := filepath.Dir(home); dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
-		must(t, os.Chmod(dir, 0o755))
+	if info, err := os.Stat(filepath.Dir(home)); err != nil || info.Mode().Perm()&0o005 != 0o005 {
+		must(t, errors.Join(err, os.Chmod(filepath.Dir(home), 0o755)))
 	}
 	cmd := command(do, home)
 	exe, err := os.Open("/proc/self/exe")
@@ -230,7 +230,7 @@ func TestF23WrongOwner(t *testing.T) {
 		t.Error("a lock file of a stranger was used")
 	}
 	// But whoever owns the folder may.
-	must(t, os.Chown(home, 65534, 65534))
+	must(t, errors.Join(os.Chown(home, 65534, 65534), os.Chown(filepath.Dir(home), 65534, 65534)))
 	if _, err := state.Load(home); err != nil {
 		t.Errorf("of the owner of the folder: %v", err)
 	}
@@ -333,20 +333,77 @@ func TestR05LockOfAnothersMakingIsLeftAlone(t *testing.T) {
 	})
 }
 
-// What root makes in somebody's folder is his, so that he can go on when root has left.
-func TestRootGivesTheLockToTheOwnerOfTheFolder(t *testing.T) {
+// R05: in a folder of somebody else's root makes nothing, and says who may.
+func TestR05RootLocksNothingInAFolderOfSomebodyElse(t *testing.T) {
 	testenv.NeedRoot(t)
 	home := newHome(t)
 	must(t, os.Chown(filepath.Dir(home), 65534, 65534))
-	save(t, home, full())
-	for _, name := range []string{"", "lock", "state"} {
-		info, err := os.Stat(filepath.Join(home, name))
-		must(t, err)
-		if uid := info.Sys().(*syscall.Stat_t).Uid; uid != 65534 {
-			t.Errorf("HOME/%s belongs to %d", name, uid)
-		}
+	if _, err := state.TryLock(home); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "sudo -u '#65534'") {
+		t.Errorf("locked as root: %v", err)
+	}
+	if _, err := os.Lstat(home); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("something was made: %v", err)
 	}
 	if code, out := stranger(t, "lock", home); code != 0 {
 		t.Errorf("the owner cannot lock: %d %s", code, out)
+	}
+	if _, err := state.Load(home); err != nil {
+		t.Errorf("root may look: %v", err)
+	}
+}
+
+// R12: in a folder that many may write to, somebody else was there first. What he left is not believed where he could not
+// replace the program, and is where he could.
+func TestR12WhoWasThereFirst(t *testing.T) {
+	testenv.NeedRoot(t)
+	const us, first, staff = 65534, 1002, 50
+	for _, c := range []struct {
+		name               string
+		dir                fs.FileMode
+		dirUID, dirGID     int
+		homeUID            int
+		home               fs.FileMode
+		programUID         int // -1: there is none
+		believed, lockable bool
+	}{
+		{"sticky, a stranger's", 0o777 | fs.ModeSticky, 0, 0, first, 0o755, us, false, false},
+		{"sticky, a stranger's, open to all", 0o777 | fs.ModeSticky, 0, 0, first, 0o777, us, false, false},
+		{"sticky, a stranger's, and the program is root's", 0o777 | fs.ModeSticky, 0, 0, first, 0o755, 0, false, false},
+		{"sticky, of a folder that is the stranger's", 0o777 | fs.ModeSticky, first, 0, first, 0o755, us, false, false},
+		{"sticky, ours", 0o777 | fs.ModeSticky, 0, 0, us, 0o755, us, true, true},
+		{"sticky, root's", 0o777 | fs.ModeSticky, 0, 0, 0, 0o755, us, true, false},
+		{"sticky, of the program's owner", 0o777 | fs.ModeSticky, 0, 0, first, 0o755, first, true, false},
+		{"sticky for a group", 0o775 | fs.ModeSticky, 0, us, first, 0o755, us, false, false},
+		{"open to none, a stranger's", 0o755, us, us, first, 0o755, us, false, false},
+		{"open to none, open inside", 0o755, 0, 0, 0, 0o777, us, false, false},
+		{"open to none, open inside to a group", 0o755, us, us, 0, 0o775, us, false, false},
+		{"a private group", 0o775, us, us, us, 0o755, us, true, true},
+		{"a group's, made by another of it", 0o775 | fs.ModeSetgid, 0, staff, first, 0o755, 0, true, false},
+		{"a group's, whose mode lets another group in", 0o775, 0, staff, us, 0o775, 0, false, true},
+		{"root:staff 2775", 0o775 | fs.ModeSetgid, 0, us, us, 0o755, us, true, true},
+		{"any user with group 0", 0o775, 0, 0, us, 0o755, 0, true, true},
+		{"open to all, no matter whose", 0o777, 0, 0, first, 0o777, us, true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			home := newHome(t)
+			dir := filepath.Dir(home)
+			save(t, home, full())
+			if c.programUID >= 0 {
+				program := filepath.Join(dir, "app")
+				must(t, errors.Join(os.WriteFile(program, nil, 0o755), os.Chown(program, c.programUID, c.programUID)))
+			}
+			for _, name := range []string{"lock", "state"} {
+				must(t, os.Chown(filepath.Join(home, name), c.homeUID, c.homeUID))
+			}
+			must(t, errors.Join(os.Chown(home, c.homeUID, c.homeUID), os.Chmod(home, c.home),
+				os.Chown(dir, c.dirUID, c.dirGID), os.Chmod(dir, c.dir)))
+			code, out := stranger(t, "load", home)
+			if believed := code == 0 && strings.Contains(out, "true"); believed != c.believed {
+				t.Errorf("believed: %v, want %v: %d %s", believed, c.believed, code, out)
+			}
+			if code, out := stranger(t, "lock", home); (code == 0) != c.lockable {
+				t.Errorf("locked: %v, want %v: %s", code == 0, c.lockable, out)
+			}
+		})
 	}
 }

@@ -2,7 +2,6 @@ package state
 
 import (
 	"errors"
-	"fmt"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -23,20 +22,8 @@ func flock(f *os.File) error {
 // funlock needs nothing: no child has a copy of the handle, and closing it frees the lock.
 func funlock(*os.File) error { return nil }
 
-func openRegular(path string, flag int) (*os.File, error) {
-	f, err := os.OpenFile(path, flag, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		f.Close()
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	return f, nil
-}
-
-// openLock makes the file if there is none; its access list is inherited from the folder.
-func openLock(path string) (*os.File, error) { return openRegular(path, os.O_RDWR|os.O_CREATE) }
+// chmod: access lists are inherited.
+func chmod(*os.File, os.FileMode) error { return nil }
 
 // holder: Windows tells nobody who holds a lock.
 func holder(*os.File) int { return 0 }

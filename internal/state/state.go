@@ -25,6 +25,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/theseus-go/theseus/internal/beside"
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/durable"
 	"github.com/theseus-go/theseus/internal/text"
@@ -187,16 +188,20 @@ func (s *State) Keep() []content.Digest {
 // there: a first installation, worth an info line), ErrCorrupt (something there that cannot be believed: worth an alarm)
 // or ErrPermission (there, but not for us) it is a fresh one.
 func Load(home string) (*State, error) {
-	s, err := load(filepath.Join(home, "state"))
+	s, err := load(home)
 	if err != nil {
 		return New(), err
 	}
 	return s, nil
 }
 
-func load(path string) (*State, error) {
-	f, err := openRegular(path, os.O_RDONLY)
+func load(home string) (*State, error) {
+	path := filepath.Join(home, "state")
+	f, err := open(home)
+	var untrusted *durable.Untrusted
 	switch {
+	case errors.As(err, &untrusted):
+		return nil, corrupt(path, err)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, ErrNone
 	case refused(err):
@@ -220,6 +225,18 @@ func load(path string) (*State, error) {
 		return nil, corrupt(path, err)
 	}
 	return s, nil
+}
+
+func open(home string) (*os.File, error) {
+	place, err := beside.Open(home)
+	if err != nil {
+		return nil, err
+	}
+	defer place.Close()
+	if place.Home == nil {
+		return nil, fs.ErrNotExist
+	}
+	return place.Read("state")
 }
 
 // refused: the system did not open the file, for want of rights, descriptors or memory. What is in it is as good as before,
@@ -301,7 +318,7 @@ func (l *Lock) Save(s *State) error {
 	if err != nil {
 		return fmt.Errorf("saving state: %w", err)
 	}
-	if err := durable.WriteFile(filepath.Join(l.home, "state"), b, 0o644); err != nil {
+	if err := l.place.Home.WriteFile("state", b, 0o644); err != nil {
 		return fmt.Errorf("saving state: %w", err)
 	}
 	return nil

@@ -3,6 +3,8 @@ package swap
 import (
 	"errors"
 	"io/fs"
+
+	"github.com/theseus-go/theseus/internal/durable"
 )
 
 // explain says what an error of the operating system means here and what to do about it. Errors that say so already pass.
@@ -12,7 +14,10 @@ func (t *Target) explain(path, doing string, err error) error {
 		return err
 	}
 	e = &Error{Kind: err, Path: path, Reason: doing, Err: err}
+	var untrusted *durable.Untrusted
 	switch {
+	case errors.As(err, &untrusted):
+		e.Kind = ErrPermission // it says what to do
 	case isReadOnly(err):
 		e.Kind, e.Fix = ErrReadOnly, t.readOnlyFix()
 	case isFull(err):

@@ -95,20 +95,54 @@ func TestF07OwnerAndGroup(t *testing.T) {
 	testenv.NeedRoot(t)
 	t.Run("kept by root", func(t *testing.T) {
 		target := install(t)
-		must(t, os.Chown(target.Dir, nobody, users))
 		must(t, os.Chown(target.Path, nobody, users))
 		must(t, update(target, program("2.0.0"), "2.0.0"))
 		whole(t, target, "2.0.0")
-		for _, name := range []string{target.Path, target.Home, filepath.Join(target.Home, "state"), filepath.Join(target.Home, "lock")} {
-			if got := ids(t, name); got != [2]uint32{nobody, users} {
+		if got := ids(t, target.Path); got != [2]uint32{nobody, users} {
+			t.Errorf("the program belongs to %v", got)
+		}
+		must(t, rollback(target))
+		whole(t, target, "1.0.0")
+		for _, name := range []string{target.Home, filepath.Join(target.Home, "state"), filepath.Join(target.Home, "lock")} {
+			if got := ids(t, name); got != [2]uint32{0, 0} {
 				t.Errorf("%s belongs to %v", name, got)
 			}
 		}
-		// So the owner of the folder can go on when root has left.
-		if code, out := exits(t, as(command("rollback", target), nobody, users)); code != 0 {
-			t.Errorf("the owner cannot roll back: %d %s", code, out)
+	})
+	t.Run("R05 root in a folder of somebody else's", func(t *testing.T) {
+		target := install(t)
+		must(t, os.Chown(target.Dir, nobody, users))
+		must(t, os.Chown(target.Path, nobody, users))
+		for what, do := range map[string]func() error{
+			"update":  func() error { return update(target, program("2.0.0"), "2.0.0") },
+			"prepare": func() error { return target.Prepare(1) },
+			"sweep":   func() error { return target.Sweep() },
+			"settle":  func() error { return settle(target) },
+		} {
+			if err := do(); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "sudo -u '#65534'") {
+				t.Errorf("%s: %v", what, err)
+			}
 		}
-		whole(t, target, "1.0.0")
+		if got := names(t, target.Dir); !slices.Equal(got, []string{"app"}) {
+			t.Errorf("left %v", got)
+		}
+		if code, out := exits(t, as(command("update", target), nobody, users)); code != 0 {
+			t.Errorf("the owner cannot update: %d %s", code, out)
+		}
+		for what, do := range map[string]func() error{
+			"rollback": func() error { return rollback(target) },
+			"restore":  func() error { return target.Restore(idOf(program("1.0.0"))) },
+			"create":   func() error { _, err := target.Create(content.Digest{}); return err },
+			"resume":   func() error { _, err := target.Resume(content.Digest{}); return err },
+		} {
+			if err := do(); !errors.Is(err, fs.ErrPermission) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		whole(t, target, "2.0.0")
+		if id, err := target.Kept(idOf(program("1.0.0")).SHA256); err != nil || id != idOf(program("1.0.0")) {
+			t.Errorf("root may look: %v", err)
+		}
 	})
 	for _, row := range []struct {
 		name     string

@@ -10,12 +10,8 @@ import (
 
 const (
 	mustMoveAside = true
-	noFollow      = 0
-	nonBlock      = 0
 )
 
-func isLink(error) bool                             { return false }
-func links(fs.FileInfo) uint64                      { return 1 }
 func writable(*os.File) bool                        { return false }
 func noLinks(error) bool                            { return true }
 func changed(fs.FileInfo) time.Time                 { return time.Now() }

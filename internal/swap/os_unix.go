@@ -16,17 +16,6 @@ import (
 // mustMoveAside: a file that runs can be renamed over here.
 const mustMoveAside = false
 
-const (
-	noFollow = syscall.O_NOFOLLOW
-	nonBlock = syscall.O_NONBLOCK // a pipe in place of a file would make open wait for ever
-)
-
-func isLink(err error) bool {
-	return errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.EMLINK) // FreeBSD says EMLINK
-}
-
-func links(info fs.FileInfo) uint64 { return uint64(info.Sys().(*syscall.Stat_t).Nlink) }
-
 func writable(f *os.File) bool {
 	flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
 	return err != nil || flags&unix.O_ACCMODE != unix.O_RDONLY

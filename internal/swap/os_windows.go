@@ -12,13 +12,6 @@ import (
 // mustMoveAside: a file that runs can be renamed, but not replaced or removed.
 const mustMoveAside = true
 
-const (
-	noFollow = 0
-	nonBlock = 0
-)
-
-func isLink(error) bool                             { return false }
-func links(fs.FileInfo) uint64                      { return 1 }
 func writable(*os.File) bool                        { return false } // Go's files do not tell; Seal is the only door
 func noLinks(error) bool                            { return true }
 func changed(fs.FileInfo) time.Time                 { return time.Now() }

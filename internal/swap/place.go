@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
-	"github.com/theseus-go/theseus/internal/durable"
+	"github.com/theseus-go/theseus/internal/beside"
 )
 
 // margin is what an update may write beyond the downloaded and the new file: state, journal, names.
@@ -26,10 +27,12 @@ func (t *Target) Prepare(need int64) error {
 	if err := t.place(need); err != nil {
 		return err
 	}
-	if err := durable.Mkdir(t.Home, 0o755); err != nil {
+	in, err := beside.Enter(t.Home)
+	if err != nil {
 		return t.explain(t.Home, "making the folder for updates", err)
 	}
-	return t.rehearse(old)
+	defer in.Close()
+	return t.rehearse(in, old)
 }
 
 // place judges the folder and the file without changing them.
@@ -89,26 +92,24 @@ func (t *Target) readOnlyFix() string {
 func (t *Target) noSpaceFix() string { return "make room, then update again: df -h " + quote(t.Dir) }
 
 // rehearse does what Replace does, with an empty file, up to the rename.
-func (t *Target) rehearse(old *os.File) error {
-	f, err := durable.Create(t.Home, "rehearsal")
+func (t *Target) rehearse(in *beside.Place, old *os.File) error {
+	f, err := in.Home.Create("rehearsal")
 	if err != nil {
 		return t.explain(t.Home, "making a file in it", err)
 	}
-	defer os.Remove(f.Name())
+	defer in.Home.Remove(filepath.Base(f.Name()))
 	defer f.Close()
 	err = t.resemble(f, old)
 	if t.movesAside {
 		return err
 	}
-	second := durable.Unique(f.Name())
-	lerr := os.Link(t.Path, second)
-	os.Remove(second)
+	lerr := in.Dir.CanLink(t.name(), in.Home, "rehearsal")
 	switch {
 	case isOtherMount(lerr):
 		lerr = &Error{Kind: ErrUnfit, Path: t.Path, Reason: "it, or " + t.Home + ", is a mount of its own, so one cannot take the place of the other", Err: lerr,
 			Fix: fmt.Sprintf("mount the whole folder instead, see: findmnt -T %s; findmnt -T %s", quote(t.Path), quote(t.Home))}
 	case noLinks(lerr):
-		lerr = nil // Replace moves the old file aside
+		lerr = t.mayMoveAside(in) // as Replace will
 	default:
 		lerr = t.explain(t.Path, "giving it a second name in "+t.Home, lerr)
 	}
@@ -118,19 +119,24 @@ func (t *Target) rehearse(old *os.File) error {
 // OtherNames is how many hard links lead to the executable besides its path and the kept file. An update replaces the file
 // at the path alone: the others go on naming the old one.
 func (t *Target) OtherNames() (int, error) {
-	info, err := os.Lstat(t.Path)
+	in, err := beside.Open(t.Home)
 	if err != nil {
 		return 0, err
 	}
-	n := int(links(info)) - 1
-	entries, err := os.ReadDir(t.Home)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	defer in.Close()
+	info, err := in.Dir.Lstat(t.name())
+	if err != nil {
 		return 0, err
 	}
-	for _, e := range entries {
-		if ours, err := e.Info(); err == nil && os.SameFile(info, ours) {
+	n := int(info.Links) - 1
+	if in.Home == nil {
+		return n, nil
+	}
+	names, err := in.Home.Names()
+	for _, name := range names {
+		if ours, err := in.Home.Lstat(name); err == nil && info.Same(ours) {
 			n--
 		}
 	}
-	return n, nil
+	return n, err
 }

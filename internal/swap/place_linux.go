@@ -2,9 +2,11 @@ package swap
 
 import (
 	"fmt"
-	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/theseus-go/theseus/internal/durable"
 )
 
 // From linux/fs.h: golang.org/x/sys/unix does not have them.
@@ -16,7 +18,12 @@ const (
 // thaw is the command that takes away the inode flag that keeps everybody, root too, from changing the file; "" if there is
 // none, or if the file system has no such flags.
 func thaw(path string) string {
-	f, err := os.OpenFile(path, os.O_RDONLY|noFollow|nonBlock, 0)
+	in, err := durable.Open(filepath.Dir(path))
+	if err != nil {
+		return ""
+	}
+	defer in.Close()
+	f, err := in.Look(filepath.Base(path))
 	if err != nil {
 		return ""
 	}

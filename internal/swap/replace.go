@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/theseus-go/theseus/internal/beside"
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/durable"
 )
@@ -19,10 +20,15 @@ import (
 // The bytes are hashed once more, by the descriptor, right before the rename; and because a rename goes by name, both names
 // must still lead to the files that were hashed. On Windows, which renames no open file, Replace closes sealed.
 func (t *Target) Replace(sealed *os.File, want content.ID) error {
-	if err := t.isStaged(sealed); err != nil {
+	in, err := t.change()
+	if err != nil {
 		return err
 	}
-	old, err := t.open()
+	defer in.Close()
+	if err := t.isStaged(in, sealed); err != nil {
+		return err
+	}
+	old, err := openRegular(in.Dir, t.name())
 	if err != nil {
 		return t.explain(t.Path, "opening it", err)
 	}
@@ -38,23 +44,23 @@ func (t *Target) Replace(sealed *os.File, want content.ID) error {
 		return err
 	}
 	if oldID == want { // already there: nothing to keep, nothing to rename
-		return t.synced(os.Remove(sealed.Name()))
+		return t.synced(in, in.Home.Remove(filepath.Base(sealed.Name())))
 	}
-	kept, aside, err := t.keep(old, oldID)
+	kept, aside, err := t.keep(in, old, oldID)
 	if err != nil {
 		return err
 	}
-	if err = t.verified(sealed, old, want); err == nil {
+	if err = t.verified(in, sealed, old, want); err == nil {
 		if aside {
 			closeForRename(sealed, old)
-			err = t.moveAside(sealed.Name(), kept.path)
+			err = t.moveAside(in, in.Home, filepath.Base(sealed.Name()), kept.name)
 		} else {
-			err = t.renameOver(sealed, kept.path)
+			err = t.renameOver(in, sealed, kept.name)
 		}
 	}
 	if err != nil {
-		if same(old, t.Path) == nil { // else it is the only way back
-			kept.discard()
+		if same(old, in.Dir, t.name()) == nil { // else it is the only way back
+			kept.discard(in)
 		}
 		return t.explain(t.Path, "replacing it", err)
 	}
@@ -65,31 +71,36 @@ func (t *Target) Replace(sealed *os.File, want content.ID) error {
 // mode and attributes. If want is at the path already, it does nothing. If the kept file is missing or damaged it refuses,
 // and what is at the path stays.
 func (t *Target) Restore(want content.ID) error {
+	in, err := t.change()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
 	at, err := t.Identify()
 	if err == nil && at == want {
-		return t.synced(nil)
+		return t.synced(in, nil)
 	}
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
 		return t.explain(t.Path, "opening it", err)
 	}
-	f, id, err := t.openKept(want.SHA256)
+	f, from, id, err := t.openKept(in, want.SHA256)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	path := f.Name()
+	name := filepath.Base(f.Name())
 	if id != want {
-		return noPrevious(t, path, "damaged", fmt.Errorf("it has %d bytes instead of %d", id.Size, want.Size))
+		return noPrevious(t, f.Name(), "damaged", fmt.Errorf("it has %d bytes instead of %d", id.Size, want.Size))
 	}
-	if err := same(f, path); err != nil {
+	if err := same(f, from, name); err != nil {
 		return err
 	}
 	if t.movesAside && !missing {
 		closeForRename(f)
-		err = t.moveAside(path, filepath.Join(t.Home, durable.Unique(keptPrefix+"left")))
+		err = t.moveAside(in, from, name, durable.Unique(keptPrefix+"left"))
 	} else {
-		err = durable.Rename(path, t.Path)
+		err = from.Rename(name, in.Dir, t.name())
 	}
 	if err != nil {
 		return t.explain(t.Path, "putting the previous file back", err)
@@ -97,8 +108,18 @@ func (t *Target) Restore(want content.ID) error {
 	return nil
 }
 
+// change opens the folders to change something in them; a state folder that is missing is an error.
+func (t *Target) change() (*beside.Place, error) {
+	in, err := beside.Change(t.Home)
+	if err == nil && in.Home == nil {
+		in.Close()
+		err = &fs.PathError{Op: "open", Path: t.Home, Err: fs.ErrNotExist}
+	}
+	return in, t.explain(t.Home, "opening it", err)
+}
+
 // isStaged refuses what Seal did not return.
-func (t *Target) isStaged(f *os.File) error {
+func (t *Target) isStaged(in *beside.Place, f *os.File) error {
 	bad := func(reason string) error {
 		return &Error{Kind: ErrNotSealed, Path: f.Name(), Reason: reason, Fix: "start the update again"}
 	}
@@ -110,8 +131,10 @@ func (t *Target) isStaged(f *os.File) error {
 	switch {
 	case filepath.Dir(f.Name()) != t.Home || len(name) < len(stagedPrefix) || name[:len(stagedPrefix)] != stagedPrefix:
 		return bad("not a staged file of " + t.Path)
-	case !info.Mode().IsRegular() || links(info) > 1:
-		return bad("it has become something else, or has another name")
+	case !info.Mode().IsRegular():
+		return bad("it has become something else")
+	case in.Ours(f) != nil:
+		return bad("it has become somebody else's: " + in.Ours(f).Error())
 	case writable(f):
 		return bad("it can still be written")
 	}
@@ -119,7 +142,7 @@ func (t *Target) isStaged(f *os.File) error {
 }
 
 // verified is the last look before the rename.
-func (t *Target) verified(sealed, old *os.File, want content.ID) error {
+func (t *Target) verified(in *beside.Place, sealed, old *os.File, want content.ID) error {
 	got, err := hash(sealed)
 	if err != nil {
 		return err
@@ -128,43 +151,43 @@ func (t *Target) verified(sealed, old *os.File, want content.ID) error {
 		return &Error{Kind: ErrChanged, Path: sealed.Name(), Reason: fmt.Sprintf("its SHA-256 is %x (%d bytes), not the verified %x (%d bytes)", got.SHA256[:], got.Size, want.SHA256[:], want.Size),
 			Fix: "find out who else writes there, then update again"}
 	}
-	if err := same(sealed, sealed.Name()); err != nil {
+	if err := same(sealed, in.Home, filepath.Base(sealed.Name())); err != nil {
 		return err
 	}
-	return same(old, t.Path)
+	return same(old, in.Dir, t.name())
 }
 
 // kept is the file that Replace kept, and whether it was Replace that did.
 type kept struct {
-	path string
+	name string
 	made bool
 }
 
-func (k kept) discard() {
+func (k kept) discard(in *beside.Place) {
 	if k.made {
-		os.Remove(k.path)
+		in.Home.Remove(k.name)
 	}
 }
 
 // keep gives the old file its second name. Where there are no hard links nothing is made, and aside is true.
-func (t *Target) keep(old *os.File, id content.ID) (k kept, aside bool, err error) {
-	k.path = t.keptPath(id.SHA256)
+func (t *Target) keep(in *beside.Place, old *os.File, id content.ID) (k kept, aside bool, err error) {
+	k.name = keptName(id.SHA256)
 	if t.movesAside {
 		return k, true, nil
 	}
-	if same(old, k.path) == nil {
-		return k, false, durable.Sync(t.Home)
+	if same(old, in.Home, k.name) == nil {
+		return k, false, in.Home.Sync()
 	}
-	err = durable.Link(t.Path, k.path)
+	err = in.Dir.Link(t.name(), in.Home, k.name)
 	if noLinks(err) {
 		return k, true, nil
 	}
 	if err != nil {
-		return k, false, t.explain(t.Path, "keeping it as "+k.path, err)
+		return k, false, t.explain(t.Path, "keeping it as "+in.Home.Join(k.name), err)
 	}
 	k.made = true
-	if err := same(old, k.path); err != nil {
-		k.discard()
+	if err := same(old, in.Home, k.name); err != nil {
+		k.discard(in)
 		return k, false, err
 	}
 	return k, false, nil
@@ -172,21 +195,21 @@ func (t *Target) keep(old *os.File, id content.ID) (k kept, aside bool, err erro
 
 // renameOver is the swap itself. If it cannot be made durable it is taken back, because a caller who is told of an error
 // must find the file that was there before.
-func (t *Target) renameOver(sealed *os.File, kept string) error {
-	err := durable.Rename(sealed.Name(), t.Path)
-	if err == nil || same(sealed, t.Path) != nil {
+func (t *Target) renameOver(in *beside.Place, sealed *os.File, kept string) error {
+	err := in.Home.Rename(filepath.Base(sealed.Name()), in.Dir, t.name())
+	if err == nil || same(sealed, in.Dir, t.name()) != nil {
 		return err
 	}
-	if back := durable.Rename(kept, t.Path); back != nil && same(sealed, t.Path) == nil {
-		return fmt.Errorf("%w; putting the old file back from %s: %w", err, kept, back)
+	if back := in.Home.Rename(kept, in.Dir, t.name()); back != nil && same(sealed, in.Dir, t.name()) == nil {
+		return fmt.Errorf("%w; putting the old file back from %s: %w", err, in.Home.Join(kept), back)
 	}
 	return err
 }
 
 // synced makes what is at the path durable, for a caller who did not have to change anything: whoever put it there may have
 // been killed before.
-func (t *Target) synced(err error) error {
-	if err = errors.Join(err, durable.Sync(t.Dir), durable.Sync(t.Home)); err != nil {
+func (t *Target) synced(in *beside.Place, err error) error {
+	if err = errors.Join(err, in.Dir.Sync(), in.Home.Sync()); err != nil {
 		return t.explain(t.Dir, "writing it to disk", err)
 	}
 	return nil

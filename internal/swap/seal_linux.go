@@ -5,29 +5,32 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/theseus-go/theseus/internal/durable"
 )
 
 // patience bounds the wait for a child of another goroutine to reach its exec, which closes what it inherited.
 const patience = 2 * time.Second
 
-func seal(f *os.File) (*os.File, error) {
+func seal(home *durable.Folder, f *os.File) (*os.File, error) {
 	defer f.Close()
 	if err := errors.Join(f.Chmod(0o700), f.Sync()); err != nil {
 		return nil, err
 	}
 	// By the descriptor, so that no name is trusted; by the name where /proc is not mounted. Both must be the same file.
+	name := filepath.Base(f.Name())
+	var sealed *os.File
 	fd, err := unix.Open(descriptorPath(f), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		fd, err = unix.Open(f.Name(), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	}
-	if err != nil {
+	if err == nil {
+		sealed = os.NewFile(uintptr(fd), f.Name())
+	} else if sealed, err = home.Read(name); err != nil {
 		return nil, err
 	}
-	sealed := os.NewFile(uintptr(fd), f.Name())
-	if err = errors.Join(same(sealed, f.Name()), same(f, f.Name()), f.Close()); err == nil {
+	if err = errors.Join(same(sealed, home, name), same(f, home, name), f.Close()); err == nil {
 		err = noWriter(sealed)
 	}
 	if err != nil {

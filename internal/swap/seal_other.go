@@ -6,18 +6,21 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
+
+	"github.com/theseus-go/theseus/internal/durable"
 )
 
-func seal(f *os.File) (*os.File, error) {
+func seal(home *durable.Folder, f *os.File) (*os.File, error) {
 	defer f.Close()
 	if err := errors.Join(f.Chmod(0o700), f.Sync()); err != nil {
 		return nil, err
 	}
-	sealed, err := openRegular(f.Name())
+	sealed, err := openRegular(home, filepath.Base(f.Name()))
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(same(sealed, f.Name()), same(f, f.Name()), f.Close()); err != nil {
+	if err := errors.Join(same(sealed, home, filepath.Base(f.Name())), same(f, home, filepath.Base(f.Name())), f.Close()); err != nil {
 		sealed.Close()
 		return nil, err
 	}

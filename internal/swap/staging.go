@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/theseus-go/theseus/internal/beside"
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/durable"
 )
@@ -24,7 +25,16 @@ const (
 // Create makes a private, empty file in Home for what shall have this digest: a download, or an executable. Nobody can
 // foresee its name, and nothing that was planted there is followed or used.
 func (t *Target) Create(want content.Digest) (*os.File, error) {
-	f, err := durable.Create(t.Home, stagedPrefix+hex.EncodeToString(want[:]))
+	in, err := t.change()
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	return t.create(in, want)
+}
+
+func (t *Target) create(in *beside.Place, want content.Digest) (*os.File, error) {
+	f, err := in.Home.Create(stagedPrefix + hex.EncodeToString(want[:]))
 	if err != nil {
 		return nil, t.explain(t.Home, "making a file in it", err)
 	}
@@ -34,32 +44,33 @@ func (t *Target) Create(want content.Digest) (*os.File, error) {
 // Resume opens what an interrupted update left of the file that shall have this digest, or makes an empty one. Its bytes
 // are worth nothing until they are hashed.
 func (t *Target) Resume(want content.Digest) (*os.File, error) {
-	entries, err := os.ReadDir(t.Home)
+	in, err := t.change()
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	names, err := in.Home.Names()
 	if err != nil {
 		return nil, t.explain(t.Home, "looking for what is there", err)
 	}
-	for _, e := range entries {
-		if prefix, ok := durable.IsUnique(e.Name()); ok && prefix == stagedPrefix+hex.EncodeToString(want[:]) {
-			if f, err := reopen(filepath.Join(t.Home, e.Name())); err == nil {
+	for _, name := range names {
+		if prefix, ok := durable.IsUnique(name); ok && prefix == stagedPrefix+hex.EncodeToString(want[:]) {
+			if f, err := reopen(in, name); err == nil {
 				return f, nil
 			}
 		}
 	}
-	return t.Create(want)
+	return t.create(in, want)
 }
 
-// reopen opens a staged file of an earlier process for writing, if it still is what such a file must be: a regular file with
-// no other name, not a link.
-func reopen(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|noFollow|nonBlock, 0)
+// reopen opens a staged file of an earlier process for writing, if it still is what such a file must be: a regular file of
+// ours with no other name, not a link.
+func reopen(in *beside.Place, name string) (*os.File, error) {
+	f, err := in.Home.Change(name)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil && (!info.Mode().IsRegular() || links(info) > 1) {
-		err = notRegular(path)
-	}
-	if err != nil {
+	if err := in.Ours(f); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -71,11 +82,32 @@ func reopen(path string) (*os.File, error) {
 // child that another goroutine is just starting, would make the kernel refuse that ("text file busy"): Seal waits for them
 // for a moment and refuses if they stay. f is closed in any case.
 func (t *Target) Seal(f *os.File) (*os.File, error) {
-	sealed, err := seal(f)
+	in, err := t.change()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	defer in.Close()
+	if err := in.Ours(f); err != nil {
+		f.Close()
+		return nil, t.explain(f.Name(), "sealing it", err)
+	}
+	sealed, err := seal(in.Home, f)
 	if err != nil {
 		return nil, t.explain(f.Name(), "sealing it", err)
 	}
 	return sealed, nil
+}
+
+// Discard closes and removes a staged or sealed file. One that Replace has put at the path has that name no more.
+func (t *Target) Discard(f *os.File) error {
+	_ = f.Close()
+	in, err := t.change()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	return in.Home.Remove(filepath.Base(f.Name()))
 }
 
 // Command runs a sealed file, by its descriptor where the system can, so that what runs is what was hashed. The child
@@ -106,20 +138,25 @@ func (t *Target) sweep(keep []content.Digest, leave func(name string) bool) erro
 	for _, d := range keep {
 		spare[hex.EncodeToString(d[:])] = true
 	}
-	entries, err := os.ReadDir(t.Home)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	in, err := beside.Change(t.Home)
 	if err != nil {
 		return t.explain(t.Home, "looking for litter", err)
 	}
-	for _, e := range entries {
-		if !litter(e.Name(), spare) || leave(e.Name()) {
+	defer in.Close()
+	if in.Home == nil {
+		return nil
+	}
+	names, err := in.Home.Names()
+	if err != nil {
+		return t.explain(t.Home, "looking for litter", err)
+	}
+	for _, name := range names {
+		if !litter(name, spare) || leave(name) {
 			continue
 		}
-		err = errors.Join(err, t.remove(filepath.Join(t.Home, e.Name())))
+		err = errors.Join(err, t.remove(in.Home, name))
 	}
-	if err = errors.Join(err, t.sweepAside(spare)); err != nil {
+	if err = errors.Join(err, t.sweepAside(in, spare)); err != nil {
 		return t.explain(t.Home, "removing litter", err)
 	}
 	return nil
@@ -127,9 +164,9 @@ func (t *Target) sweep(keep []content.Digest, leave func(name string) bool) erro
 
 // remove removes litter, and lets lie what is in use: where a file that runs must be moved aside it cannot be removed, nor
 // can what another program, a virus scanner perhaps, has open. A later Sweep gets it.
-func (t *Target) remove(path string) error {
-	err := os.Remove(path)
-	if errors.Is(err, fs.ErrNotExist) || sharing(err) || t.movesAside && errors.Is(err, fs.ErrPermission) {
+func (t *Target) remove(in *durable.Folder, name string) error {
+	err := in.Remove(name)
+	if sharing(err) || t.movesAside && errors.Is(err, fs.ErrPermission) {
 		return nil
 	}
 	return err
@@ -151,7 +188,12 @@ func isDigest(s string) bool {
 
 // Kept identifies the kept file of this digest; ErrNoPrevious if it is missing or its bytes are not what its name says.
 func (t *Target) Kept(d content.Digest) (content.ID, error) {
-	f, id, err := t.openKept(d)
+	in, err := beside.Open(t.Home)
+	if err != nil {
+		return content.ID{}, t.explain(t.Home, "opening it", err)
+	}
+	defer in.Close()
+	f, _, id, err := t.openKept(in, d)
 	if err != nil {
 		return content.ID{}, err
 	}
@@ -159,19 +201,22 @@ func (t *Target) Kept(d content.Digest) (content.ID, error) {
 }
 
 // openKept finds the kept file in its place, or where moveAside left it when it was killed while it put it back.
-func (t *Target) openKept(d content.Digest) (*os.File, content.ID, error) {
-	path := t.keptPath(d)
-	f, id, err := openWhole(path, d)
+func (t *Target) openKept(in *beside.Place, d content.Digest) (f *os.File, from *durable.Folder, id content.ID, err error) {
+	path := filepath.Join(t.Home, keptName(d))
+	err = fs.ErrNotExist
+	if in.Home != nil {
+		f, id, err = openWhole(in, in.Home, keptName(d), d)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		if f, id, aerr := openWhole(t.asidePath(), d); aerr == nil {
-			return f, id, nil
+		if f, id, aerr := openWhole(in, in.Dir, t.asideName(), d); aerr == nil {
+			return f, in.Dir, id, nil
 		}
-		return nil, id, noPrevious(t, path, "missing", err)
+		return nil, nil, id, noPrevious(t, path, "missing", err)
 	}
 	if err != nil {
-		return nil, id, noPrevious(t, path, "damaged", err)
+		return nil, nil, id, noPrevious(t, path, "damaged", err)
 	}
-	return f, id, nil
+	return f, in.Home, id, nil
 }
 
 func noPrevious(t *Target, path, what string, err error) error {
@@ -179,13 +224,17 @@ func noPrevious(t *Target, path, what string, err error) error {
 		Fix: "install a release by name, or copy a good executable to " + quote(t.Path)}
 }
 
-// openWhole opens a file whose bytes are what the digest says.
-func openWhole(path string, d content.Digest) (*os.File, content.ID, error) {
-	f, err := openRegular(path)
+// openWhole opens a file whose bytes are what the digest says, and which nobody can change who could not change the
+// program.
+func openWhole(in *beside.Place, from *durable.Folder, name string, d content.Digest) (*os.File, content.ID, error) {
+	f, err := openRegular(from, name)
 	if err != nil {
 		return nil, content.ID{}, err
 	}
-	id, err := hash(f)
+	var id content.ID
+	if err = in.Believe(f); err == nil {
+		id, err = hash(f)
+	}
 	if err == nil && id.SHA256 != d {
 		err = errors.New("its SHA-256 is not the one in its name")
 	}

@@ -25,7 +25,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/beside"
 	"github.com/theseus-go/theseus/internal/content"
+	"github.com/theseus-go/theseus/internal/durable"
 )
 
 // Target is the executable that is replaced: resolved once, links followed. A link that leads to it is never touched, and
@@ -62,52 +64,73 @@ const (
 
 // Open resolves path (links followed, must be a regular file). Changes nothing, creates nothing. A path that names nothing
 // is an error, unless its Home is there: then an interrupted swap may have left it so, and Restore can put a file there.
+// What leads to the program must belong to root, to us, or to the owner of its folder.
 func Open(path string) (*Target, error) {
-	real, info, err := resolve(path)
+	dir, name, info, err := resolve(path)
 	if err != nil {
 		return nil, err
 	}
-	dir, name := filepath.Split(real)
-	t := &Target{Path: real, Dir: filepath.Clean(dir), Home: filepath.Join(dir, "."+name+".theseus"), movesAside: mustMoveAside}
+	defer dir.Close()
+	t := &Target{Path: dir.Join(name), Dir: dir.Path(), Home: dir.Join("." + name + ".theseus"), movesAside: mustMoveAside}
 	if info == nil {
-		if home, err := os.Lstat(t.Home); err != nil || !home.IsDir() {
-			return nil, &fs.PathError{Op: "open", Path: real, Err: fs.ErrNotExist}
+		if home, err := dir.Lstat(filepath.Base(t.Home)); err != nil || !home.Mode.IsDir() {
+			return nil, &fs.PathError{Op: "open", Path: t.Path, Err: fs.ErrNotExist}
 		}
-	} else if !info.Mode().IsRegular() {
-		return nil, notRegular(real)
+	} else if !info.Mode.IsRegular() {
+		return nil, notRegular(t.Path)
 	}
 	return t, nil
 }
 
 // resolve follows links, also to a file that is missing; then info is nil.
-func resolve(path string) (real string, info fs.FileInfo, err error) {
+func resolve(path string) (dir *durable.Folder, name string, info *durable.Info, err error) {
 	if path, err = filepath.Abs(path); err != nil {
-		return "", nil, err
+		return nil, "", nil, err
 	}
+	type link struct {
+		path string
+		uid  uint32
+	}
+	var followed []link
 	for range 40 { // as many links as Linux follows
-		dir, err := filepath.EvalSymlinks(filepath.Dir(path))
-		if err != nil {
-			return "", nil, err
+		name = filepath.Base(path)
+		if dir, err = durable.Open(filepath.Dir(path)); err != nil {
+			return nil, "", nil, err
 		}
-		path = filepath.Join(dir, filepath.Base(path))
-		info, err := os.Lstat(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return path, nil, nil
+		there, err := dir.Lstat(name)
+		if err == nil && there.Mode&fs.ModeSymlink != 0 {
+			to, how, err := dir.Readlink(name)
+			dir.Close()
+			if err != nil {
+				return nil, "", nil, err
+			}
+			followed = append(followed, link{dir.Join(name), how.UID})
+			if !filepath.IsAbs(to) {
+				to = filepath.Join(dir.Path(), to)
+			}
+			path = to
+			continue
 		}
-		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-			return path, info, err
+		in, serr := dir.Stat()
+		if missing := errors.Is(err, fs.ErrNotExist); serr != nil || err != nil && !missing {
+			dir.Close()
+			return nil, "", nil, errors.Join(serr, err)
+		} else if !missing {
+			info = &there
 		}
-		to, err := os.Readlink(path)
-		if err != nil {
-			return "", nil, err
+		for _, l := range followed {
+			if l.uid != 0 && !durable.Us(l.uid) && l.uid != in.UID {
+				dir.Close()
+				return nil, "", nil, &durable.Untrusted{Path: l.path, UID: l.uid, Reason: ", who is neither root nor the owner of " + dir.Path() + ", and could lead it elsewhere"}
+			}
 		}
-		if !filepath.IsAbs(to) {
-			to = filepath.Join(dir, to)
-		}
-		path = to
+		return dir, name, info, nil
 	}
-	return "", nil, fmt.Errorf("%s: too many links", path)
+	return nil, "", nil, fmt.Errorf("%s: too many links", path)
 }
+
+// name is the program's in its folder.
+func (t *Target) name() string { return filepath.Base(t.Path) }
 
 // identity is a hash with what shows that the file was not touched since.
 type identity struct {
@@ -168,25 +191,21 @@ func untouched(a, b fs.FileInfo) bool {
 }
 
 // open opens the file at the path, which must not have become a link or anything but a file since Open.
-func (t *Target) open() (*os.File, error) { return openRegular(t.Path) }
+func (t *Target) open() (*os.File, error) {
+	place, err := beside.Beside(t.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer place.Close()
+	return openRegular(place.Dir, t.name())
+}
 
-func openRegular(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|noFollow|nonBlock, 0)
-	if err != nil {
-		if isLink(err) {
-			err = notRegular(path)
-		}
-		return nil, err
+func openRegular(in *durable.Folder, name string) (*os.File, error) {
+	f, err := in.Read(name)
+	if errors.Is(err, durable.ErrLink) || errors.Is(err, durable.ErrNotRegular) {
+		err = notRegular(in.Join(name))
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = notRegular(path)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	return f, err
 }
 
 // hash reads the whole file by its descriptor, wherever its offset stands.
@@ -199,22 +218,20 @@ func hash(f *os.File) (content.ID, error) {
 	return content.ID{Size: n, SHA256: content.Digest(h.Sum(nil))}, nil
 }
 
-// same reports that name still leads to the open file, not through a link.
-func same(f *os.File, name string) error {
-	mine, err := f.Stat()
+// same reports with its error whether the name still leads to the open file, not through a link.
+func same(f *os.File, in *durable.Folder, name string) error {
+	mine, err := durable.Stat(f)
 	if err != nil {
 		return err
 	}
-	there, err := os.Lstat(name)
-	if err == nil && os.SameFile(mine, there) {
+	there, err := in.Lstat(name)
+	if err == nil && mine.Same(there) {
 		return nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return &Error{Kind: ErrChanged, Path: name, Reason: "another program replaced or removed it at this moment", Fix: "find out who else writes there, then update again"}
+	return &Error{Kind: ErrChanged, Path: in.Join(name), Reason: "another program replaced or removed it at this moment", Fix: "find out who else writes there, then update again"}
 }
 
-func (t *Target) keptPath(d content.Digest) string {
-	return filepath.Join(t.Home, keptPrefix+hex.EncodeToString(d[:]))
-}
+func keptName(d content.Digest) string { return keptPrefix + hex.EncodeToString(d[:]) }

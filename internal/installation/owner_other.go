@@ -1,5 +1,0 @@
-//go:build !unix
-
-package installation
-
-func checkOwner(...string) error { return nil }
