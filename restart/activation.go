@@ -70,7 +70,7 @@ func takeActivated[T io.Closer](a *activated, s source[T], network, address stri
 		}
 	}
 	if byName {
-		return none, fmt.Errorf("the service manager has passed no socket of the name %s (FileDescriptorName= in its unit)", address)
+		return none, fmt.Errorf("the service manager has passed no socket of the name %s, or not so many (FileDescriptorName= in its unit); to a process that takes over, a socket is passed only if the one before it used it", address)
 	}
 	return none, nil
 }
@@ -81,31 +81,14 @@ func (a *activated) left() (names []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, f := range a.files {
-		names = append(names, f.Name())
+		name := f.Name()
+		if ln, err := net.FileListener(f); err == nil {
+			name += " (" + ln.Addr().Network() + " " + ln.Addr().String() + ")"
+			ln.Close()
+		}
+		names = append(names, name)
 		f.Close()
 	}
 	a.files = nil
 	return names
-}
-
-// sameAddress reports whether Listen(network, address) means the socket at got.
-func sameAddress(network, address string, got net.Addr) bool {
-	switch got := got.(type) {
-	case *net.UnixAddr:
-		return network == got.Net && address == got.Name
-	case *net.TCPAddr:
-		want, err := net.ResolveTCPAddr(network, address)
-		return err == nil && strings.HasPrefix(network, "tcp") && want.Port == got.Port && sameIP(want.IP, got.IP)
-	case *net.UDPAddr:
-		want, err := net.ResolveUDPAddr(network, address)
-		return err == nil && strings.HasPrefix(network, "udp") && want.Port == got.Port && sameIP(want.IP, got.IP)
-	}
-	return false
-}
-
-func sameIP(want, got net.IP) bool {
-	if want == nil || want.IsUnspecified() {
-		return got == nil || got.IsUnspecified()
-	}
-	return want.Equal(got)
 }

@@ -16,6 +16,7 @@ import (
 // A source is where one kind of socket, T, comes from and how the next process gets it. Listeners and packet connections
 // differ in nothing else.
 type source[T io.Closer] struct {
+	kind      string
 	inherited func(network, address string) (T, error) // the zero T if the predecessor has passed none
 	fromFile  func(*os.File) (T, error)
 	addr      func(T) net.Addr
@@ -23,8 +24,8 @@ type source[T io.Closer] struct {
 	pass      func(network, address string, socket T) error // to the next process
 }
 
-func (r *Restarter) listen(network, address string) (net.Listener, error) {
-	s := source[net.Listener]{fromFile: net.FileListener, addr: net.Listener.Addr, open: r.open}
+func (r *Restarter) listen(network, address string) (net.Listener, socketID, error) {
+	s := source[net.Listener]{kind: "listener", fromFile: net.FileListener, addr: net.Listener.Addr, open: r.open}
 	if r.upg != nil {
 		s.inherited = r.upg.Listener
 		s.pass = func(network, address string, ln net.Listener) error {
@@ -35,12 +36,12 @@ func (r *Restarter) listen(network, address string) (net.Listener, error) {
 			return r.upg.AddListener(network, address, shared)
 		}
 	}
-	return find(&r.activated, s, network, address)
+	return find(r, s, network, address)
 }
 
-func (r *Restarter) listenPacket(network, address string) (net.PacketConn, error) {
+func (r *Restarter) listenPacket(network, address string) (net.PacketConn, socketID, error) {
 	s := source[net.PacketConn]{
-		fromFile: net.FilePacketConn, addr: net.PacketConn.LocalAddr,
+		kind: "packet", fromFile: net.FilePacketConn, addr: net.PacketConn.LocalAddr,
 		open: func(network, address string) (net.PacketConn, error) {
 			return r.opts.ListenConfig.ListenPacket(context.Background(), network, address)
 		},
@@ -55,35 +56,101 @@ func (r *Restarter) listenPacket(network, address string) (net.PacketConn, error
 			return r.upg.AddPacketConn(network, address, shared)
 		}
 	}
-	return find(&r.activated, s, network, address)
+	return find(r, s, network, address)
 }
 
 // find returns a socket from the first that has it: the predecessor, the service manager, the system.
-func find[T io.Closer](a *activated, s source[T], network, address string) (socket T, err error) {
+func find[T io.Closer](r *Restarter, s source[T], network, address string) (socket T, id socketID, err error) {
+	r.listenMu.Lock()
+	defer r.listenMu.Unlock()
+	for n := 0; ; n++ {
+		if id = (socketID{s.kind, network, numbered(address, n)}); !r.sockets.has(id) {
+			break
+		}
+	}
 	if s.inherited != nil {
-		for _, n := range []string{activatedNetwork + network, network} {
-			if socket, err = s.inherited(n, address); err != nil || any(socket) != nil {
-				return socket, err
+		for _, id := range append([]socketID{{id.kind, activatedNetwork + network, id.address}, id}, r.spelledDifferently(s.kind, network, address)...) {
+			if socket, err = s.inherited(id.network, id.address); err != nil {
+				return socket, id, err
+			} else if any(socket) != nil {
+				r.took(id, s.addr(socket))
+				return socket, id, nil
 			}
 		}
 	}
-	as := activatedNetwork + network
-	if socket, err = takeActivated(a, s, network, address); err != nil {
-		return socket, err
-	} else if any(socket) == nil {
-		as = network
+	socket, err = takeActivated(&r.activated, s, network, address)
+	switch {
+	case err != nil:
+		return socket, id, err
+	case any(socket) != nil:
+		id.network = activatedNetwork + network
+	default:
 		if socket, err = s.open(network, address); err != nil {
-			return socket, err
+			return socket, id, r.explainInUse(err, s.kind, network, address)
 		}
 	}
 	if s.pass != nil {
-		if err := s.pass(as, address, socket); err != nil {
+		if err := s.pass(id.network, id.address, socket); err != nil {
 			socket.Close()
-			return *new(T), err
+			return *new(T), id, err
 		}
 	}
-	return socket, nil
+	r.took(id, s.addr(socket))
+	return socket, id, nil
 }
+
+// took notes that this process has a socket.
+func (r *Restarter) took(id socketID, addr net.Addr) {
+	r.sockets.add(id, addr)
+	if r.predecessor != nil {
+		r.predecessor.say(msgSocket, id.String())
+	}
+}
+
+// spelledDifferently returns the names of the predecessor's sockets that are meant by network and address, but were asked
+// for in another way, and that this process has not taken.
+func (r *Restarter) spelledDifferently(kind, network, address string) (ids []socketID) {
+	for id, addr := range r.left(namedWithin) {
+		if id.kind == kind && sameAddress(network, address, addr) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// explainInUse adds to an error of opening a socket which one of the predecessor's is in the way.
+func (r *Restarter) explainInUse(err error, kind, network, address string) error {
+	if !errors.Is(err, errAddressInUse) {
+		return err
+	}
+	for id, addr := range r.left(namedWithin) {
+		if id.kind == kind && inTheWay(network, address, addr) {
+			return fmt.Errorf("%w: the process before this one listens on %s, which is another address; use that one for a version, "+
+				"or stop the service and start it again", err, id.name())
+		}
+	}
+	return err
+}
+
+// left returns the predecessor's sockets that this process has not taken. It waits until the predecessor has named them,
+// which it does as soon as it has heard of us.
+func (r *Restarter) left(wait time.Duration) map[socketID]net.Addr {
+	if r.predecessor == nil {
+		return nil
+	}
+	select {
+	case <-r.predecessor.named:
+	case <-time.After(wait):
+	}
+	all := r.predecessor.sockets.all()
+	for id := range r.sockets.all() {
+		delete(all, id)
+	}
+	return all
+}
+
+// namedWithin is how long a successor waits for the names of its predecessor's sockets, when it needs them.
+const namedWithin = 5 * time.Second
 
 // open opens a listener that was not inherited.
 func (r *Restarter) open(network, address string) (net.Listener, error) {

@@ -107,7 +107,7 @@ func (r *Restarter) perform(a action) {
 			r.leaveForeign = nil
 		}
 	case doPark:
-		r.each(gate.Park)
+		r.park()
 	case doRelease:
 		r.each(gate.Release)
 	case doWork:
@@ -202,6 +202,9 @@ func (r *Restarter) commit() {
 			r.opts.Logger.Warn("telling the process before this one that this one is in service", "err", err)
 		}
 	}
+	for id := range r.left(0) {
+		r.event(Event{Kind: EventDowngrade, Text: "the socket " + id.name() + " of the process before this one is not used any more, and is closed"})
+	}
 	r.event(Event{Kind: EventProved, PID: os.Getpid(), Text: "this process is in service"})
 }
 
@@ -213,11 +216,27 @@ func (a action) pid() int {
 	return 0
 }
 
+// park parks the listeners that the successor has taken over. On the others this process accepts on.
+func (r *Restarter) park() {
+	if r.successor == nil || !r.successor.can(namesSockets) {
+		r.each(gate.Park)
+		return
+	}
+	taken := r.successor.sockets.all()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, g := range r.gates {
+		if _, ok := taken[g.id]; ok {
+			g.Park()
+		}
+	}
+}
+
 func (r *Restarter) each(do func(gate)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, g := range r.gates {
-		do(g)
+		do(g.gate)
 	}
 }
 

@@ -68,6 +68,9 @@ type config struct {
 	Hooks            bool          // signals of the test's choice
 	Packet           string        // address of a UDP echo server
 	Many             int           // further servers, each with a listener of its own
+	More             []string      // further listeners, "network address", with a server each that answers its number
+	Fewer            bool          // not in a successor
+	Respelled        string        // the address that a successor listens on, if it is another one
 	FilesLeft        int           // descriptors that a successor may open from Run on, less one
 }
 
@@ -124,6 +127,9 @@ func serverMain(text string) {
 	if c.ListenNetwork == "" {
 		c.ListenNetwork, c.ListenAddress = c.Network, c.Address
 	}
+	if successor && c.Respelled != "" {
+		c.ListenAddress = c.Respelled
+	}
 	ln, err := r.Listen(c.ListenNetwork, c.ListenAddress)
 	if err != nil {
 		say("fatal %v", err)
@@ -174,6 +180,19 @@ func serverMain(text string) {
 		srv.Protocols.SetUnencryptedHTTP2(true)
 	}
 	r.Serve(ln, srv)
+	for n, spec := range c.More {
+		if successor && c.Fewer {
+			break
+		}
+		network, address, _ := strings.Cut(spec, " ")
+		ln, err := r.Listen(network, address)
+		if err != nil {
+			say("fatal %v", err)
+			os.Exit(1)
+		}
+		say("more %d: %s", n, ln.Addr())
+		r.Serve(ln, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getpid(), n) })})
+	}
 	for n := range c.Many {
 		ln, err := r.Listen("unix", fmt.Sprintf("many/%d", n))
 		if err != nil {

@@ -24,6 +24,7 @@ const (
 
 // Messages of both.
 const (
+	msgSocket     = 'l' // predecessor: a socket that I pass, and its address; successor: one that I have taken over
 	msgVersion    = 'v' // text: the version of the protocol, and what the sender can (see ourAbilities)
 	msgServer     = 'k' // text: the key of a server that adopts connections here
 	msgConn       = 'c' // a connection for the server with the key in text; for those that cannot confirm
@@ -34,12 +35,13 @@ const (
 
 // What a process can, besides the messages of version 1.
 const (
-	confirms = "confirm" // answers msgConnection
-	grants   = "grant"   // as a successor asks before it commits, as a predecessor answers
+	confirms     = "confirm" // answers msgConnection
+	namesSockets = "sockets" // as a successor names those that it takes over
+	grants       = "grant"   // as a successor asks before it commits, as a predecessor answers
 )
 
 // ourAbilities is the text of our msgVersion.
-const ourAbilities = "2 " + confirms + " " + grants
+const ourAbilities = "2 " + confirms + " " + grants + " " + namesSockets
 
 // linkName is the name under which the successor's end is inherited.
 const linkName = "theseus-link"

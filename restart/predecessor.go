@@ -13,6 +13,8 @@ import (
 type predecessor struct {
 	*link
 	servers   serverKeys
+	sockets   sockets            // that it passes
+	named     chan struct{}      // closed when all are known
 	probation chan time.Duration // gets the probation that it asks for, once
 }
 
@@ -40,7 +42,7 @@ func (r *Restarter) findPredecessor() error {
 	if err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}
-	r.predecessor = &predecessor{link: l, probation: make(chan time.Duration, 1)}
+	r.predecessor = &predecessor{link: l, named: make(chan struct{}), probation: make(chan time.Duration, 1)}
 	r.state.successor = true
 	l.say(msgVersion, ourAbilities)
 	l.say(msgHello, strconv.Itoa(os.Getpid()))
@@ -66,8 +68,17 @@ func (r *Restarter) hearPredecessor(kind byte, text string) {
 	case msgTerms:
 		ms, _ := strconv.Atoi(text)
 		select {
+		case <-r.predecessor.named:
+		default:
+			close(r.predecessor.named) // the sockets come before
+		}
+		select {
 		case r.predecessor.probation <- time.Duration(ms) * time.Millisecond:
 		default:
+		}
+	case msgSocket:
+		if id, addr, ok := parseSocket(text); ok {
+			r.predecessor.sockets.add(id, addr)
 		}
 	case msgServer:
 		r.predecessor.servers.add(text)

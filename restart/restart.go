@@ -27,7 +27,7 @@ type Restarter struct {
 
 	mu        sync.Mutex // guards what is registered
 	running   bool
-	gates     []gate
+	gates     []namedGate
 	servers   []*conn.Server
 	finishers []finisher
 	undos     []func(context.Context, error) error
@@ -43,6 +43,8 @@ type Restarter struct {
 	cut      context.CancelFunc // ends the drain
 	cutCtx   context.Context
 
+	listenMu  sync.Mutex // one call of Listen at a time
+	sockets   sockets
 	activated activated
 	notifier  notifier
 	init      *os.File // where the process in service tells its id, if an init of ours is process 1; nil otherwise
@@ -60,6 +62,12 @@ type Restarter struct {
 	eventMu  sync.Mutex // one event at a time
 	statusMu sync.Mutex
 	status   Status
+}
+
+// A namedGate is a gate and the name of its socket.
+type namedGate struct {
+	gate
+	id socketID
 }
 
 // A gate is a conn.Gate or a conn.PacketGate.
@@ -92,6 +100,11 @@ func New(o Options) *Restarter {
 // unixpacket, as for net.Listen, or "fd" for the service manager's socket with the name that address gives. A path of
 // a unix socket on which nobody listens any more is replaced.
 //
+// A socket is known by the network and address that were asked for, or by another spelling of the same address
+// (localhost:80 and 127.0.0.1:80). Several with the same name, like those of one socket unit, or several on port 0, come
+// in the order of the calls. One of the process before this one that is not asked for stays in use there until this one
+// has proved itself; then it is closed, and the log says so.
+//
 // Nothing is accepted before Run. While another process takes the new connections, and after it has taken over for
 // good, Accept waits and gives no error; it ends with net.ErrClosed after Close. Close in one process leaves the
 // socket open in the other.
@@ -99,12 +112,12 @@ func (r *Restarter) Listen(network, address string) (net.Listener, error) {
 	if err := r.start(); err != nil {
 		return nil, err
 	}
-	ln, err := r.listen(network, address)
+	ln, id, err := r.listen(network, address)
 	if err != nil {
 		return nil, fmt.Errorf("restart: listening on %s %s: %w", network, address, err)
 	}
-	g := conn.NewGate(ln, network+" "+address)
-	r.addGate(g)
+	g := conn.NewGate(ln, id.name())
+	r.addGate(g, id)
 	return g, nil
 }
 
@@ -114,7 +127,7 @@ func (r *Restarter) ListenPacket(network, address string) (net.PacketConn, error
 	if err := r.start(); err != nil {
 		return nil, err
 	}
-	c, err := r.listenPacket(network, address)
+	c, id, err := r.listenPacket(network, address)
 	if err != nil {
 		return nil, fmt.Errorf("restart: listening on %s %s: %w", network, address, err)
 	}
@@ -123,15 +136,15 @@ func (r *Restarter) ListenPacket(network, address string) (net.PacketConn, error
 		c.Close()
 		return nil, fmt.Errorf("restart: listening on %s %s: %w", network, address, err)
 	}
-	r.addGate(g)
+	r.addGate(g, id)
 	return g, nil
 }
 
 // addGate registers g, and opens it if this process accepts now.
-func (r *Restarter) addGate(g gate) {
+func (r *Restarter) addGate(g gate, id socketID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.gates = append(r.gates, g)
+	r.gates = append(r.gates, namedGate{g, id})
 	if p := r.Phase(); p.Ready() && p != PhaseStandingBy {
 		g.Resume()
 	}

@@ -15,6 +15,7 @@ import (
 type successor struct {
 	*link
 	servers serverKeys
+	sockets sockets // that it has taken over
 }
 
 // serverKeys are the keys of the other process's servers that adopt connections.
@@ -62,6 +63,9 @@ func (r *Restarter) startSuccessor() {
 	next := &successor{link: ours}
 	r.successor = next
 	next.say(msgVersion, ourAbilities)
+	for id, addr := range r.sockets.all() {
+		next.say(msgSocket, describe(id, addr))
+	}
 	next.say(msgTerms, strconv.FormatInt(r.opts.Probation.Milliseconds(), 10))
 	r.sayServers(next.link)
 	heard, serving := make(chan struct{}), make(chan struct{})
@@ -146,6 +150,11 @@ func (r *Restarter) hearSuccessor(from *successor, attempt int, kind byte, text 
 		}
 	case msgServer:
 		from.servers.add(text)
+		return
+	case msgSocket:
+		if id, _, ok := parseSocket(text); ok {
+			from.sockets.add(id, nil)
+		}
 		return
 	default: // from a later version, not for us
 		return
