@@ -246,6 +246,12 @@ func TestR11ReplayAfterAKeyIsReplaced(t *testing.T) {
 	if m := c.Join(seen, v.Memory); m.Channel.Trust != 2 || m.Channel.Sequence != 1 {
 		t.Errorf("joined with what was remembered before: %+v", m.Channel)
 	}
+	stays := Memory{Channel: &Channel{Seen: release.Seen{Sequence: 50, Threshold: 1, Signers: []verify.Digest{old.Key().Fingerprint()}}}}
+	for _, m := range []Memory{c.Join(stays, v.Memory), c.Join(v.Memory, stays)} {
+		if m.Channel.Trust != 2 || m.Channel.Sequence != 1 {
+			t.Errorf("joined with a process that saw only the signature of the key that stays: %+v", m.Channel)
+		}
+	}
 	if m := c.Join(v.Memory, seen); m.Channel.Trust != 2 || m.Channel.Sequence != 1 {
 		t.Errorf("joined with what was remembered before: %+v", m.Channel)
 	}

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/theseus-go/theseus/internal/bundle"
+	"github.com/theseus-go/theseus/internal/text"
 	"github.com/theseus-go/theseus/verify"
 )
 
@@ -221,6 +222,9 @@ func TestR04HeadersInErrors(t *testing.T) {
 		res, err := c.Document(t.Context(), path, 100, nil, want("something else"))
 		if err == nil || len(res.Failed) != 1 {
 			t.Fatalf("%s: %v, %+v", path, err, res)
+		}
+		if a := res.Failed[0]; a.Error != text.Of(a.Err.Error()) || !strings.Contains(err.Error(), a.Error.String()) {
+			t.Errorf("%s: %q and %q, for %v", path, err, a.Error, a.Err)
 		}
 		for _, s := range []string{err.Error(), res.Failed[0].Error.String()} {
 			if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {

@@ -221,7 +221,7 @@ func sentence(cause error, format string, args ...any) error {
 // plain makes text of the other side fit for a log: printable, short, and without the queries of URLs, in which object
 // stores put signatures that grant access.
 func plain(s string) string {
-	words := strings.Fields(text.Of(s).String())
+	words := strings.Fields(s)
 	for i, w := range words {
 		if before, _, found := strings.Cut(w, "?"); found && strings.Contains(before, "/") {
 			words[i] = before
