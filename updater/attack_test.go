@@ -15,8 +15,8 @@ import (
 	"github.com/theseus-go/theseus/verify"
 )
 
-// An attack starts from a client that runs 1.0.0, has accepted a genuine
-// channel, and would be offered 1.1.0. It prepares what the client meets next.
+// An attack starts from a client that runs 1.0.0, has accepted a genuine channel, and would be offered 1.1.0. It
+// prepares what the client meets next.
 type attack struct {
 	name     string
 	prepare  func(t *testing.T, repo *testrelease.Repo, c *client)
@@ -278,8 +278,8 @@ func heal(t *testing.T, repo *testrelease.Repo) {
 	repo.Publish("1.3.0", program("1.3.0"))
 }
 
-// A manifest that was fetched before is judged anew by the entry that names it
-// now: the channel key alone must not make an old release a new one.
+// A manifest that was fetched before is judged anew by the entry that names it now: the channel key alone must not
+// make an old release a new one.
 func TestA04RelabelOfACachedManifest(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	c := install(t, repo, "1.0.0", func(o *Options) {
@@ -300,8 +300,8 @@ func TestA04RelabelOfACachedManifest(t *testing.T) {
 	c.holds("1.0.0")
 }
 
-// A source that says for ever that nothing is new does not keep the mirrors
-// from being asked once its document no longer holds.
+// A source that says for ever that nothing is new does not keep the mirrors from being asked once its document no
+// longer holds.
 func TestN10MirrorAfterAStale304(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	c := install(t, repo, "1.0.0")

@@ -11,8 +11,8 @@ import (
 	"github.com/theseus-go/theseus/release"
 )
 
-// Check asks the source whether there is something to install. It changes nothing but what is remembered about documents, and
-// needs no permission to write: what it cannot store it keeps in memory.
+// Check asks the source whether there is something to install. It changes nothing but what is remembered about
+// documents, and needs no permission to write: what it cannot store it keeps in memory.
 func (u *Updater) Check(ctx context.Context) (Result, error) {
 	return u.job(nil, request{manual: true}).look(ctx)
 }

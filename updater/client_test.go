@@ -66,8 +66,7 @@ func install(t *testing.T, repo *testrelease.Repo, version string, edit ...func(
 	return again(t, repo, path, version, edit...)
 }
 
-// again is another process of the program at path: a new Updater that knows
-// only what is on disk.
+// again is another process of the program at path: a new Updater that knows only what is on disk.
 func again(t *testing.T, repo *testrelease.Repo, path, version string, edit ...func(*Options)) *client {
 	t.Helper()
 	ev := &events{}
@@ -160,8 +159,8 @@ func (c *client) snapshot() snapshot {
 	return s
 }
 
-// beside lists what is in the program's folder and, of the state folder, what
-// is neither state nor lock nor an earlier version.
+// beside lists what is in the program's folder and, of the state folder, what is neither state nor lock nor an
+// earlier version.
 func (c *client) beside() (names []string) {
 	c.t.Helper()
 	for _, dir := range []string{c.disk.Dir, c.disk.Home} {
@@ -183,9 +182,8 @@ func (c *client) beside() (names []string) {
 	return names
 }
 
-// unchanged is D0: nothing that an attack touched is different. documents may
-// have advanced the remembered channel where the attack came after a genuine
-// one; partial: one partial download may stay.
+// unchanged is D0: nothing that an attack touched is different. documents may have advanced the remembered channel
+// where the attack came after a genuine one; partial: one partial download may stay.
 func (c *client) unchanged(before snapshot, advanced, partial bool) {
 	c.t.Helper()
 	now := c.snapshot()

@@ -43,9 +43,8 @@ the update would end with, as far as can be foreseen; --doctor with 0 if it find
 no problem, else with the code of an update that meets the first one.
 `
 
-// Command is the command line: args are those after the program's own flags,
-// with or without the word self-update in front. It prints to standard output
-// and error, installs but never restarts anything and never exits the process:
+// Command is the command line: args are those after the program's own flags, with or without the word self-update in
+// front. It prints to standard output and error, installs but never restarts anything and never exits the process:
 // give its result to os.Exit.
 func (u *Updater) Command(ctx context.Context, args []string) int {
 	c := command{u: u, stdout: os.Stdout, stderr: os.Stderr}

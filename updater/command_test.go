@@ -147,8 +147,7 @@ func TestCommandExplain(t *testing.T) {
 	}
 }
 
-// While another process works, the command waits a moment, then says so and
-// changes nothing.
+// While another process works, the command waits a moment, then says so and changes nothing.
 func TestCommandBusy(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	c := install(t, repo, "1.0.0")
@@ -170,8 +169,8 @@ func TestCommandBusy(t *testing.T) {
 	c.holds("1.0.0")
 }
 
-// A service that only looks for a release holds the lock for as long as its
-// source takes to answer; a person waits for that, and is not sent away.
+// A service that only looks for a release holds the lock for as long as its source takes to answer; a person waits
+// for that, and is not sent away.
 func TestCommandWaitsForALook(t *testing.T) {
 	repo := published(t, "1.0.0")
 	c := install(t, repo, "1.0.0")

@@ -15,8 +15,8 @@ import (
 	"github.com/theseus-go/theseus/release"
 )
 
-// R04: the server chooses a header that no file of text can keep. The update is installed, the state is saved, and the
-// rollback floor holds in the next process.
+// R04: the server chooses a header that no file of text can keep. The update is installed, the state is saved, and
+// the rollback floor holds in the next process.
 func TestR04HeaderKeepsNothingFromBeingRemembered(t *testing.T) {
 	for _, header := range []string{"\"\xff\"", "\"\xed\xa0\x80\"", "\"\u202e\"", `"` + strings.Repeat("\xff", 200) + `"`, "\xff"} {
 		repo := published(t, "1.0.0", "1.1.0")
@@ -53,8 +53,8 @@ func TestR04HeaderKeepsNothingFromBeingRemembered(t *testing.T) {
 	}
 }
 
-// R14: a bad release gives a reason that is no text, or no end of it. Its failure is remembered all the same: it is handed
-// over to once, not in every turn.
+// R14: a bad release gives a reason that is no text, or no end of it. Its failure is remembered all the same: it is
+// handed over to once, not in every turn.
 func TestR14ReasonKeepsNoFailureFromBeingRemembered(t *testing.T) {
 	for what, reason := range map[string]string{
 		"half a letter": strings.Repeat("ä", 300)[:509],
@@ -76,8 +76,8 @@ func TestR14ReasonKeepsNoFailureFromBeingRemembered(t *testing.T) {
 	}
 }
 
-// R04: whatever a server puts into its status line, a header and a body, a failing release into its reason, and a file at the
-// path into its answer to --version: every save succeeds, and no floor is lost.
+// R04: whatever a server puts into its status line, a header and a body, a failing release into its reason, and a
+// file at the path into its answer to --version: every save succeeds, and no floor is lost.
 func FuzzR04NothingFromOutsideCostsASave(f *testing.F) {
 	f.Add("200 OK", "ETag", "\"\xff\"", "", "\xff", "hello 1.0.0")
 	f.Add("304 Not Modified", "ETag", `"a"`, "", "ä", "\x1b[2J")

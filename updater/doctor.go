@@ -23,8 +23,7 @@ type finding struct {
 	Text string `json:"text"`
 	// Fix is what to do about it: a command where there is one.
 	Fix string `json:"fix,omitzero"`
-	// Code is the exit code of an update that meets it; 0 is worth knowing, and
-	// keeps no update from working.
+	// Code is the exit code of an update that meets it; 0 is worth knowing, and keeps no update from working.
 	Code int `json:"code"`
 }
 
@@ -37,9 +36,8 @@ type diagnosis struct {
 	Code     int       `json:"code"` // of the first finding that has one, also the exit code
 }
 
-// examine looks at everything that an update needs, in the order in which an
-// update would meet it, and does not stop at the first obstacle. It changes
-// what --check does, and rehearses in the state folder with an empty file.
+// examine looks at everything that an update needs, in the order in which an update would meet it, and does not stop
+// at the first obstacle. It changes what --check does, and rehearses in the state folder with an empty file.
 func (j *job) examine(ctx context.Context) diagnosis {
 	d := diagnosis{App: j.opts.App, Running: j.opts.running.String(), Path: j.disk.Path, Findings: []finding{}}
 	if m := j.manager(); m != nil {
@@ -70,8 +68,8 @@ func (j *job) examine(ctx context.Context) diagnosis {
 	return d.sum()
 }
 
-// room is how many bytes an update would need: of the one on offer, else of one that is as large as what is installed,
-// downloaded and unpacked.
+// room is how many bytes an update would need: of the one on offer, else of one that is as large as what is
+// installed, downloaded and unpacked.
 func (j *job) room(ctx context.Context) int64 {
 	if j.offer != nil {
 		if routes, err := j.routes(ctx); err == nil {
@@ -120,8 +118,7 @@ func (d *diagnosis) place(i *installation.Installation, need int64) {
 	}
 }
 
-// instances finds services that cannot update themselves, and those that have
-// not taken the installed version yet.
+// instances finds services that cannot update themselves, and those that have not taken the installed version yet.
 func (d *diagnosis) instances(p *process) {
 	for _, in := range p.instances() {
 		if !in.mayWrite(p.disk.Dir) {

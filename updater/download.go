@@ -15,8 +15,8 @@ import (
 	"github.com/theseus-go/theseus/verify"
 )
 
-// download brings the installed form of the offered file into the state folder: private, whole, sealed, and with the signed
-// hash. What was loaded of a file that is still on offer is kept for the next attempt.
+// download brings the installed form of the offered file into the state folder: private, whole, sealed, and with the
+// signed hash. What was loaded of a file that is still on offer is kept for the next attempt.
 func (j *job) download(ctx context.Context) (sealed *os.File, err error) {
 	routes, err := j.routes(ctx)
 	if err != nil {
@@ -72,8 +72,8 @@ func (j *job) fetchRoute(ctx context.Context, r route) (here *os.File, err error
 	return here, nil
 }
 
-// fetchLeg downloads what a leg stores and builds the leg's file. here is the file that a delta starts from, nil for the
-// installed one.
+// fetchLeg downloads what a leg stores and builds the leg's file. here is the file that a delta starts from, nil for
+// the installed one.
 func (j *job) fetchLeg(ctx context.Context, here *os.File, l leg, before int64) (sealed *os.File, err error) {
 	f, err := j.held.Resume(content.Digest(l.Stored.SHA256))
 	if err != nil {
@@ -106,8 +106,8 @@ func (j *job) fetchLeg(ctx context.Context, here *os.File, l leg, before int64) 
 	return j.held.Seal(out)
 }
 
-// patch builds a file from another one and a delta. What the delta says of itself is compared with what is signed before
-// anything is written.
+// patch builds a file from another one and a delta. What the delta says of itself is compared with what is signed
+// before anything is written.
 func (j *job) patch(ctx context.Context, out, patch, old *os.File, want verify.ID) error {
 	if old == nil {
 		installed, err := os.Open(j.disk.Path)

@@ -29,8 +29,7 @@ type plan struct {
 	Mode       string   `json:"mode,omitzero"`
 	Owner      string   `json:"owner,omitzero"`
 	Attributes []string `json:"attributes,omitzero"`
-	// Running are the processes that go on with what they run: this command
-	// restarts nothing.
+	// Running are the processes that go on with what they run: this command restarts nothing.
 	Running []int  `json:"running,omitzero"`
 	Code    int    `json:"code"` // that the update would end with, as far as can be foreseen
 	Error   string `json:"error,omitzero"`
@@ -103,7 +102,8 @@ func (p *plan) foresee(ctx context.Context, j *job) error {
 	return nil
 }
 
-// files says which earlier versions will be there afterwards, by doing to a copy of the state what the update will do to it.
+// files says which earlier versions will be there afterwards, by doing to a copy of the state what the update will do
+// to it.
 func (p *plan) files(j *job) error {
 	st, err := j.recall(j.events)
 	if err != nil {

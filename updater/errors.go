@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// The sentinels are what a caller or an operator would branch on; the text of the error around them names the attack or the
-// fault and what to do next.
+// The sentinels are what a caller or an operator would branch on; the text of the error around them names the attack
+// or the fault and what to do next.
 var (
-	// ErrRefused: what was served is not a valid, current document for this program, or its bytes are not the signed ones.
-	// Exit code 4.
+	// ErrRefused: what was served is not a valid, current document for this program, or its bytes are not the signed
+	// ones. Exit code 4.
 	ErrRefused = errors.New("refused by verification")
 	// ErrUnreachable: no source answered. Exit code 5.
 	ErrUnreachable = errors.New("source unreachable")
@@ -17,20 +17,21 @@ var (
 	ErrNothing = errors.New("nothing that this machine may install")
 	// ErrPermission: this process may not replace its executable. Exit code 6.
 	ErrPermission = errors.New("no permission to update")
-	// ErrBusy: another update of this program is running, and still was after the 5 seconds that a person's request waits.
-	// Exit code 7.
+	// ErrBusy: another update of this program is running, and still was after the 5 seconds that a person's request
+	// waits. Exit code 7.
 	ErrBusy = errors.New("another update is running")
 	// ErrUndone: the release was refused by its probe, or was installed, failed to start and was undone. Exit code 8.
 	ErrUndone = errors.New("the release failed and is not installed")
-	// ErrInconclusive is wrapped by a probe that could not decide: the release is not installed now, not remembered as
-	// failed, and tried again later.
+	// ErrInconclusive is wrapped by a probe that could not decide: the release is not installed now, not remembered
+	// as failed, and tried again later.
 	ErrInconclusive = errors.New("probe was inconclusive")
-	// ErrRestart is returned by Run when a release was installed and there is no Options.Restart: main should exit with a
-	// code its service manager restarts on.
+	// ErrRestart is returned by Run when a release was installed and there is no Options.Restart: main should exit
+	// with a code its service manager restarts on.
 	ErrRestart = errors.New("installed; restart to run it")
 )
 
-// Error is every error that an update returns: where it stopped, for which version ("" if none was chosen yet), and why.
+// Error is every error that an update returns: where it stopped, for which version ("" if none was chosen yet), and
+// why.
 type Error struct {
 	Step    Step
 	Version string

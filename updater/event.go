@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Event is something that an operator may want to count or be told of. Steps of an update are events; so is the beginning
-// and the end of a condition that lasts, such as a source that serves a stale document. A condition is not repeated at each
-// poll.
+// Event is something that an operator may want to count or be told of. Steps of an update are events; so is the
+// beginning and the end of a condition that lasts, such as a source that serves a stale document. A condition is not
+// repeated at each poll.
 type Event struct {
 	Time    time.Time `json:"time"`
 	Kind    Kind      `json:"kind"`

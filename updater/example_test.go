@@ -70,7 +70,8 @@ func ExampleUpdater_AdminServer() {
 	log.Fatal(admin.Serve(ln))
 }
 
-// A probe of one's own: the new file has to read the configuration of this machine before it takes the place of the old one.
+// A probe of one's own: the new file has to read the configuration of this machine before it takes the place of the
+// old one.
 func ExampleOptions_probe() {
 	u, err := updater.New(updater.Options{
 		App: "hello", Version: "1.0.0", Key: key, Source: "https://dl.example.com/hello",
@@ -93,8 +94,8 @@ func ExampleOptions_probe() {
 	log.Fatal(u.Run(context.Background()))
 }
 
-// An operator chooses the channel. What is remembered of each channel is kept apart, and a channel that offers only older
-// versions changes nothing: nobody is sent back by switching.
+// An operator chooses the channel. What is remembered of each channel is kept apart, and a channel that offers only
+// older versions changes nothing: nobody is sent back by switching.
 func ExampleOptions_channel() {
 	channel := flag.String("channel", "stable", "stable or beta")
 	flag.Parse()

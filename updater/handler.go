@@ -36,14 +36,12 @@ const (
 //	POST /update            start an update; body {} or {"version": "1.2.3"}
 //	POST /update/rollback   go back to the version before this one
 //
-// A POST answers 202 with the status at once and goes on by itself, because a
-// request that waits for its own process to drain would never end; the outcome
-// is in GET. While an update runs it answers 409 with the same status.
+// A POST answers 202 with the status at once and goes on by itself, because a request that waits for its own process
+// to drain would never end; the outcome is in GET. While an update runs it answers 409 with the same status.
 //
-// It fails closed. Without Options.AdminToken it serves unix sockets and
-// loopback peers that name a loopback host; with it, whoever sends the token.
-// Requests from other web origins are refused. Nothing in a request can name a
-// URL, a path or a key.
+// It fails closed. Without Options.AdminToken it serves unix sockets and loopback peers that name a loopback host;
+// with it, whoever sends the token. Requests from other web origins are refused. Nothing in a request can name a URL,
+// a path or a key.
 //
 // The caller's server needs timeouts; AdminServer has them.
 func (u *Updater) Handler() http.Handler {
@@ -72,9 +70,8 @@ func (u *Updater) Handler() http.Handler {
 	return u.guard(http.NewCrossOriginProtection().Handler(mux))
 }
 
-// AdminServer returns a server of Handler for ln with the timeouts that an
-// admin endpoint needs, or an error if ln can be reached from other machines
-// and there is no Options.AdminToken.
+// AdminServer returns a server of Handler for ln with the timeouts that an admin endpoint needs, or an error if ln
+// can be reached from other machines and there is no Options.AdminToken.
 func (u *Updater) AdminServer(ln net.Listener) (*http.Server, error) {
 	if u.opts.AdminToken == "" && !local(ln.Addr()) {
 		return nil, fmt.Errorf("updater: the admin endpoint at %v can be reached from other machines: listen on a unix socket or on 127.0.0.1, or set Options.AdminToken", ln.Addr())
@@ -124,9 +121,8 @@ func (u *Updater) guard(next http.Handler) http.Handler {
 	})
 }
 
-// stranger says why a request without a token is not served: its peer is not
-// on this machine, or it names a host that is not (a page whose name was made
-// to resolve to 127.0.0.1 sends its own name).
+// stranger says why a request without a token is not served: its peer is not on this machine, or it names a host that
+// is not (a page whose name was made to resolve to 127.0.0.1 sends its own name).
 func stranger(r *http.Request) string {
 	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if addr != nil && addr.Network() == "unix" {
@@ -184,8 +180,8 @@ func (g *guesses) count(peer string, now time.Time) {
 
 // post parses a command and starts do with a turn. It answers at once.
 //
-// What it starts must not end with the request: the update outlives it, and so does a handover that the request's own server
-// drains for.
+// What it starts must not end with the request: the update outlives it, and so does a handover that the request's own
+// server drains for.
 func (u *Updater) post(w http.ResponseWriter, r *http.Request, do func(context.Context, *turn, *semver.Version) (Result, error)) {
 	if mt, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mt != "application/json" {
 		refuse(w, http.StatusUnsupportedMediaType, "send Content-Type: application/json, with {} as the body")

@@ -224,8 +224,7 @@ func TestTokenMustBeLong(t *testing.T) {
 	}
 }
 
-// H07: an admin endpoint that other machines reach is not started without a
-// token.
+// H07: an admin endpoint that other machines reach is not started without a token.
 func TestH07AdminServer(t *testing.T) {
 	repo := published(t, "1.0.0")
 	c := install(t, repo, "1.0.0")
@@ -326,8 +325,8 @@ func TestH11NoPathsInAnswers(t *testing.T) {
 	}
 }
 
-// What settles an earlier update has the turn for moments; a request that
-// comes in them is not told that an update runs.
+// What settles an earlier update has the turn for moments; a request that comes in them is not told that an update
+// runs.
 func TestPostWaitsForSettling(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	c := install(t, repo, "1.0.0")

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// instances are the other processes that run the program's file, or one that
-// was at its path before, as far as this user may know.
+// instances are the other processes that run the program's file, or one that was at its path before, as far as this
+// user may know.
 func (p *process) instances() (found []instance) {
 	links, _ := filepath.Glob("/proc/[0-9]*/exe")
 	at, err := os.Stat(p.disk.Path)

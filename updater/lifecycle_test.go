@@ -505,8 +505,7 @@ func TestSettlesAnInterruptedSwap(t *testing.T) {
 	}
 }
 
-// What POST asked for is part of Run: whoever waits for Run to end waits for
-// the last record of the update.
+// What POST asked for is part of Run: whoever waits for Run to end waits for the last record of the update.
 func TestRunDoesWhatPostAsksFor(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	ready := make(chan struct{})

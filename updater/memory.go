@@ -11,8 +11,8 @@ import (
 	"github.com/theseus-go/theseus/verify"
 )
 
-// What is remembered of documents lies in the state file of the installation, and catalog reads it as a value. Neither knows
-// the other: here is how one becomes the other.
+// What is remembered of documents lies in the state file of the installation, and catalog reads it as a value.
+// Neither knows the other: here is how one becomes the other.
 
 // remembered takes from a state what it knows of a channel's documents.
 func remembered(st *state.State, channel string) catalog.Memory {
@@ -32,8 +32,8 @@ func remembered(st *state.State, channel string) catalog.Memory {
 	return m
 }
 
-// record puts into a state what is to be remembered of a channel's documents. What a newer version of us keeps beside it
-// stays.
+// record puts into a state what is to be remembered of a channel's documents. What a newer version of us keeps beside
+// it stays.
 func record(st *state.State, channel string, m catalog.Memory) {
 	st.Floor = m.Floor
 	switch {
@@ -72,8 +72,8 @@ func failures(st *state.State) map[string]string {
 	return m
 }
 
-// What documents name and what lies on the disk are the same bytes in two vocabularies, because the packages that bring a
-// program back know nothing of signatures.
+// What documents name and what lies on the disk are the same bytes in two vocabularies, because the packages that
+// bring a program back know nothing of signatures.
 
 func onDisk(id verify.ID) content.ID {
 	return content.ID{Size: id.Size, SHA256: content.Digest(id.SHA256)}

@@ -156,8 +156,8 @@ func TestCommandFrom(t *testing.T) {
 	}
 }
 
-// What a bundle brought is remembered: an older bundle is a rollback, by
-// whatever way it comes. A relative path is one of the working directory.
+// What a bundle brought is remembered: an older bundle is a rollback, by whatever way it comes. A relative path is
+// one of the working directory.
 func TestA03RollbackFromABundle(t *testing.T) {
 	repo := published(t, "1.0.0")
 	old := bundled(t, repo)

@@ -24,8 +24,8 @@ type Options struct {
 	// App is the program's name in its release documents. A document that names another app is refused.
 	App string
 	// Version is the version of the running program: a semantic version without a leading v, usually set with
-	// -ldflags "-X main.version=…". 0.0.0-dev, and any version whose pre-release is dev, is never replaced
-	// by the interval; naming a version replaces it.
+	// -ldflags "-X main.version=…". 0.0.0-dev, and any version whose pre-release is dev, is never replaced by the
+	// interval; naming a version replaces it.
 	Version string
 	// Key is who may sign: the text of a minisign public key file, its bare base64 line, or a whole trust document.
 	// It should be part of the program (go:embed, or -X), never read from a place that an attacker can write.
@@ -81,8 +81,8 @@ type Options struct {
 	// AllowHTTP permits plain http to other hosts than loopback. Signatures still decide what is installed;
 	// eavesdroppers learn which version runs.
 	AllowHTTP bool
-	// Stall is how long a source may take to answer, and the time over which it has to bring 4 KiB a second on average;
-	// then the next one is asked. Default: 30 s.
+	// Stall is how long a source may take to answer, and the time over which it has to bring 4 KiB a second on
+	// average; then the next one is asked. Default: 30 s.
 	Stall time.Duration
 	// Built is the date of the build, a floor for the clock: a machine whose clock stands before it does not believe
 	// its clock. Default: vcs.time of the build information, else none.
@@ -163,9 +163,9 @@ func buildDate() time.Time {
 	return time.Time{}
 }
 
-// only is a source in place of Source and Mirrors: a bundle, or the folder of a repository. A relative path begins at the
-// working directory. Nothing else is different: what a bundle holds is signed, dated and counted like what comes over the
-// network, and whoever brings it is trusted no more than a server.
+// only is a source in place of Source and Mirrors: a bundle, or the folder of a repository. A relative path begins at
+// the working directory. Nothing else is different: what a bundle holds is signed, dated and counted like what comes
+// over the network, and whoever brings it is trusted no more than a server.
 func (s *settings) only(path string) (*fetch.Client, error) {
 	if path == "" {
 		return nil, errors.New("name a bundle, or the folder of a repository")

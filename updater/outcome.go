@@ -40,8 +40,8 @@ const (
 	BlameCaller  Blame = "caller"  // somebody called it off
 )
 
-// outcome is one way in which a check or an update can end. Whatever depends on how it ended is read from the table below:
-// sentinels, exit codes, events, status, --json and when the interval tries again.
+// outcome is one way in which a check or an update can end. Whatever depends on how it ended is read from the table
+// below: sentinels, exit codes, events, status, --json and when the interval tries again.
 type outcome struct {
 	name     string
 	sentinel error            // nil: the outcome is not told apart by errors.Is
@@ -63,8 +63,8 @@ var (
 	failed    = outcome{name: "failed", code: ExitError, blame: BlameMachine, event: EventUpdateFailed, text: "the update ended early; nothing was changed", soon: true}
 )
 
-// outcomes are those with a name of their own. An error that wraps a sentinel belongs to its row; any other to the first
-// whose is it meets, else to failed.
+// outcomes are those with a name of their own. An error that wraps a sentinel belongs to its row; any other to the
+// first whose is it meets, else to failed.
 var outcomes = []outcome{
 	{name: "undone", sentinel: ErrUndone, code: ExitUndone, blame: BlameRelease, soon: true},
 	{name: "nothing", sentinel: ErrNothing, is: isNothing, code: ExitNothing, knows: true},

@@ -108,7 +108,8 @@ func TestMemoryComesBack(t *testing.T) {
 	}
 }
 
-// A file that is not the signed one is told like a document that is refused, once, and is over with the next good update.
+// A file that is not the signed one is told like a document that is refused, once, and is over with the next good
+// update.
 func TestRefusedDownloadIsAnEvent(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	c := install(t, repo, "1.0.0")

@@ -17,17 +17,15 @@ import (
 // ProbeTimeout is how long the default probe waits for FILE --version.
 const ProbeTimeout = 10 * time.Second
 
-// probeOutput is how much of the output is looked at, in bytes; a version
-// stands in the first line of any sane program.
+// probeOutput is how much of the output is looked at, in bytes; a version stands in the first line of any sane
+// program.
 const probeOutput = 64 << 10
 
-// version finds a semantic version that stands by itself: in "hello 1.2.0
-// (go1.26.8)" it is 1.2.0.
+// version finds a semantic version that stands by itself: in "hello 1.2.0 (go1.26.8)" it is 1.2.0.
 var versionPattern = regexp.MustCompile(`(?:^|[^0-9A-Za-z.+-])v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)`)
 
-// probe runs FILE --version and compares. It is run before the swap, so that a
-// file that cannot start on this machine (wrong libc, wrong CPU, noexec) never
-// takes the place of one that can.
+// probe runs FILE --version and compares. It is run before the swap, so that a file that cannot start on this machine
+// (wrong libc, wrong CPU, noexec) never takes the place of one that can.
 func probe(ctx context.Context, sealed *os.File, version string) error {
 	said, err := sayVersion(ctx, func(ctx context.Context) *exec.Cmd { return swap.Command(ctx, sealed, "--version") })
 	if err != nil {
@@ -39,8 +37,7 @@ func probe(ctx context.Context, sealed *os.File, version string) error {
 	return nil
 }
 
-// sayVersion runs a program that was asked for its version, and returns the
-// first semantic version in its output.
+// sayVersion runs a program that was asked for its version, and returns the first semantic version in its output.
 func sayVersion(ctx context.Context, command func(context.Context) *exec.Cmd) (string, error) {
 	timed, cancel := context.WithTimeout(ctx, ProbeTimeout)
 	defer cancel()
@@ -74,8 +71,8 @@ func sayVersion(ctx context.Context, command func(context.Context) *exec.Cmd) (s
 	return m[1], nil
 }
 
-// probeEnvironment leaves out what tells a program that it was handed sockets
-// or must report to a service manager: a probe is neither.
+// probeEnvironment leaves out what tells a program that it was handed sockets or must report to a service manager: a
+// probe is neither.
 func probeEnvironment(env []string) []string {
 	var kept []string
 	for _, e := range env {

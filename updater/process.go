@@ -28,8 +28,8 @@ type process struct {
 	log     *slog.Logger
 }
 
-// locate resolves the program's path while it still can be asked for: after a swap the operating system may name the old
-// file. configured is "" for the program that runs.
+// locate resolves the program's path while it still can be asked for: after a swap the operating system may name the
+// old file. configured is "" for the program that runs.
 func locate(configured string) (*process, error) {
 	executable, err := os.Executable()
 	if configured != "" {
@@ -62,8 +62,8 @@ func locate(configured string) (*process, error) {
 	return p, nil
 }
 
-// moved reports that the name this program was started by now leads elsewhere: swapping the file found at the start would
-// change nothing that will run next.
+// moved reports that the name this program was started by now leads elsewhere: swapping the file found at the start
+// would change nothing that will run next.
 func (p *process) moved() error {
 	real, err := filepath.EvalSymlinks(p.invoked)
 	if err != nil {
@@ -76,8 +76,8 @@ func (p *process) moved() error {
 	return nil
 }
 
-// installed is the version of the file at the path: ours, if it is the file that this process runs; the recorded one, if its
-// hash is the recorded one; else somebody deployed it by hand, and it is asked.
+// installed is the version of the file at the path: ours, if it is the file that this process runs; the recorded one,
+// if its hash is the recorded one; else somebody deployed it by hand, and it is asked.
 func (p *process) installed(ctx context.Context, st *state.State) (*semver.Version, error) {
 	info, err := os.Stat(p.disk.Path)
 	if err != nil {
@@ -128,8 +128,8 @@ func (p *process) runs(in *state.File) bool {
 //	-ldflags "-X 'github.com/theseus-go/theseus/updater.managedBy=guix upgrade hello'"
 var managedBy string
 
-// findManager finds out who else keeps the file at the path current, nil if nobody does. unmanaged overrides what is found, not
-// what was said.
+// findManager finds out who else keeps the file at the path current, nil if nobody does. unmanaged overrides what is
+// found, not what was said.
 func (p *process) findManager(unmanaged bool) *managed.Manager {
 	volume := filepath.VolumeName(p.disk.Path)
 	at := managed.Place{

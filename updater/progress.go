@@ -10,9 +10,8 @@ import (
 	"golang.org/x/term"
 )
 
-// progress shows a command's download on standard error: one line that is
-// redrawn on a terminal, nothing that moves elsewhere (logs, CI). NO_COLOR is
-// honoured by using no colour at all.
+// progress shows a command's download on standard error: one line that is redrawn on a terminal, nothing that moves
+// elsewhere (logs, CI). NO_COLOR is honoured by using no colour at all.
 type progress struct {
 	status func() Status
 	w      io.Writer

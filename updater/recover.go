@@ -25,13 +25,14 @@ type Recovery struct {
 	Busy error
 }
 
-// Recover brings the program at path back to a version that starts, from outside and without network or key: it settles an
-// interrupted update, and undoes a release that was started three times and never proved itself. It is for the moment before a
-// service starts (ExecStartPre=) and for a rescue shell, and works where the program itself cannot even start. It counts the
-// start that is coming. It waits at most ten seconds for a process that is at work on the same program. log may be nil.
+// Recover brings the program at path back to a version that starts, from outside and without network or key: it
+// settles an interrupted update, and undoes a release that was started three times and never proved itself. It is for
+// the moment before a service starts (ExecStartPre=) and for a rescue shell, and works where the program itself
+// cannot even start. It counts the start that is coming. It waits at most ten seconds for a process that is at work
+// on the same program. log may be nil.
 //
-// Run by root on a program in a folder of another user's it changes nothing: the error wraps ErrPermission and ends with the
-// command that runs it as that user.
+// Run by root on a program in a folder of another user's it changes nothing: the error wraps ErrPermission and ends
+// with the command that runs it as that user.
 func Recover(ctx context.Context, path string, log *slog.Logger) (r Recovery, err error) {
 	i, err := installation.Open(path, aside.Commit)
 	if err != nil {

@@ -22,8 +22,7 @@ func recovered(t *testing.T, path string) Recovery {
 	return r
 }
 
-// A release that dies before its Run is reached never counts its own starts:
-// recover does.
+// A release that dies before its Run is reached never counts its own starts: recover does.
 func TestRecoverUndoesAfterThreeCountedStarts(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	c := install(t, repo, "1.0.0")
@@ -59,8 +58,8 @@ func TestRecoverAndRunCountOneStartOnce(t *testing.T) {
 	}
 }
 
-// Whoever is killed while he writes leaves half of a file. Somebody who comes by often, as recover before each start does,
-// would fill the folder if nobody swept before the next update.
+// Whoever is killed while he writes leaves half of a file. Somebody who comes by often, as recover before each start
+// does, would fill the folder if nobody swept before the next update.
 func TestRecoverSweepsUnfinishedWrites(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	c := install(t, repo, "1.0.0")
@@ -90,8 +89,7 @@ func TestRecoverWithoutAFileAtThePath(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	c := install(t, repo, "1.0.0")
 	c.mustUpdate("1.1.0")
-	// As where a running file must be moved aside, and the machine dies between
-	// the two renames of an undo.
+	// As where a running file must be moved aside, and the machine dies between the two renames of an undo.
 	st := c.state()
 	st.Journal = &state.Journal{Step: state.Undo, From: *st.Installed, To: *st.Previous, Cause: text.Of("crashed"), Started: time.Now()}
 	save(t, c, st)

@@ -14,7 +14,7 @@ type Result struct {
 	Notes string
 	// Critical: the version at the path should not be run any longer.
 	Critical bool
-	// Managed says who else keeps the file current, and by which command, "" if nobody does: then Update and Rollback refuse
-	// with ErrNothing.
+	// Managed says who else keeps the file current, and by which command, "" if nobody does: then Update and Rollback
+	// refuse with ErrNothing.
 	Managed string
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/theseus-go/theseus/release"
 )
 
-// Rollback goes back to the version that the last update replaced, and has it restarted. The version left behind is not
-// installed again unless a person names it. It is refused where there is no earlier version, and below a security floor that
-// the channel has signed.
+// Rollback goes back to the version that the last update replaced, and has it restarted. The version left behind is
+// not installed again unless a person names it. It is refused where there is no earlier version, and below a security
+// floor that the channel has signed.
 func (u *Updater) Rollback(ctx context.Context) (Result, error) {
 	t := u.begin(StepRollingBack)
 	if t == nil {

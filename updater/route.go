@@ -8,8 +8,8 @@ import (
 	"github.com/theseus-go/theseus/verify"
 )
 
-// maxLegs is the longest chain of deltas that is considered. Each leg writes a
-// whole file and reads another; soon the full download is done sooner.
+// maxLegs is the longest chain of deltas that is considered. Each leg writes a whole file and reads another; soon the
+// full download is done sooner.
 const maxLegs = 8
 
 // leg is one download and the file that it leads to.
@@ -18,8 +18,8 @@ type leg struct {
 	to verify.ID
 }
 
-// route is a way to the offered file: deltas one after the other from the file
-// that is installed, or one full download.
+// route is a way to the offered file: deltas one after the other from the file that is installed, or one full
+// download.
 type route []leg
 
 func (r route) bytes() (n int64) {
@@ -29,9 +29,8 @@ func (r route) bytes() (n int64) {
 	return n
 }
 
-// space is what the route needs on disk at its widest, in bytes: the stored
-// bytes of a leg, the file that it makes, and the one that it starts from if
-// that is not the installed one.
+// space is what the route needs on disk at its widest, in bytes: the stored bytes of a leg, the file that it makes,
+// and the one that it starts from if that is not the installed one.
 func (r route) space() (most int64) {
 	for i, l := range r {
 		n := l.Stored.Size
@@ -46,8 +45,8 @@ func (r route) space() (most int64) {
 	return most
 }
 
-// routes are the ways to the offered file, in the order in which they are tried: the cheapest chain of deltas if there is
-// one that is cheaper than the full download, and the full download.
+// routes are the ways to the offered file, in the order in which they are tried: the cheapest chain of deltas if
+// there is one that is cheaper than the full download, and the full download.
 func (j *job) routes(ctx context.Context) ([]route, error) {
 	artifact := j.offer.Artifact
 	whole, err := full(artifact)
@@ -65,8 +64,8 @@ func (j *job) routes(ctx context.Context) ([]route, error) {
 	from, to := verify.Digest(here.SHA256), artifact.File.SHA256
 	cheapest := chain(from, to, legs)
 	if cheapest == nil {
-		// The installed version is older than the deltas of the offered one. The releases between them have deltas of their
-		// own.
+		// The installed version is older than the deltas of the offered one. The releases between them have deltas of
+		// their own.
 		cheapest = chain(from, to, append(legs, j.between(ctx)...))
 	}
 	if cheapest == nil || cheapest.bytes() >= whole.bytes() {
@@ -75,8 +74,8 @@ func (j *job) routes(ctx context.Context) ([]route, error) {
 	return []route{cheapest, whole}, nil
 }
 
-// between collects the deltas of the releases between the installed and the offered one. A manifest that cannot be had only
-// makes the download larger.
+// between collects the deltas of the releases between the installed and the offered one. A manifest that cannot be
+// had only makes the download larger.
 func (j *job) between(ctx context.Context) (legs []leg) {
 	for _, e := range j.view.Channel.Entries {
 		if !e.Version.GreaterThan(j.installed) || !e.Version.LessThan(j.offer.Entry.Version) || e.Yanked != nil {
@@ -103,8 +102,7 @@ func deltas(a *release.Artifact) (legs []leg) {
 	return legs
 }
 
-// chain is the chain of legs from one file to another that needs the fewest
-// bytes, or nil.
+// chain is the chain of legs from one file to another that needs the fewest bytes, or nil.
 func chain(from, to verify.Digest, legs []leg) route {
 	best := map[verify.Digest]route{from: {}}
 	for range maxLegs {
@@ -129,8 +127,7 @@ func chain(from, to verify.Digest, legs []leg) route {
 	return nil
 }
 
-// full is the route of the whole file; the smallest of those that this client
-// understands.
+// full is the route of the whole file; the smallest of those that this client understands.
 func full(a *release.Artifact) (route, error) {
 	var best route
 	for _, d := range a.Downloads {

@@ -11,18 +11,16 @@ import (
 	"github.com/theseus-go/theseus/internal/state"
 )
 
-// Run keeps the program current until ctx ends: it settles what an interrupted
-// update left, counts this start, marks the installed file proved once the
-// process has run for ten seconds, and checks on the interval. It returns nil
-// when ctx ends or when a successor has taken over, and ErrRestart when a
-// release was installed and Options.Restart is nil. Only one Run per process.
+// Run keeps the program current until ctx ends: it settles what an interrupted update left, counts this start, marks
+// the installed file proved once the process has run for ten seconds, and checks on the interval. It returns nil when
+// ctx ends or when a successor has taken over, and ErrRestart when a release was installed and Options.Restart is
+// nil. Only one Run per process.
 //
-// Run is the process in service: with package restart, give it to
-// (*Restarter).Go, so that it does not run in two processes at once. While it
-// runs, it also does what POST /update asks for.
+// Run is the process in service: with package restart, give it to (*Restarter).Go, so that it does not run in two
+// processes at once. While it runs, it also does what POST /update asks for.
 //
-// Where a package manager or a container image keeps the file current, Run only
-// checks, and says of each newer version once that it is there.
+// Where a package manager or a container image keeps the file current, Run only checks, and says of each newer
+// version once that it is there.
 func (u *Updater) Run(ctx context.Context) error {
 	restarted, err := u.startService(ctx)
 	if err != nil || restarted {
@@ -31,8 +29,8 @@ func (u *Updater) Run(ctx context.Context) error {
 	u.log.Info("looking for updates", "app", u.opts.App, "version", u.opts.Version, "channel", u.opts.Channel, "every", u.opts.Interval)
 	proof := time.NewTimer(u.proveAfter)
 	defer proof.Stop()
-	// The first check comes soon: a service that was just started may be far
-	// behind. It is spread too, for fleets that are started at once.
+	// The first check comes soon: a service that was just started may be far behind. It is spread too, for fleets
+	// that are started at once.
 	next := time.NewTimer(u.schedule(min(u.opts.Interval, time.Minute)/2, true))
 	defer next.Stop()
 	tasks, done := u.take()
@@ -85,8 +83,8 @@ func (u *Updater) schedule(d time.Duration, first bool) time.Duration {
 	return d
 }
 
-// retry spreads the clients of a source that was down: full jitter, doubling,
-// at most the interval, never sooner than the source asks for.
+// retry spreads the clients of a source that was down: full jitter, doubling, at most the interval, never sooner than
+// the source asks for.
 func (u *Updater) retry(failures int, err error) time.Duration {
 	d := fetch.Backoff(min(10*time.Second, u.opts.Interval), u.opts.Interval, failures, rand.Float64)
 	d = max(d, retryAfter(err))
@@ -121,8 +119,8 @@ func (u *Updater) waitsForRestart() bool {
 	return err == nil && u.behind(st)
 }
 
-// startService does what the beginning of service asks for. restarted: the file at the path was put back, and a successor runs
-// it instead of this process.
+// startService does what the beginning of service asks for. restarted: the file at the path was put back, and a
+// successor runs it instead of this process.
 func (u *Updater) startService(ctx context.Context) (restarted bool, err error) {
 	t := u.begin(StepSettling) // POST /update waits meanwhile
 	if t == nil {
@@ -138,7 +136,8 @@ func (u *Updater) startService(ctx context.Context) (restarted bool, err error) 
 		return false, nil // whoever holds the lock settles: our predecessor, perhaps
 	}
 	if err != nil {
-		// If settling fails, log it and keep serving: an updater that is out of order is no reason for the program to stop.
+		// If settling fails, log it and keep serving: an updater that is out of order is no reason for the program to
+		// stop.
 		u.events.raise(EventCannotWrite, "not settling earlier updates", err)
 		return false, nil
 	}
@@ -159,8 +158,8 @@ func (u *Updater) startService(ctx context.Context) (restarted bool, err error) 
 	return true, nil
 }
 
-// countStart settles the journal, counts a start of an unproved file, and undoes one that was started too often. back: the
-// file at the path is now another one than this process runs.
+// countStart settles the journal, counts a start of an unproved file, and undoes one that was started too often.
+// back: the file at the path is now another one than this process runs.
 func (u *Updater) countStart(ctx context.Context) (back bool, err error) {
 	j := u.job(nil, request{})
 	if j.held, err = u.hold(ctx, u.events, 0); err != nil {
@@ -181,8 +180,8 @@ func (u *Updater) countStart(ctx context.Context) (back bool, err error) {
 	return !u.disk.Is(u.own), err
 }
 
-// proveRunning records that the installed file ran healthily in this process. It reports whether there is nothing left to
-// prove; there is while another process holds the lock, which proves or undoes itself.
+// proveRunning records that the installed file ran healthily in this process. It reports whether there is nothing
+// left to prove; there is while another process holds the lock, which proves or undoes itself.
 func (u *Updater) proveRunning() bool {
 	if u.manager() != nil {
 		return true

@@ -16,8 +16,8 @@ type Status struct {
 	App     string `json:"app"`
 	Channel string `json:"channel"`
 	PID     int    `json:"pid"`
-	// Running is the version of this process, Installed that of the file at its path, Offered what the channel has for this
-	// machine, "" if nothing newer.
+	// Running is the version of this process, Installed that of the file at its path, Offered what the channel has
+	// for this machine, "" if nothing newer.
 	Running   string `json:"running"`
 	Installed string `json:"installed,omitzero"`
 	Offered   string `json:"offered,omitzero"`
@@ -34,8 +34,8 @@ type Status struct {
 	// Saved is how many bytes the deltas of the last download saved compared with the whole file.
 	Saved int64 `json:"saved,omitzero"`
 
-	// Sequence and Expires are those of the last accepted channel document, Trust is the version of the trust document by
-	// which it was judged. No update is installed after Expires until a newer document is served.
+	// Sequence and Expires are those of the last accepted channel document, Trust is the version of the trust
+	// document by which it was judged. No update is installed after Expires until a newer document is served.
 	Sequence int64     `json:"sequence,omitzero"`
 	Expires  time.Time `json:"expires,omitzero"`
 	Trust    int       `json:"trust"`
@@ -103,8 +103,8 @@ func (s Status) clone() Status {
 	return s
 }
 
-// redacted is the status for the admin endpoint, which must not reveal local paths: private is a list of what to replace, by
-// what, in every text.
+// redacted is the status for the admin endpoint, which must not reveal local paths: private is a list of what to
+// replace, by what, in every text.
 func (s Status) redacted(private []string, explain bool) Status {
 	redact := strings.NewReplacer(private...).Replace
 	if s.Outcome != nil {

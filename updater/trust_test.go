@@ -20,8 +20,8 @@ import (
 	"github.com/theseus-go/theseus/verify"
 )
 
-// ceremony is a repository with people in it: "publisher" is the key that
-// programs are built with, the others are there to be named in trust documents.
+// ceremony is a repository with people in it: "publisher" is the key that programs are built with, the others are
+// there to be named in trust documents.
 type ceremony struct {
 	*testrelease.Repo
 	t    *testing.T
@@ -69,8 +69,7 @@ func (r *ceremony) again(c *client, edit ...func(*Options)) *client {
 	return again(r.t, r.Repo, c.path, "1.0.0", append([]func(*Options){func(o *Options) { o.Key = key }}, edit...)...)
 }
 
-// follows fails the test unless a check succeeds and trust version n is then
-// in force and remembered.
+// follows fails the test unless a check succeeds and trust version n is then in force and remembered.
 func (c *client) follows(n int) {
 	c.t.Helper()
 	if _, err := c.Check(c.t.Context()); err != nil {
@@ -91,8 +90,7 @@ func (c *client) trusts(n int) {
 	}
 }
 
-// refuses fails the test unless an update fails in these ways and nothing has
-// changed.
+// refuses fails the test unless an update fails in these ways and nothing has changed.
 func (c *client) refuses(want ...error) {
 	c.t.Helper()
 	before := c.snapshot()
@@ -105,8 +103,8 @@ func (c *client) refuses(want ...error) {
 	c.unchanged(before, false, false)
 }
 
-// A rotation goes from trust 1 with these trust keys to trust 2, signed by
-// these people. It follows or it does not; nothing of one that does not stays.
+// A rotation goes from trust 1 with these trust keys to trust 2, signed by these people. It follows or it does not;
+// nothing of one that does not stays.
 func TestA22Rotations(t *testing.T) {
 	for _, row := range []struct {
 		name             string
@@ -154,7 +152,8 @@ func TestA22Rotations(t *testing.T) {
 				r.again(c).follows(2)
 				return
 			}
-			// Nobody asked for trust 2, so the update goes on under trust 1; once the channel names it, there is none.
+			// Nobody asked for trust 2, so the update goes on under trust 1; once the channel names it, there is
+			// none.
 			r.again(c).follows(1)
 			r.Resign(func(ch *release.Channel) { ch.Trust = 2 })
 			c = r.again(c)
@@ -173,20 +172,19 @@ func TestA22Rotations(t *testing.T) {
 	}
 }
 
-// A trustAttack begins with a client that follows trust 1: two of alice, bob
-// and carol vouch for trust, publisher for releases, ci for channels.
+// A trustAttack begins with a client that follows trust 1: two of alice, bob and carol vouch for trust, publisher for
+// releases, ci for channels.
 type trustAttack struct {
 	name string
 	do   func(r *ceremony, c *client)
 	want []error
 }
 
-// named signs a channel that names a trust document, as who can publish
-// channels may do to have clients look at it.
+// named signs a channel that names a trust document, as who can publish channels may do to have clients look at it.
 func (r *ceremony) named(n int) { r.Resign(func(c *release.Channel) { c.Trust = n }) }
 
-// forged stores as trust/2 what the tool would not sign: the text of a good
-// trust 2, changed, signed by all who could.
+// forged stores as trust/2 what the tool would not sign: the text of a good trust 2, changed, signed by all who
+// could.
 func forged(old, new string) func(*ceremony, *client) {
 	return func(r *ceremony, _ *client) {
 		r.t.Helper()
@@ -310,7 +308,8 @@ func TestTrustAttacks(t *testing.T) {
 					t.Errorf("error %v\nis not: %v", err, w)
 				}
 			}
-			// A genuine channel may have come with the attack; the trust document and the program may not have changed.
+			// A genuine channel may have come with the attack; the trust document and the program may not have
+			// changed.
 			c.unchanged(before, true, false)
 			if floor := c.state().Floor; floor.After(r.Now) {
 				t.Errorf("the time floor is %v", floor)
@@ -360,8 +359,7 @@ func TestA23RotationGap(t *testing.T) {
 	r.again(c).follows(2)
 }
 
-// A rotation that failed leaves nothing behind that a later process begins
-// from (CVE-2020-15163).
+// A rotation that failed leaves nothing behind that a later process begins from (CVE-2020-15163).
 func TestA24UnverifiedTrustIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	r := begin(t)
@@ -383,8 +381,8 @@ func TestA24UnverifiedTrustIsNotRemembered(t *testing.T) {
 	}
 }
 
-// Expiry is judged on the last trust document alone: a client that slept for a
-// year walks over those that expired meanwhile.
+// Expiry is judged on the last trust document alone: a client that slept for a year walks over those that expired
+// meanwhile.
 func TestA28ExpiredIntermediateTrust(t *testing.T) {
 	t.Parallel()
 	r := begin(t)
@@ -405,9 +403,8 @@ func TestA28ExpiredIntermediateTrust(t *testing.T) {
 	c.mustUpdate("1.1.0")
 }
 
-// A leaked channel key signs the highest sequence there is. Once the trust
-// document names another, the client begins to count anew; as long as the key
-// counts, it does not.
+// A leaked channel key signs the highest sequence there is. Once the trust document names another, the client begins
+// to count anew; as long as the key counts, it does not.
 func TestA07FastForward(t *testing.T) {
 	for _, row := range []struct {
 		name     string
@@ -466,8 +463,8 @@ func TestA07FastForward(t *testing.T) {
 	}
 }
 
-// One publisher key in two apps: the other app's trust document is not ours,
-// also for a client that was built with the bare key and knows no app.
+// One publisher key in two apps: the other app's trust document is not ours, also for a client that was built with
+// the bare key and knows no app.
 func TestA31TrustOfAnotherApp(t *testing.T) {
 	t.Parallel()
 	r := begin(t)
@@ -482,8 +479,7 @@ func TestA31TrustOfAnotherApp(t *testing.T) {
 	c.holds("1.0.0")
 }
 
-// A clock that is wrong, in each way: what was signed decides, and the wall
-// clock raises nothing.
+// A clock that is wrong, in each way: what was signed decides, and the wall clock raises nothing.
 func TestF30Clock(t *testing.T) {
 	built := time.Now().UTC().Truncate(time.Second).AddDate(0, -1, 0)
 	setup := func(t *testing.T) (*testrelease.Repo, *client) {
@@ -587,8 +583,8 @@ func TestF30Clock(t *testing.T) {
 	})
 }
 
-// What is remembered gets lost in every way there is: the program goes on from
-// what it was built with, says so once, and never goes down.
+// What is remembered gets lost in every way there is: the program goes on from what it was built with, says so once,
+// and never goes down.
 func TestF23StateLost(t *testing.T) {
 	whole := func(c *client) []byte {
 		c.t.Helper()
@@ -659,8 +655,7 @@ func TestF23StateLost(t *testing.T) {
 	}
 }
 
-// The state folder is deleted under a program that runs: this process still
-// knows, and writes it down again.
+// The state folder is deleted under a program that runs: this process still knows, and writes it down again.
 func TestF24StateDeletedWhileRunning(t *testing.T) {
 	t.Parallel()
 	repo := published(t, "1.0.0", "1.1.0")
@@ -732,8 +727,8 @@ func TestF33NewerState(t *testing.T) {
 	}
 }
 
-// The first mirror is bad in some way, the second is good: the release is
-// installed, and the status says which one failed and why.
+// The first mirror is bad in some way, the second is good: the release is installed, and the status says which one
+// failed and why.
 func TestA17MaliciousMirror(t *testing.T) {
 	for name, row := range map[string]struct {
 		attack func(repo *testrelease.Repo)
@@ -791,8 +786,8 @@ func hookFiles(repo *testrelease.Repo, h testrelease.Hook) {
 	}
 }
 
-// An edge that lags serves 42, 41, 42: one line of information, no alarm, and
-// nothing moves. When it has lasted for a day, it is one.
+// An edge that lags serves 42, 41, 42: one line of information, no alarm, and nothing moves. When it has lasted for a
+// day, it is one.
 func TestA32StaleEdge(t *testing.T) {
 	t.Parallel()
 	repo := published(t, "1.0.0")
@@ -842,8 +837,7 @@ func TestA32StaleEdge(t *testing.T) {
 	}
 }
 
-// Plain http to another machine has to be allowed by name, and then is as safe
-// by its signatures as anything else.
+// Plain http to another machine has to be allowed by name, and then is as safe by its signatures as anything else.
 func TestN05PlainHTTP(t *testing.T) {
 	t.Parallel()
 	repo := published(t, "1.0.0", "1.1.0")
@@ -877,8 +871,8 @@ func TestN05PlainHTTP(t *testing.T) {
 	c.mustUpdate("1.1.0")
 }
 
-// The publisher publishes between a client's requests: what the first answer
-// named is still there, and the next check sees the rest.
+// The publisher publishes between a client's requests: what the first answer named is still there, and the next check
+// sees the rest.
 func TestN09PublishedBetweenTwoRequests(t *testing.T) {
 	for _, between := range []string{"releases/1.1.0.manifest", "files/"} {
 		t.Run(between, func(t *testing.T) {
@@ -941,8 +935,7 @@ func TestN10NotModifiedForEver(t *testing.T) {
 	again(t, repo, c.path, "1.0.0").mustUpdate("1.1.0")
 }
 
-// A 304 without anything remembered, or for keys that count no longer, is no
-// document at all.
+// A 304 without anything remembered, or for keys that count no longer, is no document at all.
 func TestN10NotModifiedForNothing(t *testing.T) {
 	t.Parallel()
 	repo := published(t, "1.0.0", "1.1.0")

@@ -17,8 +17,9 @@ type shared struct {
 	tasks  chan task      // what POST asks for, while Run runs
 }
 
-// A turn is the right to change the installation, which one goroutine of this process has at a time. It is taken before work
-// starts and names the step that the work has reached, so that what a status says and what runs cannot disagree.
+// A turn is the right to change the installation, which one goroutine of this process has at a time. It is taken
+// before work starts and names the step that the work has reached, so that what a status says and what runs cannot
+// disagree.
 type turn struct{ s *shared }
 
 // begin takes the turn, and returns nil if another goroutine has it.
@@ -32,7 +33,8 @@ func (s *shared) begin(step Step) *turn {
 	return &turn{s}
 }
 
-// settling is how long a person's request waits for a turn that settles what an earlier process left, which takes moments.
+// settling is how long a person's request waits for a turn that settles what an earlier process left, which takes
+// moments.
 const settling = 2 * time.Second
 
 // beginSoon is begin for a person's request.
@@ -89,8 +91,8 @@ func (s *shared) set(change func(*Status)) {
 // A task is work that is handed to another goroutine together with the turn.
 type task func(ctx context.Context) (Result, error)
 
-// hand gives a task to Run, if Run runs, and to a goroutine of its own if not. Run is the better place: a restart that lets
-// workers finish what they do inside it then waits for the last record of the update, too.
+// hand gives a task to Run, if Run runs, and to a goroutine of its own if not. Run is the better place: a restart
+// that lets workers finish what they do inside it then waits for the last record of the update, too.
 func (s *shared) hand(t task) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,10 +7,10 @@ import (
 	"github.com/theseus-go/theseus/internal/installation"
 )
 
-// Undo puts back the file that the last swap replaced, if the file at the path is the one that was swapped in and it has not
-// proved itself; otherwise, as for a file that somebody deployed by hand, it does nothing. It is what a restart calls when a
-// successor failed. cause is remembered, and the version not tried again by itself, unless cause wraps context.Canceled: a
-// stop that was announced is nobody's failure.
+// Undo puts back the file that the last swap replaced, if the file at the path is the one that was swapped in and it
+// has not proved itself; otherwise, as for a file that somebody deployed by hand, it does nothing. It is what a
+// restart calls when a successor failed. cause is remembered, and the version not tried again by itself, unless cause
+// wraps context.Canceled: a stop that was announced is nobody's failure.
 //
 // Undo is idempotent and needs no new disk block.
 func (u *Updater) Undo(ctx context.Context, cause error) error {

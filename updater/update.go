@@ -11,13 +11,13 @@ import (
 	"github.com/theseus-go/theseus/release"
 )
 
-// Update installs what the channel offers this machine, or version if it is not "", and has it restarted. It returns when the
-// new version has proved itself (Result.Restarted: this process should end), when it is installed and there is no
-// Options.Restart, or when there is nothing to do. An error means that this process serves on with the file that it had,
-// unless it wraps context.Canceled.
+// Update installs what the channel offers this machine, or version if it is not "", and has it restarted. It returns
+// when the new version has proved itself (Result.Restarted: this process should end), when it is installed and there
+// is no Options.Restart, or when there is nothing to do. An error means that this process serves on with the file
+// that it had, unless it wraps context.Canceled.
 //
-// A person asked: the ramp of a staged rollout does not hold Update back, and neither does an earlier failure of a version
-// that is named.
+// A person asked: the ramp of a staged rollout does not hold Update back, and neither does an earlier failure of a
+// version that is named.
 func (u *Updater) Update(ctx context.Context, version string) (Result, error) {
 	req := request{manual: true}
 	if version != "" {
@@ -66,8 +66,8 @@ func (j *job) lockForUpdate(ctx context.Context) (err error) {
 	return err
 }
 
-// checkOnly runs when this process cannot install: it says whether there is something to install, and only then that it
-// cannot. What another user has installed it leaves to that user to have run: it could not undo it.
+// checkOnly runs when this process cannot install: it says whether there is something to install, and only then that
+// it cannot. What another user has installed it leaves to that user to have run: it could not undo it.
 func (j *job) checkOnly(ctx context.Context, why error) (Result, error) {
 	if !errors.Is(why, ErrPermission) {
 		return Result{}, why

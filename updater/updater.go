@@ -15,8 +15,8 @@ import (
 	"github.com/theseus-go/theseus/internal/state"
 )
 
-// Updater keeps one installed program current. Its methods may be called from several goroutines at once; at most one update
-// runs at a time, in this and all other processes that share the executable.
+// Updater keeps one installed program current. Its methods may be called from several goroutines at once; at most one
+// update runs at a time, in this and all other processes that share the executable.
 type Updater struct {
 	*process
 	shared
@@ -29,11 +29,12 @@ type Updater struct {
 	proveAfter, patience time.Duration // variables for tests
 }
 
-// patience is how long a person's request waits for another process at work: a service that just looks for a release holds
-// the lock as long as its source takes to answer.
+// patience is how long a person's request waits for another process at work: a service that just looks for a release
+// holds the lock as long as its source takes to answer.
 const patience = 5 * time.Second
 
-// New checks the options and resolves the program's real path, once. It starts nothing, asks no network and writes no file.
+// New checks the options and resolves the program's real path, once. It starts nothing, asks no network and writes no
+// file.
 func New(opts Options) (*Updater, error) {
 	s, err := opts.judge()
 	if err != nil {
@@ -91,8 +92,8 @@ func (u *Updater) recall(events reporter) (*state.State, error) {
 	return st, events.doubt(err)
 }
 
-// hold holds the installation, and waits at most so long for another process at work. What this process alone knows is
-// written down first.
+// hold holds the installation, and waits at most so long for another process at work. What this process alone knows
+// is written down first.
 func (u *Updater) hold(ctx context.Context, events reporter, wait time.Duration) (h *installation.Held, err error) {
 	if wait == 0 {
 		h, err = u.disk.TryHold()
