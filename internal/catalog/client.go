@@ -65,7 +65,8 @@ func (v *View) believe(trust *verify.Trust) {
 	v.Clock.Floor = v.Memory.Floor
 }
 
-// look brings v.Channel to the newest document, and walks to newer trust documents where that is asked for.
+// look brings v.Channel to the newest document that passes every check, in this order. Nothing of a document is remembered
+// before its last check.
 func (v *View) look(ctx context.Context) error {
 	if v.walkDue() {
 		// Asking is a courtesy to key rotation: no answer is no reason to stop, the trust document's own expiry is.
@@ -73,44 +74,45 @@ func (v *View) look(ctx context.Context) error {
 			return err
 		}
 	}
-	for walked := false; ; walked = true {
-		seen, floor := v.Memory.Channel, v.Memory.Floor
-		c, err := v.channel(ctx)
-		forget := func(err error) error { // what is refused is not remembered either
-			v.Memory.Channel, v.Memory.Floor, v.Clock.Floor = seen, floor, floor
-			return err
-		}
-		before := v.Trust.Version
-		switch {
-		case walked:
-		case errors.Is(err, verify.ErrSignature) || errors.Is(err, verify.ErrThreshold):
-			// Perhaps signed by keys that a newer trust document names. If there is none, the refusal of the channel is
-			// the answer.
-			if walkErr := v.walk(ctx); walkErr != nil && Refused(walkErr) {
-				return walkErr
-			}
-		case err == nil && c.Trust > v.Trust.Version:
-			if err := v.walk(ctx); err != nil {
-				return forget(err)
-			}
-		}
-		if v.Trust.Version != before {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := c.Current(v.Trust); err != nil {
-			return forget(err)
-		}
-		v.Channel = c
-		break
+	c, known, err := v.channel(ctx)
+	switch moved, walkErr := v.walkFor(ctx, c, err); {
+	case walkErr != nil:
+		return walkErr
+	case moved:
+		c, known, err = v.channel(ctx)
 	}
+	if err != nil {
+		return err
+	}
+	if err := c.Current(v.Trust); err != nil {
+		return err
+	}
+	v.Channel, v.Memory.Channel = c, known
+	v.raise(c.Issued)
 	if v.Trust.Expired(v.Clock.Now()) {
 		return fmt.Errorf("trust document %d ended on %s: the publisher must sign a newer one: %w",
 			v.Trust.Version, v.Trust.Expires.Format(time.DateOnly), release.ErrExpired)
 	}
 	return nil
+}
+
+// walkFor looks for a newer trust document where the channel, or how it was refused, says that there is one. moved
+// reports whether there was.
+func (v *View) walkFor(ctx context.Context, c *release.Channel, err error) (moved bool, _ error) {
+	before := v.Trust.Version
+	switch {
+	case errors.Is(err, verify.ErrSignature) || errors.Is(err, verify.ErrThreshold):
+		// Perhaps signed by keys that a newer trust document names. If there is none, the refusal of the channel is the
+		// answer.
+		if walkErr := v.walk(ctx); walkErr != nil && Refused(walkErr) {
+			return false, walkErr
+		}
+	case err == nil && c.Trust > v.Trust.Version:
+		if walkErr := v.walk(ctx); walkErr != nil {
+			return false, walkErr
+		}
+	}
+	return v.Trust.Version != before, nil
 }
 
 // walkDue is once a day, and near the end of the trust document in force. The channel and its signatures ask for more.
@@ -146,12 +148,11 @@ func (v *View) documents() Documents {
 }
 
 // channel gets one channel document that is signed, for us, not older than what is remembered, and current; "not
-// modified" re-evaluates the remembered one.
-func (v *View) channel(ctx context.Context) (c *release.Channel, err error) {
+// modified" re-evaluates the remembered one. known is what to remember of it, if it stands.
+func (v *View) channel(ctx context.Context) (c *release.Channel, known *Channel, err error) {
 	var file []byte
-	known := v.Memory.Channel
 	var seen release.Seen
-	if known != nil {
+	if known = v.Memory.Channel; known != nil {
 		seen = known.Seen
 	}
 	accept := func(b []byte) error {
@@ -179,25 +180,22 @@ func (v *View) channel(ctx context.Context) (c *release.Channel, err error) {
 	}
 	res, err := v.get(ctx, validator, accept)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if res.NotModified {
 		stale := accept([]byte(known.File))
 		if stale == nil {
 			served := *known
 			served.Served = v.Clock.Wall.UTC()
-			v.Memory.Channel = &served
-			return c, nil
+			return c, &served, nil
 		}
 		// "Nothing new" of a document that no longer holds: whoever says so lags or lies. All sources are asked for the
 		// whole document.
 		if res, err = v.get(ctx, nil, accept); err != nil {
-			return nil, stale
+			return nil, nil, stale
 		}
 	}
-	v.Memory.Channel = &Channel{Seen: seen.Accept(c), File: string(file), Served: v.Clock.Wall.UTC(), Validator: res.Validator}
-	v.raise(c.Issued)
-	return c, nil
+	return c, &Channel{Seen: seen.Accept(c), File: string(file), Served: v.Clock.Wall.UTC(), Validator: res.Validator}, nil
 }
 
 func (v *View) get(ctx context.Context, validator *fetch.Validator, accept func([]byte) error) (fetch.Result, error) {
