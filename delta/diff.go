@@ -174,7 +174,7 @@ func (r *recipe) plan(ctx context.Context, old, new []byte, stats *Stats) (bool,
 	if err != nil {
 		return false, err
 	}
-	if was.Arch == executable.ArchNone || was.Arch != is.Arch {
+	if was.Arch == executable.ArchNone || was.Arch != is.Arch || was.Narrow != is.Narrow || was.Big != is.Big {
 		return false, nil
 	}
 	r.image, r.layout = was, is.Layout

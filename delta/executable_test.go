@@ -17,7 +17,13 @@ import (
 // library for each. The short form is the machine's own target.
 var targets = flag.String("targets", runtime.GOOS+"/"+runtime.GOARCH, "targets to build test programs for, or all")
 
-const allTargets = "linux/amd64,linux/arm64,windows/amd64,windows/arm64,darwin/amd64,darwin/arm64,freebsd/amd64"
+const allTargets = "linux/amd64,linux/arm64,windows/amd64,windows/arm64,darwin/amd64,darwin/arm64,freebsd/amd64," +
+	"linux/386,linux/arm,linux/riscv64,linux/loong64,linux/ppc64le,linux/s390x,linux/mips,linux/mipsle," +
+	"linux/mips64,linux/mips64le,linux/ppc64,windows/386"
+
+// Of these, code or a table is not read whole: the addresses in code for mips64
+// take three instructions, and PE lists the addresses in code for 386.
+var halfRead = []string{"linux/mips64", "linux/mips64le", "windows/386"}
 
 func TestReleasesOfAProgram(t *testing.T) {
 	list := *targets
@@ -34,7 +40,11 @@ func TestReleasesOfAProgram(t *testing.T) {
 			}
 			patch, plain := makePatch(t, old, new, Go), makePatch(t, old, new, Plain)
 			t.Logf("%d bytes: %d with references, %d without", len(new), len(patch), len(plain))
-			if 4*len(patch) > len(plain) {
+			least := 4 // times smaller
+			if slices.Contains(halfRead, target) {
+				least = 1
+			}
+			if least*len(patch) > len(plain) {
 				t.Errorf("knowing Go saves too little: %d bytes instead of %d", len(patch), len(plain))
 			}
 			if best := makePatch(t, old, new); len(best) != len(patch) {

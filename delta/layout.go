@@ -18,7 +18,7 @@ type layoutCoder struct {
 // changes is where everything from some section on begins.
 func codeLayout(c *coding.Coder, l, old *executable.Layout, newSize int64) (*executable.Layout, error) {
 	var m layoutCoder
-	out := executable.Layout{Arch: old.Arch}
+	out := executable.Layout{Arch: old.Arch, Big: old.Big, Narrow: old.Narrow}
 	if c.Encoding {
 		out = *l
 	}

@@ -213,6 +213,8 @@ var (
 	tailVariant = [5]int{1: 1, 2: 2, 4: 3}
 )
 
+var amd64Forms = []form{relForm(0), relForm(1), relForm(2), relForm(3)}
+
 // relForm is a 4-byte operand relative to the end of the instruction.
 func relForm(variant int) form {
 	tail := relTail[variant]

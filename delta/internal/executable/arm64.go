@@ -14,11 +14,13 @@ const (
 	codeBranch, codePage = 1, 2 // of sites
 )
 
+var arm64Forms = []form{branchForm, pageForm}
+
 var branchForm = form{
 	width:  4,
 	target: func(_ *Layout, b []byte, addr uint64) uint64 { return branchTarget(le.Uint32(b), addr) },
 	refer:  func(_ *Layout, b []byte, addr, target uint64) { le.PutUint32(b, branchTo(le.Uint32(b), addr, target)) },
-	mask:   func(dst, src []byte, h uint32) { le.PutUint32(dst, le.Uint32(src)&0xfc000000|h&0x03ffffff) },
+	mask:   func(_ *Layout, dst, src []byte, h uint32) { le.PutUint32(dst, le.Uint32(src)&0xfc000000|h&0x03ffffff) },
 }
 
 var pageForm = form{
@@ -29,7 +31,7 @@ var pageForm = form{
 		le.PutUint32(b, w)
 		le.PutUint32(b[4:], w2)
 	},
-	mask: func(dst, src []byte, h uint32) {
+	mask: func(_ *Layout, dst, src []byte, h uint32) {
 		le.PutUint32(dst, le.Uint32(src)&0x9f00001f|h&0x60ffffe0)
 		le.PutUint32(dst[4:], le.Uint32(src[4:])&^low12)
 	},

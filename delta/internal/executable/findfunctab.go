@@ -24,6 +24,7 @@ func findFuncSize(n uint64) int64 {
 
 // FindFuncTab makes the table from the function table before it.
 type FindFuncTab struct {
+	Big      bool  // the byte order
 	at       int64 // of the function table
 	Entries  []uint32
 	Min, Max int64 // of the code, from the base of text offsets
@@ -34,12 +35,16 @@ func (t *FindFuncTab) See(b []byte, off int64) {
 	for i := max(t.at-off, 0); i < min(int64(len(b)), end-off); {
 		at := off + i - t.at
 		if at&7 == 0 && i+4 <= int64(len(b)) {
-			t.Entries[at/8] = le.Uint32(b[i:])
+			t.Entries[at/8] = order(t.Big).Uint32(b[i:])
 			i += 8
 			continue
 		}
 		if at&7 < 4 {
-			t.Entries[at/8] |= uint32(b[i]) << (8 * (at & 7))
+			shift := 8 * (at & 7)
+			if t.Big {
+				shift = 24 - shift
+			}
+			t.Entries[at/8] |= uint32(b[i]) << shift
 		}
 		i++
 	}
@@ -66,7 +71,8 @@ func (t *FindFuncTab) Make() []byte {
 	out := make([]byte, 0, findFuncSize(uint64(size)))
 	for i, f := range first {
 		if i%bucketParts == 0 {
-			out = le.AppendUint32(out, f)
+			out = append(out, 0, 0, 0, 0)
+			order(t.Big).PutUint32(out[len(out)-4:], f)
 		}
 		out = append(out, byte(f-first[i&^(bucketParts-1)]))
 	}

@@ -75,6 +75,8 @@ const (
 // parsing; the new one's travels in the patch.
 type Layout struct {
 	Arch     Arch
+	Big      bool      // the byte order
+	Narrow   bool      // addresses have 4 bytes instead of 8
 	Sections []Section // by file offset
 	Base     [bases]uint64
 	Lo, Hi   uint64 // addresses of the image
@@ -165,9 +167,10 @@ func Parse(r io.ReaderAt, size int64) (*Image, error) {
 		im.parseELF()
 	case f.u16(0) == 0x5a4d:
 		im.parsePE()
-	case f.u32(0) == 0xfeedfacf:
+	case f.u32(0) == 0xfeedfacf || f.u32(0) == 0xfeedface:
 		im.parseMachO()
 	}
+	im.Big, im.Narrow = im.File.big, im.File.wide == 4
 	im.Settle()
 	if im.Arch == ArchNone || len(im.Sections) == 0 {
 		im.Layout = Layout{}

@@ -5,11 +5,12 @@ type machoLinkEdit struct {
 	signature directory
 }
 
-// parseMachO reads the sections of a 64-bit Mach-O file.
+// parseMachO reads the sections of a Mach-O file.
 // (<mach-o/loader.h>: load commands; <mach-o/fixup-chains.h> is not for
 // executables by the Go linker.)
 func (im *Image) parseMachO() {
 	const (
+		cmdSegment       = 0x1
 		cmdSegment64     = 0x19
 		cmdCodeSignature = 0x1d
 		cmdDyldInfo      = 0x22
@@ -25,33 +26,38 @@ func (im *Image) parseMachO() {
 		maxCommands = 256
 	)
 	f := im.File
+	if f.u32(0) == 0xfeedface {
+		f.wide = 4
+	}
+	w := f.wide
 	cpu := f.u32(4)
 	im.Arch = processorOf(func(p *processor) bool { return p.macho == cpu }, ArchNone)
 	var segments []Section
 	var rebase directory
-	at := int64(32)
+	at := 24 + w
 	for range min(f.u32(16), maxCommands) {
 		cmd, size := f.u32(at), int64(f.u32(at+4))
 		if size < 8 || at+size > f.size {
 			return
 		}
 		switch cmd {
-		case cmdSegment64:
+		case cmdSegment, cmdSegment64:
 			seg := Section{
-				Addr: f.u64(at + 24), MemSize: f.u64(at + 32),
-				Off: int64(f.u64(at + 40)), FileSize: int64(f.u64(at + 48)),
+				Addr: f.word(at + 24), MemSize: f.word(at + 24 + w),
+				Off: int64(f.word(at + 24 + 2*w)), FileSize: int64(f.word(at + 24 + 3*w)),
 			}
 			segments = append(segments, seg)
-			for i := range int64(min(f.u32(at+64), MaxSections)) {
-				s := at + 72 + i*80
-				if s+80 > at+size {
+			first, length := at+40+4*w, 56+3*w // of the sections' headers
+			for i := range int64(min(f.u32(at+32+4*w), MaxSections)) {
+				s := first + i*length
+				if s+length > at+size {
 					break
 				}
-				flags := f.u32(s + 64)
+				flags := f.u32(s + 48 + 2*w)
 				sec := Section{
-					Addr:    f.u64(s + 32),
-					MemSize: f.u64(s + 40),
-					Off:     int64(f.u32(s + 48)),
+					Addr:    f.word(s + 32),
+					MemSize: f.word(s + 32 + w),
+					Off:     int64(f.u32(s + 32 + 2*w)),
 				}
 				if flags&(instructions|someInstructions) != 0 {
 					sec.Content = contentCode
@@ -128,7 +134,7 @@ func rebaseForm(width int64) form {
 		width:  width,
 		target: func(l *Layout, b []byte, _ uint64) uint64 { return l.rebaseTarget(b[:width]) },
 		refer:  func(l *Layout, b []byte, _, target uint64) { l.rebaseTo(b[:width], target) },
-		mask: func(dst, _ []byte, h uint32) {
+		mask: func(_ *Layout, dst, _ []byte, h uint32) {
 			for i := int64(1); i < width; i++ {
 				dst[i] = byte(h >> (8 * i))
 			}

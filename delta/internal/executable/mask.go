@@ -26,7 +26,7 @@ func (im *Image) Mask(data []byte) []byte {
 			})
 		}
 	}
-	each(func(_ *Section, r ref, _ uint64) { forms[r.k].mask(out[r.off:], data[r.off:], 0) })
+	each(func(_ *Section, r ref, _ uint64) { forms[r.k].mask(&im.Layout, out[r.off:], data[r.off:], 0) })
 	for _, g := range im.Tables() {
 		clear(out[g.Off : g.Off+g.N])
 	}
@@ -39,10 +39,10 @@ func (im *Image) Mask(data []byte) []byte {
 		}
 		return int(min(a.addr-b.addr, 1))
 	})
-	types := map[uint64]uint32{}
+	types, d := map[uint64]uint32{}, im.descriptor()
 	im.eachType(func(off int64) {
 		addr, _ := im.Address(off)
-		types[addr] = le.Uint32(data[off+typeHash:]) ^ uint32(data[off+typeKind]&kindMask)
+		types[addr] = le.Uint32(data[off+d.hash:]) ^ uint32(data[off+d.kind]&kindMask)
 	})
 	hash := func(b []byte) uint32 {
 		h := fnv.New32a()
@@ -72,7 +72,7 @@ func (im *Image) Mask(data []byte) []byte {
 		} else if ok && o+context <= int64(len(zeros)) {
 			h = hash(zeros[o : o+context])
 		}
-		forms[r.k].mask(out[r.off:], data[r.off:], h)
+		forms[r.k].mask(&im.Layout, out[r.off:], data[r.off:], h)
 	})
 	return out
 }

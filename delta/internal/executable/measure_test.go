@@ -98,3 +98,47 @@ func TestPlain(t *testing.T) {
 		t.Errorf("only %d pairs of bytes are plain", count)
 	}
 }
+
+func TestMeasure386(t *testing.T) {
+	for _, row := range []struct {
+		name, code             string
+		n, disp, constant, rel int
+	}{
+		{"CALL rel32", "e8 11 22 33 44", 5, 0, 0, 1},
+		{"JBE rel32", "0f 86 11 22 33 44", 6, 0, 0, 2},
+		{"INCL AX", "40", 1, 0, 0, 0},
+		{"MOVL GS:0, CX", "65 8b 0d 00 00 00 00", 7, 3, 0, 0},
+		{"LEAL x, AX", "8d 05 40 72 0f 08", 6, 2, 0, 0},
+		{"MOVL x(CX), CX", "8b 89 fc ff ff ff", 6, 2, 0, 0},
+		{"MOVL x(AX*4), CX", "8b 0c 85 40 72 0f 08", 7, 3, 0, 0},
+		{"MOVL x, AX", "a1 40 72 0f 08", 5, 1, 0, 0},
+		{"MOVL $x, AX", "b8 40 72 0f 08", 5, 0, 1, 0},
+		{"MOVW $1, AX", "66 b8 01 00", 4, 0, 0, 0},
+		{"MOVL $x, 0xc(SP)", "c7 44 24 0c 40 72 0f 08", 8, 0, 4, 0},
+		{"MOVL $x, y", "c7 05 11 22 33 44 40 72 0f 08", 10, 2, 6, 0},
+		{"MOVW $1, y", "66 c7 05 11 22 33 44 01 00", 9, 3, 0, 0},
+		{"PUSHL $x", "68 40 72 0f 08", 5, 0, 1, 0},
+		{"CMPB x, $0", "80 3d 11 22 33 44 00", 7, 2, 0, 0},
+		{"TESTL $1, x", "f7 05 11 22 33 44 01 00 00 00", 10, 2, 6, 0},
+		{"MOVO x, X0", "66 0f 6f 05 11 22 33 44", 8, 4, 0, 0},
+		{"PSHUFB x, X0", "66 0f 38 00 05 11 22 33 44", 9, 5, 0, 0},
+		{"PALIGNR $8, x, X0", "66 0f 3a 0f 05 11 22 33 44 08", 10, 5, 0, 0},
+		{"LDS (AX), CX", "c5 08", 2, 0, 0, 0},
+		{"VZEROUPPER", "c5 f8 77", 3, 0, 0, 0},
+		{"VMOVDQU x, Y0", "c5 fe 6f 05 11 22 33 44", 8, 4, 0, 0},
+		{"VPALIGNR $4, Y1, Y1, Y0", "c4 e3 75 0f c1 04", 6, 0, 0, 0},
+		{"far CALL", "9a 11 22 33 44 55 66", 7, 0, 0, 0},
+		{"SUBL $0x38, SP", "83 ec 38", 3, 0, 0, 0},
+		{"INT3", "cc", 1, 0, 0, 0},
+	} {
+		b, err := hex.DecodeString(strings.ReplaceAll(row.code, " ", ""))
+		if err != nil || len(b) != row.n {
+			t.Fatalf("%s: the row itself is wrong", row.name)
+		}
+		n, disp, constant, rel := measure386(append(b, make([]byte, 40)...))
+		if n != row.n || disp != row.disp || constant != row.constant || rel != row.rel {
+			t.Errorf("%s: length %d, displacement at %d, constant at %d, relative at %d; want %d, %d, %d, %d",
+				row.name, n, disp, constant, rel, row.n, row.disp, row.constant, row.rel)
+		}
+	}
+}

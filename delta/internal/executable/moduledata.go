@@ -41,7 +41,7 @@ const (
 	wordEPclnTab127  = 44
 	pclnMagic        = 0xfffffff1
 	pclnHeaderFuncs  = 8
-	pclnHeaderNames  = 32
+	pclnHeaderNames  = 3  // words behind the first 8 bytes
 	pclnHeader       = 64 // bytes of it
 	maxTableElements = 1 << 26
 	maxHeaders       = 16 // that may turn out to be none
@@ -50,16 +50,25 @@ const (
 // findTables finds the pclntab by its magic number (internal/abi, symtab.go:
 // Go 1.20 and later) and runtime.moduledata by the pointers with which it begins.
 func (im *Image) findTables() {
-	// The magic number, two zeros, the instruction quantum (1, 2 or 4), the pointer size.
-	const header, quantum = pclnMagic | 8<<56, 1 << 48
+	f := im.File
+	// The magic number, two zeros, the instruction quantum (1, 2 or 4), the word size.
+	lo, hi := uint64(pclnMagic), uint64(pclnMagic+1)
+	switch {
+	case f.wide == 8 && f.big:
+		lo, hi = lo<<32, hi<<32
+	case f.wide == 8:
+		lo, hi = lo|8<<56, lo|9<<56
+	}
+	isHeader := func(off int64) bool {
+		q := f.u8(off + 6)
+		return f.u32(off) == pclnMagic && f.u16(off+4) == 0 && (q == 1 || q == 2 || q == 4) && int64(f.u8(off+7)) == f.wide
+	}
 	tries, found := maxHeaders, false
 	for i := 0; i < len(im.Sections) && tries > 0 && !found; i++ {
 		s := &im.Sections[i]
 		end := s.Addr + uint64(s.FileSize)
-		im.words(s, s.Addr, end, header+quantum, header+4*quantum+1, func(off int64) bool {
-			switch im.File.u64(off) - header {
-			case quantum, 2 * quantum, 4 * quantum:
-			default:
+		im.words(s, s.Addr, end, lo, hi, func(off int64) bool {
+			if !isHeader(off) {
 				return true
 			}
 			if off+pclnHeader > s.Off+s.FileSize {
@@ -76,11 +85,11 @@ func (im *Image) findTables() {
 // behind the large tables.
 func (im *Image) findModuleData(header uint64, headerOff int64) (found bool) {
 	f := im.File
-	names := header + f.u64(headerOff+pclnHeaderNames)
+	names := header + f.word(headerOff+8+pclnHeaderNames*f.wide)
 	for i := len(im.Sections) - 1; i >= 0 && !found; i-- {
 		s := &im.Sections[i]
 		im.words(s, s.Addr, s.Addr+uint64(s.FileSize), header, header+1, func(off int64) bool {
-			found = f.u64(off+8) == names && im.readModuleData(off, f.u64(headerOff+pclnHeaderFuncs))
+			found = f.word(off+f.wide) == names && im.readModuleData(off, f.word(headerOff+pclnHeaderFuncs))
 			return !found
 		})
 	}
@@ -88,7 +97,7 @@ func (im *Image) findModuleData(header uint64, headerOff int64) (found bool) {
 }
 
 func (im *Image) readModuleData(off int64, funcs uint64) bool {
-	word := func(i int64) uint64 { return im.File.u64(off + 8*i) }
+	word := func(i int64) uint64 { return im.File.word(off + im.File.wide*i) }
 	t := &im.tab
 	var ok bool
 	if t.funcTab, ok = im.offset(word(wordPclnTable)); !ok || funcs == 0 || funcs > maxTableElements {

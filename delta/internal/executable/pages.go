@@ -1,8 +1,12 @@
 package executable
 
-import "io"
+import (
+	"io"
+	"math/bits"
+)
 
-// Pages reads little-endian values anywhere in a file through a small cache.
+// Pages reads values anywhere in a file through a small cache, little-endian ones
+// unless big is set.
 // Past the end everything is zero. The first read error sticks in err and makes
 // everything zero too, so a parser need not look until its end.
 //
@@ -16,6 +20,9 @@ type Pages struct {
 	data []byte  // the slots, a power of two of them
 	next int64   // the page behind the last read
 	run  int     // how many pages that read was
+
+	big  bool  // byte order
+	wide int64 // bytes of an address: 4 or 8
 
 	near   []byte // what was asked for last, and where it begins: most questions are about it
 	nearAt int64
@@ -38,7 +45,7 @@ func NewPages(r io.ReaderAt, size int64) *Pages {
 	for slots < most && int64(slots)<<pageBits < size {
 		slots *= 2
 	}
-	return &Pages{r: r, size: size, run: 1, tag: make([]int64, slots), data: make([]byte, slots*pageSize)}
+	return &Pages{r: r, size: size, run: 1, wide: 8, tag: make([]int64, slots), data: make([]byte, slots*pageSize)}
 }
 
 var noPage [pageSize]byte
@@ -107,15 +114,29 @@ func (p *Pages) Read(dst []byte, off int64) {
 		dst, off = dst[n:], off+int64(n)
 	}
 }
+
 func (p *Pages) u8(off int64) byte {
 	return p.page(off)[0]
 }
 
 func (p *Pages) u16(off int64) uint16 {
-	return uint16(p.u8(off)) | uint16(p.u8(off+1))<<8
+	a, b := uint16(p.u8(off)), uint16(p.u8(off+1))
+	if p.big {
+		a, b = b, a
+	}
+	return a | b<<8
 }
 
 func (p *Pages) u32(off int64) uint32 {
+	v := p.bytes4(off)
+	if p.big {
+		return bits.ReverseBytes32(v)
+	}
+	return v
+}
+
+// bytes4 returns four bytes, the first one lowest.
+func (p *Pages) bytes4(off int64) uint32 {
 	if b := p.page(off); len(b) >= 4 {
 		return le.Uint32(b)
 	}
@@ -124,13 +145,26 @@ func (p *Pages) u32(off int64) uint32 {
 	return le.Uint32(b[:])
 }
 
-func (p *Pages) u64(off int64) uint64 {
+func (p *Pages) u64(off int64) (v uint64) {
 	if b := p.page(off); len(b) >= 8 {
-		return le.Uint64(b)
+		v = le.Uint64(b)
+	} else {
+		var b [8]byte
+		p.Read(b[:], off)
+		v = le.Uint64(b[:])
 	}
-	var b [8]byte
-	p.Read(b[:], off)
-	return le.Uint64(b[:])
+	if p.big {
+		return bits.ReverseBytes64(v)
+	}
+	return v
+}
+
+// word returns an address, or what else is as wide.
+func (p *Pages) word(off int64) uint64 {
+	if p.wide == 4 {
+		return uint64(p.u32(off))
+	}
+	return p.u64(off)
 }
 
 // cstring returns the bytes at off up to the first NUL, at most max.

@@ -15,12 +15,19 @@ func TestTinyExecutables(t *testing.T) {
 		file []byte
 		want map[Kind]int
 	}{
-		{"elf amd64", testprogram.ELF(62, 0), map[Kind]int{kindRel: 2, kindRel + 1: 1, offset32(BaseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 6}},
-		{"elf of Go 1.27", testprogram.ELF127(62, 0), map[Kind]int{kindRel: 2, kindRel + 1: 1, offset32(BaseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 4}},
-		{"elf arm64", testprogram.ELF(183, 0), map[Kind]int{kindBranch: 1, kindPage: 1, offset32(BaseText): 6, offset32(baseFuncName): 4}},
-		{"elf riscv64", testprogram.ELFOther(), map[Kind]int{kindBranch: 0, kindPage: 0, kindRel: 0, kindPointer: 17, offset32(BaseText): 6, offset32(baseFuncName): 4}},
-		{"pe", testprogram.PE(), map[Kind]int{kindRel: 2, offset32(baseFuncTab): 2}},
-		{"mach-o", testprogram.MachO(), map[Kind]int{kindBranch: 1, kindRebase: 44}},
+		{"elf amd64", testprogram.ELF(62, 0), map[Kind]int{kindAMD64: 2, kindAMD64 + 1: 1, offset32(BaseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 6}},
+		{"elf of Go 1.27", testprogram.ELF127(62, 0), map[Kind]int{kindAMD64: 2, kindAMD64 + 1: 1, offset32(BaseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 4}},
+		{"elf arm64", testprogram.ELF(183, 0), map[Kind]int{kindARM64: 1, kindARM64 + 1: 1, offset32(BaseText): 6, offset32(baseFuncName): 4}},
+		{"elf 386", testprogram.ELF(3, 0), map[Kind]int{kind386 + code386Rel: 1, kind386 + code386Address: 1, kindPointer32: 17, offset32(BaseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 6}},
+		{"elf arm", testprogram.ELF(40, 0), map[Kind]int{kindARM: 1, kindARM + 1: 1, kindPointer32: 17, offset32(BaseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 6}},
+		{"elf riscv64", testprogram.ELF(243, 0), map[Kind]int{kindRISCV + codeRISCVJump: 1, kindRISCV + codeRISCVLoad: 1, kindPointer: 17, offset32(BaseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 6}},
+		{"elf loong64", testprogram.ELF(258, 0), map[Kind]int{kindLoong: 1, kindLoong + 1: 1, kindPointer: 17, offset32(BaseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 6}},
+		{"elf ppc64le", testprogram.ELF(21, 0), map[Kind]int{kindPower: 1, kindPower + 1: 1, kindPointer: 17, offset32(BaseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 6}},
+		{"elf mips, 32 bits and big-endian", testprogram.ELF(8, 0), map[Kind]int{kindMIPS: 1, kindMIPS + 1: 1, kindPointer32: 17, offset32(BaseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 6}},
+		{"elf s390x, big-endian", testprogram.ELF(22, 0), map[Kind]int{kindS390: 2, kindPointer: 17, offset32(BaseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 6}},
+		{"elf of another processor", testprogram.ELF(testprogram.OtherMachine, 0), map[Kind]int{kindARM64: 0, kindARM64 + 1: 0, kindAMD64: 0, kindPointer: 17, offset32(BaseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 6}},
+		{"pe", testprogram.PE(), map[Kind]int{kindAMD64: 2, offset32(baseFuncTab): 2}},
+		{"mach-o", testprogram.MachO(), map[Kind]int{kindARM64: 1, kindRebase: 44}},
 	} {
 		im, err := Parse(bytes.NewReader(row.file), int64(len(row.file)))
 		if err != nil {
@@ -77,9 +84,9 @@ func TestParseFindsTheTables(t *testing.T) {
 	want := []Kind{kindPointer, offset32(BaseText), offset32(baseFuncName), offset32(basePCTab), offset32(baseFuncTab), offset32(baseCUTab), offset32(baseFileTab), offset32(baseGoFunc), offset32(baseTypes)}
 	switch runtime.GOARCH {
 	case "amd64":
-		want = append(want, kindRel, kindRel+1)
+		want = append(want, kindAMD64, kindAMD64+1)
 	case "arm64":
-		want = append(want, kindBranch, kindPage)
+		want = append(want, kindARM64, kindARM64+1)
 	}
 	for _, k := range want {
 		if count[k] < 10 {

@@ -8,23 +8,32 @@ type peDirectories struct {
 // A directory is a range of the file.
 type directory struct{ off, n int64 }
 
-// parsePE reads the sections of a PE32+ file. (Microsoft, "PE Format".)
+// parsePE reads the sections of a PE32+ or PE32 file. (Microsoft, "PE Format".)
 func (im *Image) parsePE() {
 	const (
 		magicPE32Plus = 0x20b
+		magicPE32     = 0x10b
 		flagCode      = 0x20000000
 
 		directoryExceptions, directoryRelocations = 3, 5
 	)
 	f := im.File
 	h := int64(f.u32(0x3c))
-	if f.u32(h) != 0x4550 || f.u16(h+24) != magicPE32Plus {
+	if f.u32(h) != 0x4550 {
+		return
+	}
+	directories := int64(112) // in the optional header
+	switch f.u16(h + 24) {
+	case magicPE32Plus:
+	case magicPE32:
+		f.wide, directories = 4, 96
+	default:
 		return
 	}
 	machine := f.u16(h + 4)
 	im.Arch = processorOf(func(p *processor) bool { return p.pe == machine }, ArchNone)
 	count, optional := int64(f.u16(h+6)), h+24
-	image := f.u64(optional + 24)
+	image := f.word(optional + 32 - f.wide)
 	im.Base[baseImage] = image
 	table := optional + int64(f.u16(h+20))
 	for i := range min(count, MaxSections) {
@@ -47,10 +56,10 @@ func (im *Image) parsePE() {
 	}
 	im.Settle()
 	dir := func(i int64) directory {
-		d := optional + 112 + 8*i
+		d := optional + directories + 8*i
 		n := int64(f.u32(d + 4))
 		off, ok := im.offset(image + uint64(f.u32(d)))
-		if !ok || i >= int64(f.u32(optional+108)) || n > f.size-off {
+		if !ok || i >= int64(f.u32(optional+directories-4)) || n > f.size-off {
 			return directory{}
 		}
 		return directory{off, n}

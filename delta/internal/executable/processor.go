@@ -7,30 +7,50 @@ const (
 	ArchNone Arch = iota // not known: nothing is read
 	archAMD64
 	archARM64
+	arch386
+	archARM
+	archRISCV64
+	archLoong64
+	archPPC64LE
+	archPPC64
+	archMIPS
+	archMIPSLE
+	archS390X
 	archOther // tables and pointers are read, code is not
 	archs
 )
 
 // A processor says how its executables are recognized and how its code is read.
-// A new one takes a row here, its kinds of references in reference.go, and a
-// file that finds and writes them.
+// A new one takes a row here, its number of kinds in reference.go, and a file that
+// finds the references and tells their forms.
 type processor struct {
 	elf   uint16 // e_machine
 	pe    uint16 // Machine
 	macho uint32 // cputype
+	big   bool   // the byte order
 
-	// first is the first of its kinds of references, and dense says that they
-	// may begin at any byte: then there are four of them. Otherwise they lie at
+	// The kinds of its references begin with first and are as many as forms.
+	// dense says that they may begin at any byte; otherwise they lie at
 	// multiples of four.
 	first Kind
+	forms []form
 	dense bool
 
 	find func(im *Image, s *Section) // marks the references of one section of code
 }
 
 var processors = [archs]processor{
-	archAMD64: {elf: 62, pe: 0x8664, macho: 0x01000007, first: kindRel, dense: true, find: (*Image).findAMD64},
-	archARM64: {elf: 183, pe: 0xaa64, macho: 0x0100000c, first: kindBranch, find: (*Image).findARM64},
+	archAMD64:   {elf: 62, pe: 0x8664, macho: 0x01000007, first: kindAMD64, forms: amd64Forms, dense: true, find: (*Image).findAMD64},
+	archARM64:   {elf: 183, pe: 0xaa64, macho: 0x0100000c, first: kindARM64, forms: arm64Forms, find: (*Image).findARM64},
+	arch386:     {elf: 3, pe: 0x14c, macho: 7, first: kind386, forms: i386Forms, dense: true, find: (*Image).find386},
+	archARM:     {elf: 40, pe: 0x1c4, macho: 12, first: kindARM, forms: armForms, find: (*Image).findARM},
+	archRISCV64: {elf: 243, pe: 0x5064, first: kindRISCV, forms: riscvForms, dense: true, find: (*Image).findRISCV},
+	archLoong64: {elf: 258, pe: 0x6264, first: kindLoong, forms: loongForms, find: (*Image).findLoong},
+	archPPC64LE: {elf: 21, first: kindPower, forms: powerForms, find: (*Image).findPower},
+	archPPC64:   {elf: 21, big: true, first: kindPower, forms: powerForms, find: (*Image).findPower},
+	archMIPS:    {elf: 8, big: true, first: kindMIPS, forms: mipsForms, find: (*Image).findMIPS},
+	archMIPSLE:  {elf: 8, first: kindMIPS, forms: mipsForms, find: (*Image).findMIPS},
+	archS390X:   {elf: 22, big: true, first: kindS390, forms: s390Forms, dense: true, find: (*Image).findS390},
 }
 
 // processorOf returns the row that f is true of, or otherwise.
@@ -53,5 +73,18 @@ func (im *Image) findCode() {
 		if s := &im.Sections[i]; s.Content == contentCode {
 			find(im, s)
 		}
+	}
+}
+
+// instructions calls f for each word of a section of code, at multiples of four,
+// with the word behind it. f returns how many words it has taken.
+func (im *Image) instructions(s *Section, f func(off int64, w, next uint32) int64) {
+	end := (s.Off + s.FileSize) &^ 3
+	for off := (s.Off + 3) &^ 3; off < end; {
+		next := uint32(0)
+		if off+8 <= end {
+			next = im.File.u32(off + 4)
+		}
+		off += 4 * f(off, im.File.u32(off), next)
 	}
 }

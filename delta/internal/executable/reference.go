@@ -1,27 +1,42 @@
 package executable
 
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
 // A Kind is a way to write an address into a file: its row in forms.
 type Kind uint8
 
 // Models are kept apart by kind, so their number and order are part of the format.
 const (
-	KindNone    Kind = iota
-	kindPointer      // 8 bytes: the address
-	kindOffset       // 4 bytes: offset from a base; one kind for each base
+	KindNone      Kind = iota
+	kindPointer        // 8 bytes: the address
+	kindPointer32      // 4 bytes: the address
+	kindOffset         // 4 bytes: offset from a base; one kind for each base
 
-	kindRebase = kindOffset + Kind(bases) // of Mach-O: a segment and 2 to 5 bytes of 7 bits
-	kindRel    = kindRebase + 4           // amd64: 4 bytes relative to the end of an instruction with 0, 1, 2 or 4 more
-	kindBranch = kindRel + 4              // arm64: B, BL
-	kindPage   = kindBranch + 1           // arm64: ADRP and the instruction after it that adds the low 12 bits
-	Kinds      = kindPage + 1
+	kindRebase = kindOffset + Kind(bases)  // of Mach-O: a segment and 2 to 5 bytes of 7 bits
+	kindAMD64  = kindRebase + rebaseWidths // and so on: the kinds of each processor's row
+	kindARM64  = kindAMD64 + 4
+	kind386    = kindARM64 + 2
+	kindARM    = kind386 + 2
+	kindRISCV  = kindARM + 2
+	kindLoong  = kindRISCV + 3
+	kindPower  = kindLoong + 2
+	kindMIPS   = kindPower + 2
+	kindS390   = kindMIPS + 2
+	Kinds      = kindS390 + 1
 )
 
-// A site of data has four bits for the kind: these do not compile if there are
-// more kinds, or if two of different lists have the same number.
+// A site has four bits for a kind of data or code, or two: these do not compile
+// if there are more.
 const (
 	_ = uint(wordCodes - kindRebase)
-	_ = uint(kindRel - kindRebase - rebaseWidths)
-	_ = uint(kindBranch - kindRel - denseCodes)
+	_ = uint(denseCodes - rebaseWidths)
+	_ = uint(denseCodes - (kindARM64 - kindAMD64))
+	_ = uint(denseCodes - (kindARM - kind386))
+	_ = uint(denseCodes - (kindLoong - kindRISCV))
+	_ = uint(denseCodes - (Kinds - kindS390))
 )
 
 func offset32(b Base) Kind { return kindOffset + Kind(b) }
@@ -39,40 +54,85 @@ type form struct {
 	refer func(l *Layout, b []byte, addr, target uint64)
 
 	// mask writes h in place of the address that src means, for mask.go.
-	mask func(dst, src []byte, h uint32)
+	mask func(l *Layout, dst, src []byte, h uint32)
 }
 
 var forms = func() (f [Kinds]form) {
 	f[kindPointer] = form{
 		width:  8,
-		target: func(_ *Layout, b []byte, _ uint64) uint64 { return le.Uint64(b) },
-		refer:  func(_ *Layout, b []byte, _, target uint64) { le.PutUint64(b, target) },
-		mask:   func(dst, _ []byte, h uint32) { le.PutUint64(dst, uint64(h)) },
+		target: func(l *Layout, b []byte, _ uint64) uint64 { return l.u64(b) },
+		refer:  func(l *Layout, b []byte, _, target uint64) { l.put64(b, target) },
+		mask:   func(_ *Layout, dst, _ []byte, h uint32) { le.PutUint64(dst, uint64(h)) },
 	}
+	f[kindPointer32] = pointer32Form
 	for b := range bases {
 		f[offset32(b)] = offsetForm(b)
 	}
 	for i := range Kind(rebaseWidths) {
 		f[kindRebase+i] = rebaseForm(int64(i) + 3)
 	}
-	for i := range Kind(denseCodes) {
-		f[kindRel+i] = relForm(int(i))
+	for i := range processors {
+		copy(f[processors[i].first:], processors[i].forms)
 	}
-	f[kindBranch], f[kindPage] = branchForm, pageForm
 	return f
 }()
+
+func order(big bool) binary.ByteOrder {
+	if big {
+		return binary.BigEndian
+	}
+	return le
+}
+
+// u32 and the like read and write numbers in the file's byte order.
+func (l *Layout) u32(b []byte) uint32 {
+	v := le.Uint32(b)
+	if l.Big {
+		return bits.ReverseBytes32(v)
+	}
+	return v
+}
+
+func (l *Layout) put32(b []byte, v uint32) {
+	if l.Big {
+		v = bits.ReverseBytes32(v)
+	}
+	le.PutUint32(b, v)
+}
+
+func (l *Layout) u64(b []byte) uint64 {
+	v := le.Uint64(b)
+	if l.Big {
+		return bits.ReverseBytes64(v)
+	}
+	return v
+}
+
+func (l *Layout) put64(b []byte, v uint64) {
+	if l.Big {
+		v = bits.ReverseBytes64(v)
+	}
+	le.PutUint64(b, v)
+}
+
+var pointer32Form = form{
+	width:  4,
+	target: func(l *Layout, b []byte, _ uint64) uint64 { return uint64(l.u32(b)) },
+	refer:  func(l *Layout, b []byte, _, target uint64) { l.put32(b, uint32(target)) },
+	mask:   maskWord,
+}
 
 func offsetForm(b Base) form {
 	scale := b.scale()
 	return form{
 		width:  4,
-		target: func(l *Layout, v []byte, _ uint64) uint64 { return l.Base[b] + scale*uint64(le.Uint32(v)) },
-		refer:  func(l *Layout, v []byte, _, target uint64) { le.PutUint32(v, uint32((target-l.Base[b])/scale)) },
+		target: func(l *Layout, v []byte, _ uint64) uint64 { return l.Base[b] + scale*uint64(l.u32(v)) },
+		refer:  func(l *Layout, v []byte, _, target uint64) { l.put32(v, uint32((target-l.Base[b])/scale)) },
 		mask:   maskWord,
 	}
 }
 
-func maskWord(dst, _ []byte, h uint32) { le.PutUint32(dst, h) }
+func maskWord(_ *Layout, dst, _ []byte, h uint32) { le.PutUint32(dst, h) }
 
 func (k Kind) Width() int64 { return forms[k].width }
 

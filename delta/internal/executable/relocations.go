@@ -8,6 +8,7 @@ package executable
 const (
 	relocPage  = 4096
 	relocDir64 = 10 << 12
+	relocHigh  = 3 << 12 // and low: the same for 4 bytes
 )
 
 // relocMaker lists the words that look like pointers. except holds the offsets
@@ -44,12 +45,14 @@ func (m *relocMaker) See(b []byte, off int64) {
 			end = min(end, m.skip-off)
 		}
 		for ; int64(i) < end; i++ {
-			if at := off + int64(i); at&7 == 0 && int64(i)+8 <= end {
+			if at := off + int64(i); at&7 == 0 && int64(i)+8 <= end && !m.l.Narrow {
 				m.pointer(at, le.Uint64(b[i:]), s)
 				i += 7
 			} else {
 				m.word = m.word>>8 | uint64(b[i])<<56
-				if at&7 == 7 {
+				if m.l.Narrow && at&3 == 3 {
+					m.pointer(at-3, m.word>>32, s)
+				} else if !m.l.Narrow && at&7 == 7 {
 					m.pointer(at-7, m.word, s)
 				}
 			}
@@ -79,7 +82,15 @@ func (m *relocMaker) pointer(off int64, v uint64, s *Section) {
 		m.out = le.AppendUint32(m.out, uint32(page))
 		m.out = le.AppendUint32(m.out, 0)
 	}
-	m.out = le.AppendUint16(m.out, relocDir64|uint16(addr&(relocPage-1)))
+	m.out = le.AppendUint16(m.out, m.l.relocType()|uint16(addr&(relocPage-1)))
+}
+
+// relocType is the type of a pointer in the table.
+func (l *Layout) relocType() uint16 {
+	if l.Narrow {
+		return relocHigh
+	}
+	return relocDir64
 }
 
 func (m *relocMaker) finish() {
@@ -109,13 +120,13 @@ func (im *Image) relocations() (Table, bool) {
 // exceptions returns the words that the table lists although they do not look
 // like pointers, or does not although they do; false if they are too many.
 func (im *Image) exceptions(g Table) ([]int64, bool) {
-	f, d := im.File, im.pe.relocations
+	f, d, wide := im.File, im.pe.relocations, im.File.wide
 	var except []int64
 	listed := make(map[int64]bool)
 	for at := d.off; at+8 <= d.off+d.n; {
 		page, size := uint64(f.u32(at)), int64(f.u32(at+4))
 		for e := at + 8; e+2 <= min(at+size, d.off+d.n); e += 2 {
-			if w := uint64(f.u16(e)); w&0xf000 == relocDir64 {
+			if w := uint64(f.u16(e)); w&0xf000 == uint64(im.relocType()) {
 				if off, ok := im.offset(im.Base[baseImage] + page + w&0xfff); ok {
 					listed[off] = true
 				}
@@ -128,11 +139,11 @@ func (im *Image) exceptions(g Table) ([]int64, bool) {
 		if s.Content != contentData {
 			continue
 		}
-		for off := (s.Off + 7) &^ 7; off+8 <= min(s.Off+s.FileSize, d.off); off += 8 {
+		for off := (s.Off + wide - 1) &^ (wide - 1); off+wide <= min(s.Off+s.FileSize, d.off); off += wide {
 			if off >= g.P[0] && off < g.P[1] {
 				continue
 			}
-			if im.Holds(f.u64(off)) != listed[off] {
+			if im.Holds(f.word(off)) != listed[off] {
 				if except = append(except, off); len(except) > MaxExceptions {
 					return nil, false
 				}

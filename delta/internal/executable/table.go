@@ -81,14 +81,14 @@ func (g Table) Maker(l *Layout, moved Mover, newSize int64) (Maker, error) {
 	}
 	switch g.Kind {
 	case madeFindFunc:
-		t := &FindFuncTab{at: g.P[0], Min: g.P[2], Max: g.P[3]}
+		t := &FindFuncTab{Big: l.Big, at: g.P[0], Min: g.P[2], Max: g.P[3]}
 		if !within(g.P[0], 0) || g.P[1] < 0 || g.P[1] > (newSize-g.P[0])/8 || !t.fits(g.N) {
 			return nil, errors.New("a function table lies outside")
 		}
 		t.Entries = make([]uint32, g.P[1])
 		return t, nil
 	case MadeFindFuncAhead:
-		t := &FindFuncTab{Min: g.P[2], Max: g.P[3]}
+		t := &FindFuncTab{Big: l.Big, Min: g.P[2], Max: g.P[3]}
 		if moved == nil || !t.fits(g.N) {
 			return nil, errors.New("a function table lies outside")
 		}

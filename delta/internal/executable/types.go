@@ -6,19 +6,6 @@ import "encoding/binary"
 // Method, Imethod; Go 1.20 to 1.27). There is no table of all of them, so they are
 // known by their shape: sizes, alignments and a name where the name should be.
 const (
-	typeSize     = 0
-	typePtrBytes = 8
-	typeHash     = 16
-	typeTFlag    = 20
-	typeAlign    = 21
-	typeField    = 22
-	typeKind     = 23
-	typeEqual    = 24
-	typeGCData   = 32
-	typeStr      = 40
-	typePtrTo    = 44
-	typeLength   = 48
-
 	kindMask      = 31
 	kindLast      = 26
 	kindInterface = 20
@@ -26,19 +13,42 @@ const (
 	tflagUncommon = 1
 	tflagLast     = 63
 
-	interfaceMethods  = 56 // a slice of {name, type}
-	imethodSize       = 8
-	uncommonPkg       = 0
-	uncommonCount     = 4
-	uncommonMethods   = 8
-	methodSize        = 16 // {name, type, ifn, tfn}
-	maxMethods        = 2000
-	maxNameLength     = 4000
-	maxDescriptorSize = 128
+	imethodSize     = 8 // {name, type}
+	uncommonPkg     = 0
+	uncommonCount   = 4
+	uncommonMethods = 8
+	methodSize      = 16 // {name, type, ifn, tfn}
+	maxMethods      = 2000
+	maxNameLength   = 4000
 )
 
-// descriptorSize is what lies before the UncommonType, by kind.
-var descriptorSize = [32]int64{17: 72, 18: 64, 19: 56, 20: 80, 21: 112, 22: 56, 23: 56, 25: 80}
+// A descriptor is where the fields of one are, for words of 4 or 8 bytes.
+type descriptor struct {
+	ptrBytes, hash, tflag, kind, equal, gcData, str, ptrTo int64
+
+	methods int64     // of an interface: a slice
+	size    [32]int64 // what lies before the UncommonType, by kind
+	most    int64     // and at most, with that
+}
+
+var descriptors = map[int64]*descriptor{4: newDescriptor(4), 8: newDescriptor(8)}
+
+func newDescriptor(w int64) *descriptor {
+	d := &descriptor{
+		ptrBytes: w, hash: 2 * w, tflag: 2*w + 4, kind: 2*w + 7, equal: 2*w + 8, gcData: 3*w + 8, str: 4*w + 8, ptrTo: 4*w + 12,
+		methods: 5*w + 16, most: 16 * w,
+	}
+	for k := range d.size {
+		d.size[k] = 4*w + 16
+	}
+	for k, words := range map[int]int64{
+		17: 3, 18: 2, 19: 1, 20: 4, 21: 8, // array, chan, func, interface, map
+		22: 1, 23: 1, 25: 4, // pointer, slice, struct
+	} {
+		d.size[k] += words * w
+	}
+	return d
+}
 
 // findTypes marks the references of type descriptors and of the type links.
 func (im *Image) findTypes() {
@@ -48,18 +58,21 @@ func (im *Image) findTypes() {
 	im.eachType(func(off int64) { im.markType(off) })
 }
 
+func (im *Image) descriptor() *descriptor { return descriptors[im.File.wide] }
+
 // eachType calls f with the file offset of every type descriptor.
 func (im *Image) eachType(f func(off int64)) {
+	d, wide := im.descriptor(), im.File.wide
 	lo, hi := im.tab.typesLo, im.tab.typesHi
 	start, ok := im.offset(lo)
 	if !ok || hi <= lo {
 		return
 	}
 	end := start + int64(min(hi-lo, uint64(im.File.size-start)))
-	for off := start; off+maxDescriptorSize <= end && im.budget > 0; off += 8 {
+	for off := start; off+d.most <= end && im.budget > 0; off += wide {
 		// Most words begin no descriptor, as four of the bytes behind them tell.
-		for b := im.File.page(off); len(b) >= typeKind+1 && off+8+maxDescriptorSize <= end && !maybeType(le.Uint32(b[typeTFlag:])); b = b[8:] {
-			off += 8
+		for b := im.File.page(off); int64(len(b)) > d.kind && off+wide+d.most <= end && !maybeType(le.Uint32(b[d.tflag:])); b = b[wide:] {
+			off += wide
 		}
 		if im.isType(off, start, end) {
 			f(off)
@@ -74,22 +87,22 @@ func maybeType(w uint32) bool {
 }
 
 func (im *Image) isType(off, start, end int64) bool {
-	f := im.File
-	if !maybeType(f.u32(off + typeTFlag)) {
+	f, d := im.File, im.descriptor()
+	if !maybeType(f.bytes4(off + d.tflag)) {
 		return false
 	}
-	size := f.u64(off + typeSize)
-	if f.u32(off+typeHash) == 0 || size > 1<<40 || f.u64(off+typePtrBytes) > size {
+	size := f.word(off)
+	if f.u32(off+d.hash) == 0 || size > 1<<40 || f.word(off+d.ptrBytes) > size {
 		return false
 	}
-	if eq := f.u64(off + typeEqual); eq != 0 && !im.Holds(eq) {
+	if eq := f.word(off + d.equal); eq != 0 && !im.Holds(eq) {
 		return false
 	}
-	if gc := f.u64(off + typeGCData); gc != 0 && !im.Holds(gc) {
+	if gc := f.word(off + d.gcData); gc != 0 && !im.Holds(gc) {
 		return false
 	}
-	str := int64(f.u32(off + typeStr))
-	return int64(f.u32(off+typePtrTo)) < end-start && str != 0 && im.isName(start+str, end)
+	str := int64(f.u32(off + d.str))
+	return int64(f.u32(off+d.ptrTo)) < end-start && str != 0 && im.isName(start+str, end)
 }
 
 // isName reports whether a name lies at off: flags, a varint length and as many
@@ -119,29 +132,25 @@ func (im *Image) isName(off, end int64) bool {
 }
 
 func (im *Image) markType(off int64) {
-	f := im.File
-	k := f.u8(off+typeKind) & kindMask
-	im.mark(off+typeStr, offset32(baseTypes))
-	if f.u32(off+typePtrTo) != 0 {
-		im.mark(off+typePtrTo, offset32(baseTypes))
+	f, d := im.File, im.descriptor()
+	k := f.u8(off+d.kind) & kindMask
+	im.mark(off+d.str, offset32(baseTypes))
+	if f.u32(off+d.ptrTo) != 0 {
+		im.mark(off+d.ptrTo, offset32(baseTypes))
 	}
 	if k == kindInterface {
-		if at, ok := im.offset(f.u64(off + interfaceMethods)); ok {
-			if n := f.u64(off + interfaceMethods + 8); n < maxMethods {
+		if at, ok := im.offset(f.word(off + d.methods)); ok {
+			if n := f.word(off + d.methods + f.wide); n < maxMethods {
 				for end := at + int64(n)*imethodSize; at < end && im.budget > 0; at += 4 {
 					im.mark(at, offset32(baseTypes))
 				}
 			}
 		}
 	}
-	if f.u8(off+typeTFlag)&tflagUncommon == 0 {
+	if f.u8(off+d.tflag)&tflagUncommon == 0 {
 		return
 	}
-	size := descriptorSize[k]
-	if size == 0 {
-		size = typeLength
-	}
-	u := off + size
+	u := off + d.size[k]
 	if f.u32(u+uncommonPkg) != 0 {
 		im.mark(u+uncommonPkg, offset32(baseTypes))
 	}

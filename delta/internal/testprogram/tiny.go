@@ -2,9 +2,12 @@
 // everything that a parser looks for, and two builds of a sample by the Go command.
 package testprogram
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
-var le = binary.LittleEndian
+var le order = binary.LittleEndian
 
 // What the Go linker writes, told again without package executable, whose tests these are.
 const (
@@ -14,12 +17,78 @@ const (
 
 	funcEntry, funcName, funcPCSP, funcNPCData, funcCU, funcNFuncData, funcSize = 0, 4, 16, 28, 32, 43, 44
 
-	typePtrBytes, typeHash, typeTFlag, typeAlign, typeField, typeKind, typeGCData, typeStr = 8, 16, 20, 21, 22, 23, 32, 40
-
 	wordPCHeader, wordFuncNames, wordCUTab, wordFileTab, wordPCTab, wordPclnTable = 0, 1, 4, 7, 10, 13
 	wordFindFuncTab, wordMinPC, wordMaxPC, wordText, wordTypes, wordETypes        = 19, 20, 21, 22, 37, 38
 	wordGoFunc, wordAfterGoFunc, wordETypes127, wordGoFunc127, wordEPclnTab127    = 40, 41, 39, 43, 44
 )
+
+// A processor is what an ELF file for it differs in.
+type processor struct {
+	narrow  bool // addresses of 4 bytes
+	order   order
+	quantum byte // of instructions
+
+	// code is an instruction or two that refer to data, and one that calls second.
+	code func(b []byte, addr, data, second uint64) []byte
+}
+
+type order interface {
+	binary.ByteOrder
+	binary.AppendByteOrder
+}
+
+var be order = binary.BigEndian
+
+// The machines that ELF knows, by e_machine.
+var processors = map[uint16]processor{
+	62: {order: le, quantum: 1, code: func(b []byte, addr, data, second uint64) []byte {
+		b = le.AppendUint32(append(b, 0x48, 0x8d, 0x05), uint32(data-addr-7))                // LEAQ data(IP), AX
+		b = le.AppendUint32(append(b, 0xe8), uint32(second-addr-12))                         // CALL second
+		return append(le.AppendUint32(append(b, 0x80, 0x3d), uint32(data-addr-19)), 1, 0xc3) // CMPB data(IP), $1
+	}},
+	183: {order: le, quantum: 1, code: func(b []byte, _, _, _ uint64) []byte {
+		b = le.AppendUint32(b, 0x90000000)    // ADRP
+		b = le.AppendUint32(b, 0x91000000)    // ADD
+		b = le.AppendUint32(b, 0x94000002)    // BL
+		return le.AppendUint32(b, 0xd65f03c0) // RET
+	}},
+	3: {narrow: true, order: le, quantum: 1, code: func(b []byte, addr, data, second uint64) []byte {
+		b = le.AppendUint32(append(b, 0x8d, 0x05), uint32(data))     // LEAL data, AX
+		b = le.AppendUint32(append(b, 0xe8), uint32(second-addr-11)) // CALL second
+		return append(b, 0xc3)
+	}},
+	40: {narrow: true, order: le, quantum: 4, code: func(b []byte, addr, data, second uint64) []byte {
+		b = le.AppendUint32(b, 0xeb000000|uint32(second-addr-8)>>2&0xffffff) // BL second
+		return le.AppendUint32(b, uint32(data))                              // of the pool
+	}},
+	243: {order: le, quantum: 2, code: func(b []byte, addr, data, second uint64) []byte {
+		d, to := uint32(data-addr), uint32(second-addr-8)
+		b = le.AppendUint32(b, 0x00000297|(d+0x800)&^0xfff)                                   // AUIPC data, X5
+		b = le.AppendUint32(b, 0x00028293|d<<20)                                              // ADDI data, X5
+		b = le.AppendUint32(b, 0x000000ef|to>>20<<31|to>>1&0x3ff<<21|to>>11&1<<20|to&0xff000) // JAL second
+		return append(b, 0x82, 0x80)                                                          // RET
+	}},
+	258: {order: le, quantum: 4, code: func(b []byte, addr, data, second uint64) []byte {
+		to := uint32(second-addr-8) >> 2
+		b = le.AppendUint32(b, 0x1a00001e|uint32((data+0x800)>>12-addr>>12)&0xfffff<<5) // PCALAU12I data, R30
+		b = le.AppendUint32(b, 0x02c003c4|uint32(data)&0xfff<<10)                       // ADDV data, R30, R4
+		return le.AppendUint32(b, 0x54000000|to&0xffff<<10|to>>16&0x3ff)                // BL second
+	}},
+	21: {order: le, quantum: 4, code: func(b []byte, addr, data, second uint64) []byte {
+		b = le.AppendUint32(b, 0x3c600000|uint32(data+0x8000)>>16)            // ADDIS data, R3
+		b = le.AppendUint32(b, 0x38630000|uint32(data)&0xffff)                // ADDI data, R3
+		return le.AppendUint32(b, 0x48000001|uint32(second-addr-8)&0x3fffffc) // BL second
+	}},
+	8: {narrow: true, order: be, quantum: 4, code: func(b []byte, _, data, second uint64) []byte {
+		b = be.AppendUint32(b, 0x3c010000|uint32(data+0x8000)>>16)         // LUI data, R1
+		b = be.AppendUint32(b, 0x24210000|uint32(data)&0xffff)             // ADDIU data, R1
+		return be.AppendUint32(b, 0x0c000000|uint32(second>>2)&0x03ffffff) // JAL second
+	}},
+	22: {order: be, quantum: 2, code: func(b []byte, addr, data, second uint64) []byte {
+		b = be.AppendUint32(append(b, 0xc0, 0x20), uint32(data-addr)>>1)        // LARL data, R2
+		return be.AppendUint32(append(b, 0xc0, 0xe5), uint32(second-addr-6)>>1) // BRASL second
+	}},
+}
 
 // ELF returns an executable of a few kilobytes with everything the parser
 // looks for: two functions that refer to each other and to data, their table,
@@ -30,49 +99,48 @@ func ELF(machine uint16, extra int) []byte {
 		textAddr = 0x401000
 		textOff  = 0x1000
 	)
-	var text []byte
-	for range extra {
-		text = append(text, 0x90)
+	p := processors[machine]
+	if p.order == nil {
+		p.order, p.quantum = le, 1
 	}
+	wide := 8
+	if p.narrow {
+		wide = 4
+	}
+	text := bytes.Repeat([]byte{0x90}, extra)
 	first := len(text)
-	if machine == 62 {
-		text = append(text, 0x48, 0x8d, 0x05, 0, 0, 0, 0) // LEAQ data(IP), AX
-		text = append(text, 0xe8, 0, 0, 0, 0)             // CALL second
-		text = append(text, 0x80, 0x3d, 0, 0, 0, 0, 1)    // CMPB data(IP), $1
-		text = append(text, 0xc3)
-	} else {
-		text = le.AppendUint32(text, 0x90000000) // ADRP
-		text = le.AppendUint32(text, 0x91000000) // ADD
-		text = le.AppendUint32(text, 0x94000002) // BL
-		text = le.AppendUint32(text, 0xd65f03c0) // RET
+	second := (first + 32) &^ 31
+	if p.code != nil {
+		text = p.code(text, 0, 0, 0)
+		second = (len(text) + 31) &^ 31
 	}
-	for len(text)%32 != 0 {
-		text = append(text, 0xcc)
+	size := (second + 3 + 511) &^ 511
+	dataOff, dataAddr := textOff+size, uint64(textAddr+size)
+	if p.code != nil {
+		text = p.code(text[:first], uint64(textAddr+first), dataAddr, uint64(textAddr+second))
 	}
-	second := len(text)
+	pad := func(n int) { text = append(text, bytes.Repeat([]byte{0xcc}, n-len(text))...) }
+	pad(second)
 	text = append(text, 0x31, 0xc0, 0xc3)
-	for len(text)%512 != 0 {
-		text = append(text, 0xcc)
-	}
+	pad(size)
 
 	data := make([]byte, 4096)
-	dataOff := textOff + len(text)
-	dataAddr := uint64(textAddr + len(text))
-	u32 := func(at int, v uint64) { le.PutUint32(data[at:], uint32(v)) }
-	u64 := func(at int, v uint64) { le.PutUint64(data[at:], v) }
-
-	if machine == 62 {
-		le.PutUint32(text[first+3:], uint32(dataAddr)-textAddr-uint32(first+7))
-		le.PutUint32(text[first+8:], uint32(second-first-12))
-		le.PutUint32(text[first+14:], uint32(dataAddr)-textAddr-uint32(first+19))
+	u32 := func(at int, v uint64) { p.order.PutUint32(data[at:], uint32(v)) }
+	word := func(at int, v uint64) {
+		if p.narrow {
+			u32(at, v)
+		} else {
+			p.order.PutUint64(data[at:], v)
+		}
 	}
+
 	const (
 		header, names, cus, files, pcs, funcs, goFunc, find, types, module = 0, 128, 192, 224, 256, 288, 512, 640, 1024, 2048
 	)
 	u32(header, pclnMagic)
-	data[header+6], data[header+7] = 1, 8
-	u64(header+8, 2)
-	u64(header+pclnHeaderNames, names)
+	data[header+6], data[header+7] = p.quantum, byte(wide)
+	word(header+8, 2)
+	word(header+8+3*wide, names)
 	copy(data[names:], "\x00main.first\x00main.second\x00")
 	copy(data[files:], "main.go\x00")
 	u32(funcs+0, uint64(first))
@@ -93,21 +161,22 @@ func ELF(machine uint16, extra int) []byte {
 	u32(goFunc+4, 1)
 	findN := 4 + (len(text)-first+255)/256 // of findfunctab: less than 4096 bytes of code
 	// types: a struct type "*T" with an uncommon part.
-	u64(types, 8)
-	u64(types+typePtrBytes, 8)
-	u32(types+typeHash, 0x12345678)
-	data[types+typeTFlag], data[types+typeAlign], data[types+typeField], data[types+typeKind] = 1, 8, 8, 25
-	u64(types+typeGCData, dataAddr+types)
-	u32(types+typeStr, 256)
-	u32(types+80, 256)
-	data[types+84] = 1
-	u32(types+88, 16)
-	u32(types+96, 256)
-	u32(types+104, uint64(first))
-	u32(types+108, uint64(second))
+	word(types, 8)
+	word(types+wide, 8)
+	u32(types+2*wide, 0x12345678)
+	copy(data[types+2*wide+4:], []byte{1, 8, 8, 25}) // flags, alignments, kind
+	word(types+3*wide+8, dataAddr+types)
+	u32(types+4*wide+8, 256)
+	uncommon := types + 8*wide + 16
+	u32(uncommon, 256)
+	p.order.PutUint16(data[uncommon+4:], 1)
+	u32(uncommon+8, 16)
+	u32(uncommon+16, 256)
+	u32(uncommon+24, uint64(first))
+	u32(uncommon+28, uint64(second))
 	copy(data[types+256:], "\x01\x02*T")
 
-	w := func(i int, v uint64) { u64(module+8*i, v) }
+	w := func(i int, v uint64) { word(module+wide*i, v) }
 	w(wordPCHeader, dataAddr+header)
 	w(wordFuncNames, dataAddr+names)
 	w(wordCUTab, dataAddr+cus)
@@ -128,23 +197,37 @@ func ELF(machine uint16, extra int) []byte {
 	w(wordAfterGoFunc+4, dataAddr+types+512)
 	w(wordAfterGoFunc+5, 2)
 
-	b := make([]byte, 0x1000)
-	copy(b, "\x7fELF\x02\x01\x01")
-	le.PutUint16(b[18:], machine)
-	b = append(b, text...)
-	b = append(b, data...)
 	// One bucket: function 0 is first in it, and in each part of 256 bytes that it reaches.
 	for i := (second-first-1)/256 + 1; i < findN-4; i++ {
-		b[dataOff+find+4+i] = 1
+		data[find+4+i] = 1
 	}
-	le.PutUint64(b[40:], uint64(len(b)))
-	le.PutUint16(b[58:], 64)
-	le.PutUint16(b[60:], 3)
+	b := make([]byte, 0x1000)
+	copy(b, "\x7fELF\x02\x01\x01")
+	headersAt, sizeAt, headerSize := 40, 58, 64
+	if p.narrow {
+		b[4] = 1
+		headersAt, sizeAt, headerSize = 32, 46, 40
+	}
+	if p.order == be {
+		b[5] = 2
+	}
+	p.order.PutUint16(b[18:], machine)
+	b = append(append(b, text...), data...)
+	putWord := func(at []byte, v uint64) {
+		if p.narrow {
+			p.order.PutUint32(at, uint32(v))
+		} else {
+			p.order.PutUint64(at, v)
+		}
+	}
+	putWord(b[headersAt:], uint64(len(b)))
+	p.order.PutUint16(b[sizeAt:], uint16(headerSize))
+	p.order.PutUint16(b[sizeAt+2:], 3)
 	section := func(kind, flags, addr, off, size uint64) {
-		h := make([]byte, 64)
-		le.PutUint32(h[4:], uint32(kind))
+		h := make([]byte, headerSize)
+		p.order.PutUint32(h[4:], uint32(kind))
 		for i, v := range []uint64{flags, addr, off, size} {
-			le.PutUint64(h[8+8*i:], v)
+			putWord(h[8+wide*i:], v)
 		}
 		b = append(b, h...)
 	}
@@ -182,13 +265,11 @@ func ELF127(machine uint16, extra int) []byte {
 	return b
 }
 
-// ELFOther is for a processor whose code is not read.
-func ELFOther() []byte {
-	const riscv, quantum = 243, 6
-	b := ELF(riscv, 0)
-	b[Data+quantum] = 2
-	return b
-}
+// Machines are those of which ELF has code, and OtherMachine one of which it has
+// none: there tables and pointers are references only.
+var Machines = []uint16{62, 183, 3, 40, 243, 258, 21, 8, 22}
+
+const OtherMachine = 0x1234
 
 // Data is where ELF's data begins, and Funcs its function table.
 const Data, Funcs = 0x1200, Data + 288
@@ -288,9 +369,9 @@ func MachO() []byte {
 }
 
 // Seeds are executables of all kinds, and files that only begin like one.
-func Seeds() [][]byte {
-	return [][]byte{
-		ELF(62, 0), ELF(62, 40), ELF(183, 0), ELF(183, 64),
-		ELF125(62, 0), ELF125(62, 40), ELF127(62, 0), ELF127(62, 40), ELFOther(), PE(), MachO(), []byte("MZ"), []byte("\x7fELF"), nil,
+func Seeds() (files [][]byte) {
+	for _, m := range append(Machines, OtherMachine) {
+		files = append(files, ELF(m, 0), ELF(m, 40))
 	}
+	return append(files, ELF125(62, 0), ELF125(62, 40), ELF127(62, 0), ELF127(62, 40), PE(), MachO(), []byte("MZ"), []byte("\x7fELF"), nil)
 }
