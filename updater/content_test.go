@@ -126,6 +126,11 @@ func FuzzR04NothingFromOutsideCostsASave(f *testing.F) {
 		if _, err = c.update(); !errors.Is(err, ErrUndone) {
 			t.Fatalf("a handover that failed: %v", err)
 		}
+		shown(t, err)
+		for _, e := range c.events.of(EventUndone) {
+			shown(t, e.Err)
+			shown(t, errors.New(e.Text))
+		}
 		kept(c)
 		if failed := c.state().Failed["1.1.0"]; failed.Reason.IsZero() {
 			t.Fatalf("the failure is lost: %+v", failed)
@@ -145,7 +150,7 @@ func FuzzR04NothingFromOutsideCostsASave(f *testing.F) {
 // shown says whether an error can be written to a terminal and into a log as it is.
 func shown(t *testing.T, err error) {
 	t.Helper()
-	if err != nil && !text.Honest(err.Error(), "") {
-		t.Errorf("no text: %q", err)
+	if err != nil && (!text.Honest(err.Error(), "") || len(err.Error()) > 2*text.Max) {
+		t.Errorf("no text: %.200q", err.Error())
 	}
 }

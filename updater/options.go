@@ -14,6 +14,7 @@ import (
 	"github.com/Masterminds/semver/v3"
 
 	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/internal/text"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
 )
@@ -125,6 +126,10 @@ func (o Options) judge() (s *settings, err error) {
 	}
 	if o.AdminToken != "" && len(o.AdminToken) < 32 {
 		return nil, errors.New("Options.AdminToken is shorter than 32 bytes; make one with: openssl rand -hex 32")
+	}
+	if restart := o.Restart; restart != nil {
+		// Why a successor failed is what the successor says.
+		o.Restart = func(ctx context.Context) error { return text.Error(restart(ctx)) }
 	}
 	o.Interval = cmp.Or(o.Interval, time.Hour)
 	if o.Interval < time.Second {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/installation"
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 // Undo puts back the file that the last swap replaced, if the file at the path is the one that was swapped in and it
@@ -22,7 +23,7 @@ func (u *Updater) Undo(ctx context.Context, cause error) error {
 		return fail(StepUndoing, "", err)
 	}
 	defer h.Release()
-	return u.undo(h, cause)
+	return u.undo(h, text.Error(cause))
 }
 
 func (u *Updater) undo(h *installation.Held, cause error) error {

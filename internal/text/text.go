@@ -98,3 +98,23 @@ func fits(s string, n int) bool {
 	}
 	return true
 }
+
+// Error returns err with its text as a Line: for the error of a callback, or of another program, before it is shown. It wraps
+// err, and is nil if err is.
+func Error(err error) error {
+	if err == nil {
+		return nil
+	}
+	if l := Of(err.Error()); l.s != err.Error() {
+		return &lineError{l, err}
+	}
+	return err
+}
+
+type lineError struct {
+	text  Line
+	cause error
+}
+
+func (e *lineError) Error() string { return e.text.s }
+func (e *lineError) Unwrap() error { return e.cause }

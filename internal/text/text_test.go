@@ -2,6 +2,8 @@ package text
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode"
@@ -81,5 +83,16 @@ func TestHonest(t *testing.T) {
 	}
 	if Honest("a\nb", "") {
 		t.Error("a line end is not one of none")
+	}
+}
+
+func TestError(t *testing.T) {
+	fine := errors.New("fine")
+	if Error(nil) != nil || Error(fine) != fine {
+		t.Error("what is text stays as it is")
+	}
+	bad := fmt.Errorf("\x1b[2Jbad\n\xff: %w", fine)
+	if err := Error(bad); err.Error() != "[2Jbad \uFFFD: fine" || !errors.Is(err, fine) {
+		t.Errorf("%q", err)
 	}
 }
