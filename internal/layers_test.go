@@ -98,7 +98,7 @@ var layers = []layer{
 	},
 	{
 		pkg:     "internal/fetch",
-		ours:    []string{"internal/bundle", "internal/durable", "internal/text", "verify"},
+		ours:    []string{"internal/bundle", "internal/durable", "internal/name", "internal/text", "verify"},
 		outside: []string{"github.com/klauspost/compress"},
 		why:     "gets bytes under caps, from a bundle too, and unpacks them under the same caps",
 	},
@@ -116,6 +116,11 @@ var layers = []layer{
 		pkg:  "internal/installation",
 		ours: []string{"internal/beside", "internal/content", "internal/durable", "internal/state", "internal/swap", "internal/text"},
 		why:  "what is on disk, and how does it get back? It works where the program itself cannot start, without key and network",
+	},
+	{
+		pkg:  "internal/bundle",
+		ours: []string{"internal/name"},
+		why:  "one file for a part of a repository, under the names that a repository has",
 	},
 	{
 		pkg:  "internal/*",

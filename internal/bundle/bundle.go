@@ -1,5 +1,13 @@
 // Package bundle puts what an update needs into one file, for machines that are on no network.
 //
+//	w := bundle.NewWriter(f)                      // f is a file
+//	err := w.Add("stable", int64(len(b)), bytes.NewReader(b))
+//	err = w.Close()
+//
+//	r, err := bundle.Open("hello.bundle")
+//	defer r.Close()
+//	part, err := r.Open("stable")                 // an *io.SectionReader
+//
 // A bundle is a tar archive (POSIX ustar) with part of a repository, under the names that a repository has: the
 // channel, its trust documents, manifests, and files. It is signed by nobody, and need not be: what is in it is checked
 // as if it had come from a server. So a reader only has to survive it, and everything that it does not need is refused:
@@ -15,12 +23,14 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/theseus-go/theseus/internal/name"
 )
 
 // MaxFiles is how many files a bundle may have.
 const MaxFiles = 4096
 
-// ErrMalformed: the file is not a bundle, or not a whole one.
+// ErrMalformed means that the file is not a bundle, or not a whole one.
 var ErrMalformed = errors.New("not a bundle")
 
 func malformed(format string, args ...any) error {
@@ -34,12 +44,12 @@ type Writer struct{ tar *tar.Writer }
 func NewWriter(w io.Writer) *Writer { return &Writer{tar.NewWriter(w)} }
 
 // Add writes a file of exactly size bytes, which r gives.
-func (w *Writer) Add(name string, size int64, r io.Reader) error {
-	if !valid(name) {
-		return fmt.Errorf("%q is not the name of a file in a repository", name)
+func (w *Writer) Add(path string, size int64, r io.Reader) error {
+	if !valid(path) {
+		return fmt.Errorf("%q is not the name of a file in a repository", path)
 	}
 	// No time, no owner: the same content makes the same bundle.
-	err := w.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644, Format: tar.FormatUSTAR})
+	err := w.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: path, Size: size, Mode: 0o644, Format: tar.FormatUSTAR})
 	if err != nil {
 		return err
 	}
@@ -155,16 +165,8 @@ func (r *Reader) Open(name string) (*io.SectionReader, error) {
 // Close closes what Open has opened.
 func (r *Reader) Close() error { return r.close() }
 
-// valid holds the alphabet of a repository: at most two elements of letters, digits, '.', '_' and '-', none of which
-// begins with a dot, so that a bundle can be unpacked anywhere.
-func valid(name string) bool {
-	if len(name) > 100 || strings.Count(name, "/") > 1 {
-		return false
-	}
-	for element := range strings.SplitSeq(name, "/") {
-		if element == "" || element[0] == '.' || strings.Trim(element, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
-			return false
-		}
-	}
-	return true
+// valid reports whether a repository can have a file of this name: at most two elements, so that a bundle can be unpacked
+// anywhere.
+func valid(path string) bool {
+	return len(path) <= 100 && strings.Count(path, "/") <= 1 && name.Path(path)
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/theseus-go/theseus/internal/name"
 )
 
 // source answers requests for the files below one base URL.
@@ -123,12 +125,8 @@ func loopback(host string) bool {
 // validPath returns an error for a path outside the alphabet of a repository's file names, so that joining one to a base
 // URL or a folder needs no escaping and cannot leave it. Names come from signed documents; a bad one is the caller's fault.
 func validPath(path string) error {
-	for _, element := range strings.Split(path, "/") {
-		if element == "" || element[0] == '.' || strings.IndexFunc(element, func(r rune) bool {
-			return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '.' || r == '_' || r == '-')
-		}) >= 0 {
-			return fmt.Errorf("%q is not the name of a file in a repository", path)
-		}
+	if !name.Path(path) {
+		return fmt.Errorf("%q is not the name of a file in a repository", path)
 	}
 	return nil
 }

@@ -36,3 +36,14 @@ func File(s string) bool {
 	}
 	return !(len(s) == 4 && (s[:3] == "com" || s[:3] == "lpt") && '0' <= s[3] && s[3] <= '9')
 }
+
+// Path reports whether s is the path of a file in a repository: elements of letters, digits, '.', '_' and '-' with slashes
+// between them, none of which is empty or begins with a dot. So it can be joined to a folder or a URL as it is.
+func Path(s string) bool {
+	for element := range strings.SplitSeq(s, "/") {
+		if element == "" || element[0] == '.' || strings.Trim(element, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
+			return false
+		}
+	}
+	return true
+}

@@ -16,3 +16,15 @@ func TestApp(t *testing.T) {
 		}
 	}
 }
+
+func TestPath(t *testing.T) {
+	for s, want := range map[string]bool{
+		"stable": true, "files/0f.zst": true, "releases/1.0.0-rc.1.manifest": true, "a/b/c": true, "A_B-c.d": true,
+		"": false, "/a": false, "a/": false, "a//b": false, "..": false, "a/../b": false, ".a": false, "a/.b": false, `a\b`: false,
+		"a b": false, "a:b": false, "a%2e": false, "é": false, "a\x00": false, "-a": true,
+	} {
+		if Path(s) != want {
+			t.Errorf("%q: want %v", s, want)
+		}
+	}
+}
