@@ -130,6 +130,10 @@ func (d *Documents) get(ctx context.Context, path string, t verify.Type, accept 
 	return err
 }
 
+// ErrRoot is the error where a client was built with another trust document than the one of the same version that it
+// remembers: one of the two is not the publisher's.
+var ErrRoot = errors.New("built with another trust document than the one that is remembered")
+
 // Refused reports whether err says that something answered, and that what it served is not what it should be.
 func Refused(err error) bool {
 	var served *fetch.Refusal

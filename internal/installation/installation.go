@@ -17,9 +17,6 @@
 package installation
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -87,51 +84,6 @@ func (i *Installation) Look() (*state.State, error) {
 		return i.held.state.Clone(), i.held.doubt
 	}
 	return state.Load(i.Home)
-}
-
-// TryHold is Hold without waiting.
-func (i *Installation) TryHold() (*Held, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.held != nil {
-		i.held.holders++
-		return &Held{i: i, held: i.held}, nil
-	}
-	lock, err := state.TryLock(i.Home)
-	if err != nil {
-		return nil, err
-	}
-	st, doubt := state.Load(i.Home)
-	if doubt != nil && !errors.Is(doubt, state.ErrNone) && !errors.Is(doubt, state.ErrCorrupt) {
-		return nil, errors.Join(doubt, lock.Unlock())
-	}
-	i.held = &held{lock: lock, state: st, doubt: doubt, holders: 1}
-	return &Held{i: i, held: i.held}, nil
-}
-
-// Hold takes the lock and reads what is remembered. It waits until ctx ends for another process that is at work, which
-// mostly holds the lock for moments; the error then is a state.ErrBusy that says why ctx ended. Where this process holds the
-// lock already, it is held once more, and what one holder changes the others see.
-func (i *Installation) Hold(ctx context.Context) (*Held, error) {
-	// Asking again and again is the way that can be given up: a thread that blocks in flock cannot be called back.
-	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		h, err := i.TryHold()
-		if !errors.Is(err, state.ErrBusy) {
-			return h, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: %w", err, context.Cause(ctx))
-		case <-time.After(wait):
-		}
-	}
-}
-
-// HoldFor is Hold that waits for d at most.
-func (i *Installation) HoldFor(ctx context.Context, d time.Duration) (*Held, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("waited %v for it", d))
-	defer cancel()
-	return i.Hold(ctx)
 }
 
 // Identify hashes the file at the path, unless it was hashed before and has not been touched since.
