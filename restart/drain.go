@@ -41,10 +41,22 @@ func (r *Restarter) drain(ctx context.Context, limit time.Duration, out *link, k
 			if out != nil && keys[s.Key()] {
 				to = func(c syscall.Conn) error { return out.pass(s.Key(), c) }
 			}
-			c := s.Drain(ctx, min(limit, r.opts.grace(s.IdleTimeout(), stopping)), to)
+			var arriving chan struct{}
+			if r.relay != nil && !stopping {
+				arriving = r.relay.gone // until then the predecessor may send us connections, which go on from here
+			}
+			c := s.Drain(ctx, min(limit, r.opts.grace(s.IdleTimeout(), stopping)), to, arriving)
 			mu.Lock()
 			cut = append(cut, c...)
 			mu.Unlock()
+		})
+	}
+	if r.relay != nil && !stopping { // those after us count on it that we are the last one before them
+		wg.Go(func() {
+			select {
+			case <-r.relay.gone:
+			case <-ctx.Done():
+			}
 		})
 	}
 	late := map[string]bool{}

@@ -11,7 +11,7 @@ import (
 // (or stops, if it was told to), and whoever swapped the executable should undo that. A *HandoverError says what
 // happened to the new process.
 //
-// While the process before this one still drains, Handover waits for its end. When ctx ends, the new process is
+// As long as three processes before this one still drain, Handover waits for the end of the oldest. When ctx ends, the new process is
 // called off. Two handovers at once are one too many: ErrBusy. Before Run: ErrNotRunning. Where handing over is not
 // possible at all: errors.ErrUnsupported.
 func (r *Restarter) Handover(ctx context.Context) error {

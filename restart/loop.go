@@ -205,6 +205,7 @@ func (r *Restarter) commit() {
 	for id := range r.left(0) {
 		r.event(Event{Kind: EventDowngrade, Text: "the socket " + id.name() + " of the process before this one is not used any more, and is closed"})
 	}
+	r.relay.release()
 	r.event(Event{Kind: EventProved, PID: os.Getpid(), Text: "this process is in service"})
 }
 
@@ -289,7 +290,7 @@ func (r *Restarter) publish() {
 		s.Phase, s.Since = r.state.phase, time.Now()
 	}
 	s.Ready = r.state.phase.Ready() && !r.state.stop
-	s.Successor, s.Predecessor = r.state.child, r.state.parent
+	s.Successor, s.Predecessor = r.state.child, r.state.older > 0
 	if r.unsupported != nil {
 		s.Unsupported = r.unsupported.Error()
 	}

@@ -17,7 +17,8 @@ type state struct {
 	phase             Phase
 	successor         bool  // a predecessor waits for this process to prove itself
 	alone             bool  // the predecessor died before this process had proved itself
-	parent            bool  // the predecessor has not exited, and a further handover has to wait until it does
+	older             int   // processes before this one that have not exited
+	idle              bool  // our workers have ended, but perhaps not those of the predecessor: the successor has to wait
 	free              bool  // the workers of the predecessor have ended, so ours may run
 	want              bool  // a handover is asked for, and begins when nothing is in the way
 	again             bool  // a signal asked for another one during a handover; the process that survives carries it out
@@ -61,6 +62,7 @@ const (
 	evOrphan               // the predecessor is gone, and had not let go
 	evParentGone           // the predecessor has exited
 	evGranted              // predecessor: commit
+	evOlder                // predecessor: n processes before me have not exited
 	evLinkLost             // the link has ended, and the predecessor lives
 	evTimePassed           // our probation is over; ask: the predecessor wants to be asked before we commit
 	evIll                  // Health answered err, or nothing
@@ -73,7 +75,12 @@ type event struct {
 	call *call
 	sig  os.Signal
 	ask  bool
+	n    int
 }
+
+// maxDraining is how many processes may drain at once, this one included once it has handed over. A further request waits
+// for the end of the oldest.
+const maxDraining = 3
 
 type verb uint8
 

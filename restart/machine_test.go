@@ -57,7 +57,7 @@ func TestMachine(t *testing.T) {
 		"overdue": {kind: evTimeKill}, "free": {kind: evFree}, "told": {kind: evTold}, "recall": {kind: evRecall},
 		"orphan": {kind: evOrphan}, "parentgone": {kind: evParentGone}, "passed": {kind: evTimePassed},
 		"ill": {kind: evIll, err: died}, "asks": {kind: evProved}, "granted": {kind: evGranted}, "linklost": {kind: evLinkLost},
-		"wants": {kind: evTimePassed, ask: true},
+		"wants": {kind: evTimePassed, ask: true}, "older0": {kind: evOlder}, "older1": {kind: evOlder, n: 1}, "older2": {kind: evOlder, n: 2},
 	}
 	const first, successor, plain = "first", "successor", "plain"
 	// What many rows begin with.
@@ -123,10 +123,16 @@ func TestMachine(t *testing.T) {
 		{"a server breaks", first, up + "broken => rest stop, draining; drained => end(error), stopped"},
 		{"a server breaks while draining", first, up + "term => rest stop, draining; broken => , draining; drained => end(nil), stopped"},
 
-		{"a successor", successor, trial + "free => work, probation; passed => commit, serving; orphan => , serving; hup => , serving; parentgone => upgrade arm:start, handing over"},
-		{"a predecessor with tableflip alone", plain, "run => commit open, serving; hup => , serving; parentgone => work upgrade arm:start, handing over"},
+		{"a successor", successor, trial + "free => work, probation; passed => commit, serving; orphan => , serving; hup => upgrade arm:start, handing over"},
+		{"a predecessor with tableflip alone", plain, "run => commit open, serving; parentgone => work, serving; hup => upgrade arm:start, handing over"},
 		{"TERM before Run, behind a predecessor with tableflip alone", plain, "term => die, starting"},
 		{"a successor with tableflip alone", first, hup + "ready => release answer(nil) rest handon, draining; idle => say:f, draining; drained => end(nil), stopped"},
+		{"three drain, and a fourth waits for the oldest", successor, "older2 => , starting; " + trial + "passed => commit, serving; hup => , serving; hup => , serving; older1 => upgrade arm:start, handing over; older0 => say:o, handing over"},
+		{"a caller waits for the oldest", successor, "older2 => , starting; " + trial + "passed => commit, serving; call => , serving; call2 => answer(busy), serving; older1 => upgrade arm:start, handing over"},
+		{"those before the predecessor go, then it", successor, "older2 => , starting; older1 => , starting; older0 => , starting; " + trial + "parentgone => work, probation; older1 => , probation"},
+		{"a second handover beside the first's requests", successor, trial + "passed => commit, serving; hup => upgrade arm:start, handing over; serving => park arm:silent rest, standing by; idle => , standing by; free => say:f, standing by; ready => release answer(nil) rest handon, draining; parentgone => say:o, draining"},
+		{"workers of three processes run one after the other", successor, trial + "passed => commit, serving; hup => upgrade arm:start, handing over; serving => park arm:silent rest, standing by; idle => , standing by; ready => release answer(nil) rest handon, draining; idle => , draining; parentgone => say:o say:f, draining"},
+		{"it fails beside a predecessor whose workers run", successor, trial + "passed => commit, serving; hup => upgrade arm:start, handing over; serving => park arm:silent rest, standing by; idle => , standing by; died => open fail undo(error), serving; free => work, serving"},
 		{"it asks before it commits, itself", successor, trial + "wants => tell:d, probation; granted => commit, serving; granted => , serving; recall => , serving"},
 		{"it asks, and is recalled", successor, trial + "wants => tell:d, probation; recall => park tell:b rest giveback, returning; granted => , returning; drained => end(error), stopped"},
 		{"it asks, and the predecessor dies", successor, trial + "wants => tell:d, probation; orphan => work commit, serving; granted => , serving"},
@@ -147,14 +153,17 @@ func TestMachine(t *testing.T) {
 		{"it is ill itself", successor, trial + "ill => park tell:b rest giveback, returning; drained => end(error), stopped"},
 		{"it is recalled", successor, trial + "recall => park tell:b rest giveback, returning; drained => end(error), stopped"},
 		{"it is recalled just as it was proved", successor, trial + "passed => commit, serving; recall => , serving"},
-		{"HUP to the successor waits", successor, trial + "hup => , probation; hup => , probation; passed => commit, serving; parentgone => work upgrade arm:start, handing over"},
-		{"a call in probation waits, and a HUP joins it", successor, trial + "call => , probation; hup => , probation; passed => commit, serving; parentgone => work upgrade arm:start, handing over; ready => release answer(nil) rest handon, draining"},
+		{"HUP to the successor waits", successor, trial + "hup => , probation; hup => , probation; passed => commit upgrade arm:start, handing over; parentgone => say:o work, handing over"},
+		{"a call in probation waits, and a HUP joins it", successor, trial + "call => , probation; hup => , probation; passed => commit upgrade arm:start, handing over; ready => release answer(nil) rest handon, draining"},
 		{"a call in probation is given up", successor, trial + "call => , probation; cancel => answer(error), probation; passed => commit, serving; parentgone => work, serving"},
 		{"a call in probation ends with it", successor, trial + "call => , probation; ill => park tell:b rest giveback answer(called off), returning"},
 		{"a server breaks in probation", successor, trial + "broken => park tell:b rest giveback, returning; drained => end(error), stopped"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := state{free: row.who == first, successor: row.who == successor, parent: row.who != first, alone: row.who == plain}
+			s := state{free: row.who == first, successor: row.who == successor, alone: row.who == plain}
+			if row.who != first {
+				s.older = 1
+			}
 			for _, line := range strings.Split(strings.TrimSuffix(row.history, "; "), "; ") {
 				name, want, ok := strings.Cut(line, " => ")
 				e, known := events[name]
@@ -227,7 +236,7 @@ func TestMachineNeverWedges(t *testing.T) {
 				if a.do == doCommit && s.successor && !s.alone && !next.alone && e.kind != evGranted && (e.kind != evTimePassed || e.ask) {
 					t.Fatalf("%+v on %v commits unasked", s, e.kind)
 				}
-				if a.do == doUpgrade && (s.parent && next.parent || next.stop) {
+				if a.do == doUpgrade && (next.older >= maxDraining || next.stop) {
 					t.Fatalf("%+v on %v starts a successor out of turn", s, e.kind)
 				}
 			}
@@ -245,7 +254,7 @@ func TestMachineNeverWedges(t *testing.T) {
 		}
 	}
 	walk(state{free: true}, 6)
-	walk(state{successor: true, parent: true}, 6)
+	walk(state{successor: true, older: 1}, 6)
 	if tried < 10000 {
 		t.Errorf("only %d steps were tried", tried)
 	}

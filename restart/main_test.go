@@ -156,6 +156,16 @@ func serverMain(text string) {
 			Env   string
 		}{r.Status(), m, strings.Join(os.Environ(), "\n")})
 	})
+	mux.HandleFunc("/hold", func(w http.ResponseWriter, req *http.Request) { // until the test makes a file
+		say("holding")
+		for {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(c.Plan), req.FormValue("until"))); err == nil {
+				fmt.Fprintf(w, "%d 0", os.Getpid())
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
 	mux.HandleFunc("/handover", func(w http.ResponseWriter, req *http.Request) {
 		go func() { say("handover: %v", r.Handover(context.Background())) }()
 		w.WriteHeader(http.StatusAccepted)

@@ -6,6 +6,7 @@ package restart
 // Messages of the predecessor. It says nothing before the successor has said hello.
 const (
 	msgTerms   = 't' // text: the probation, in milliseconds
+	msgOlder   = 'o' // text: how many processes before me have not exited
 	msgFree    = 'f' // my workers have ended, run yours
 	msgStop    = 'x' // stop, I do too
 	msgRecall  = 'r' // give back what you have and go

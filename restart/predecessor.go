@@ -1,8 +1,6 @@
 package restart
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -24,9 +22,9 @@ func (r *Restarter) findPredecessor() error {
 		r.state.free = true
 		return nil
 	}
-	r.state.parent = true
+	r.state.older = 1
 	go func() {
-		r.upg.WaitForParent(context.Background())
+		<-r.relay.gone
 		r.post(event{kind: evParentGone})
 	}()
 	f, err := r.upg.File(linkName)
@@ -49,12 +47,11 @@ func (r *Restarter) findPredecessor() error {
 	go func() {
 		l.listen(r.hearPredecessor, r.adopt)
 		// Only a predecessor that is gone may be replaced unasked. One that lives takes service back when we leave.
-		ctx, cancel := context.WithTimeout(context.Background(), orphanAfter)
-		defer cancel()
-		if err := r.upg.WaitForParent(ctx); errors.Is(err, context.DeadlineExceeded) {
-			r.post(event{kind: evLinkLost})
-		} else {
+		select {
+		case <-r.relay.gone:
 			r.post(event{kind: evOrphan})
+		case <-time.After(orphanAfter):
+			r.post(event{kind: evLinkLost})
 		}
 	}()
 	return nil
@@ -82,6 +79,10 @@ func (r *Restarter) hearPredecessor(kind byte, text string) {
 		}
 	case msgServer:
 		r.predecessor.servers.add(text)
+	case msgOlder:
+		if n, err := strconv.Atoi(text); err == nil && n >= 0 {
+			r.post(event{kind: evOlder, n: n})
+		}
 	case msgFree:
 		r.post(event{kind: evFree})
 	case msgStop:

@@ -49,6 +49,7 @@ type Restarter struct {
 	notifier  notifier
 	init      *os.File // where the process in service tells its id, if an init of ours is process 1; nil otherwise
 
+	relay        *relay       // nil if there is no predecessor
 	predecessor  *predecessor // nil if there is none, or none that speaks our protocol
 	leaveForeign func()       // tells a predecessor built with endless or overseer that this process serves; nil without
 

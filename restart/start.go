@@ -34,6 +34,12 @@ func (r *Restarter) starting() error {
 		signal.Notify(r.signals, s)
 	}
 	inherited := adoptSentinel()
+	if inherited {
+		var err error
+		if r.relay, err = newRelay(); err != nil {
+			return fmt.Errorf("restart: taking over from the process before this one: %w", err)
+		}
+	}
 	upg, err := tableflip.New(tableflip.Options{
 		UpgradeTimeout: r.opts.UpgradeTimeout + r.opts.Probation + 2*killAfter, // our own timers fire first
 		ListenConfig:   r.opts.ListenConfig,

@@ -3,6 +3,7 @@ package restart
 import (
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 // A machine is a state, and the actions that the current event has led to so far.
@@ -25,13 +26,14 @@ func step(s state, e event) (state, []action) {
 		m.successorActs(e)
 	case evUpgraded:
 		m.successorSettled(e)
-	case evFree, evTold, evRecall, evGranted, evLinkLost, evOrphan, evParentGone:
+	case evFree, evTold, evRecall, evOlder, evGranted, evLinkLost, evOrphan, evParentGone:
 		m.predecessorActs(e)
 	case evTimePassed, evIll:
 		m.probationEnds(e)
 	case evIdle:
 		if m.phase == PhaseStandingBy || m.phase == PhaseDraining && !m.stop {
-			m.tellSuccessor(msgFree)
+			m.idle = true
+			m.freeSuccessor()
 		}
 	}
 	return m.state, m.todo
@@ -81,7 +83,7 @@ func (m *machine) commit() {
 
 // begin starts a handover if one is wanted and nothing is in the way.
 func (m *machine) begin() {
-	if m.phase != PhaseServing || !m.want || m.parent || m.undoing {
+	if m.phase != PhaseServing || !m.want || m.older >= maxDraining || m.undoing {
 		return
 	}
 	m.phase, m.want, m.child, m.cause = PhaseHandingOver, false, 0, nil
@@ -328,7 +330,7 @@ func (m *machine) successorSettled(e event) {
 	if m.stop {
 		m.leave()
 		m.stops = 1
-	} else {
+	} else if m.idle = false; m.free {
 		m.act(action{do: doWork})
 	}
 }
@@ -383,8 +385,13 @@ func (m *machine) predecessorActs(e event) {
 			m.begin()
 		}
 
+	case evOlder:
+		if m.older > 0 { // the predecessor itself has not exited
+			m.setOlder(e.n + 1)
+		}
+
 	case evParentGone:
-		m.parent = false
+		m.setOlder(0) // the predecessor leaves after those before it
 		m.unlockWorkers()
 		m.begin()
 	}
@@ -394,10 +401,32 @@ func (m *machine) predecessorActs(e event) {
 func (m *machine) unlockWorkers() {
 	if !m.free {
 		m.free = true
-		if m.phase == PhaseProbation || m.phase == PhaseServing {
+		switch m.phase {
+		case PhaseProbation, PhaseServing, PhaseHandingOver:
 			m.act(action{do: doWork})
 		}
+		m.freeSuccessor()
 	}
+}
+
+// freeSuccessor lets the successor's workers run, once ours and those before ours have ended.
+func (m *machine) freeSuccessor() {
+	if m.idle && m.free && (m.phase == PhaseStandingBy || m.phase == PhaseDraining && !m.stop) {
+		m.idle = false
+		m.tellSuccessor(msgFree)
+	}
+}
+
+// setOlder notes how many processes before this one have not exited, and begins what has waited for that.
+func (m *machine) setOlder(n int) {
+	if n == m.older {
+		return
+	}
+	m.older = n
+	if m.phase == PhaseHandingOver || m.phase == PhaseStandingBy || m.phase == PhaseDraining && !m.stop {
+		m.act(action{do: doTellSuccessor, msg: msgOlder, text: strconv.Itoa(n)})
+	}
+	m.begin()
 }
 
 // probationEnds is about the end of this process's own probation.

@@ -66,6 +66,7 @@ func (r *Restarter) startSuccessor() {
 	for id, addr := range r.sockets.all() {
 		next.say(msgSocket, describe(id, addr))
 	}
+	next.say(msgOlder, strconv.Itoa(r.state.older))
 	next.say(msgTerms, strconv.FormatInt(r.opts.Probation.Milliseconds(), 10))
 	r.sayServers(next.link)
 	heard, serving := make(chan struct{}), make(chan struct{})

@@ -63,7 +63,7 @@ func TestPassRefused(t *testing.T) {
 	done := make(chan []string, 1)
 	go func() {
 		ctx := t.Context()
-		done <- s.Drain(ctx, time.Minute, func(syscall.Conn) error { tries.Add(1); return errors.New("full") })
+		done <- s.Drain(ctx, time.Minute, func(syscall.Conn) error { tries.Add(1); return errors.New("full") }, nil)
 	}()
 	for s.t.moving() || !s.lame.Load() {
 		time.Sleep(time.Millisecond)

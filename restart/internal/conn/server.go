@@ -139,7 +139,9 @@ func (s *Server) Serve(broken func(error)) {
 // Connections leave through out, if it is not nil and they can. The others are answered once more, with
 // "Connection: close", and closed after they were idle for grace. http.Server.Shutdown comes last, because it makes
 // net/http drop requests that it has read already (golang/go#75591).
-func (s *Server) Drain(ctx context.Context, grace time.Duration, out Sink) (cut []string) {
+//
+// Until arriving is closed, other processes may still give connections to Adopt, which go on through out. It may be nil.
+func (s *Server) Drain(ctx context.Context, grace time.Duration, out Sink, arriving <-chan struct{}) (cut []string) {
 	passing := out != nil && s.passes
 	if passing {
 		s.t.move(out)
@@ -150,9 +152,14 @@ func (s *Server) Drain(ctx context.Context, grace time.Duration, out Sink) (cut 
 	graceOver := time.NewTimer(grace)
 	defer graceOver.Stop()
 	over := false
-	for ctx.Err() == nil && s.t.http1() > 0 {
+	if !passing {
+		arriving = nil
+	}
+	for ctx.Err() == nil && (arriving != nil || s.t.http1() > 0) {
 		select {
 		case <-s.t.changed:
+		case <-arriving:
+			arriving = nil
 		case <-graceOver.C:
 			over = true
 			s.lame.Store(true)
