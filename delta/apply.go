@@ -38,12 +38,16 @@ func Apply(ctx context.Context, old io.ReaderAt, patch io.Reader, new io.Writer,
 			return h, fmt.Errorf("%w: a delta for %d bytes, the limit is %d", ErrTooLarge, f.Size, l.max())
 		}
 	}
+	if h.Unpacked > l.maxUnpacked() {
+		return h, fmt.Errorf("%w: a delta that unpacks %d bytes of debugging information, the limit is %d", ErrTooLarge, h.Unpacked, l.maxUnpacked())
+	}
 	if err := checkOld(ctx, old, h.Old); err != nil {
 		return h, err
 	}
 	sum := sha256.New()
 	a := applier{
-		ctx: ctx, header: h, c: coding.NewDecoder(patch), sum: sum, new: new, out: make([]byte, 0, chunk),
+		ctx: ctx, header: h, limits: l, c: coding.NewDecoder(patch), sum: sum, new: new, out: make([]byte, 0, chunk),
+		novel: &novelCoder{},
 	}
 	if err := a.run(old); err != nil {
 		// A patch that could not be read on only looks damaged.
@@ -91,35 +95,41 @@ func checkOld(ctx context.Context, old io.ReaderAt, want File) error {
 type applier struct {
 	ctx    context.Context
 	header Header
+	limits Limits
 	c      *coding.Coder
 	new    io.Writer
 	sum    hash.Hash
+	repack repacker
+	done   int64  // bytes written
 	out    []byte // made, and not yet written
-	at     int64  // bytes of the new file made
+	at     int64  // bytes of the new file made, its streams unpacked
 
-	novel  novelCoder
+	novel  *novelCoder // large: not in here
 	tables []executable.Table
 	makers []executable.Maker
 }
 
 func (a *applier) run(old io.ReaderAt) error {
 	h, c := a.header, a.c
-	r, err := codeRecipe(c, h, func() (*executable.Image, error) { return executable.Parse(old, h.Old.Size) }, nil)
+	r, err := codeRecipe(c, h, func(r *recipe) (*executable.Image, error) { return a.parse(old, r) }, nil)
 	if err != nil {
 		return err
 	}
+	a.repack = repacker{w: writerFunc(a.write), streams: r.is}
 	m := r.predictor()
 	a.tables = r.made
 	for _, g := range r.made {
-		maker, err := g.Maker(&r.layout, m.functions(), h.New.Size)
+		maker, err := g.Maker(&r.layout, m.functions(), r.size)
 		if err != nil {
 			return damaged("%v", err)
 		}
 		a.makers = append(a.makers, maker)
 	}
-	file := executable.NewPages(old, h.Old.Size)
+	var file *executable.Pages
 	if r.image != nil {
 		file = r.image.File // its cache is warm
+	} else {
+		file = executable.NewPages(old, h.Old.Size)
 	}
 	res := newResidue(c, &r.layout)
 	for _, o := range r.ops {
@@ -143,7 +153,7 @@ func (a *applier) run(old io.ReaderAt) error {
 			o.old, o.new, o.n = o.old+int64(n), o.new+int64(n), o.n-int64(n)
 		}
 	}
-	if err := a.fill(h.New.Size, &r.layout); err != nil {
+	if err := a.fill(r.size, &r.layout); err != nil {
 		return err
 	}
 	if err := a.flush(); err != nil {
@@ -156,6 +166,30 @@ func (a *applier) run(old io.ReaderAt) error {
 	return nil
 }
 
+// parse reads the old file with its streams unpacked.
+func (a *applier) parse(old io.ReaderAt, r *recipe) (*executable.Image, error) {
+	switch n, most := plainSize(r.was), a.limits.maxUnpacked(); {
+	case n != a.header.Unpacked:
+		return nil, damaged("%d bytes of debugging information, the header says %d", n, a.header.Unpacked)
+	case plainSize(r.is) > most:
+		return nil, fmt.Errorf("%w: a delta that makes %d bytes of debugging information, the limit is %d", ErrTooLarge, plainSize(r.is), most)
+	}
+	file, size := old, a.header.Old.Size
+	if len(r.was) > 0 {
+		// The old file has the right SHA-256, so its sections are as Diff saw them.
+		u, err := newUnpacked(a.ctx, old, size, r.was)
+		if err != nil {
+			return nil, damaged("unpacking debugging information: %v", err)
+		}
+		file, size = u, u.size
+	}
+	im, err := executable.Parse(file, size, r.was)
+	if err != nil {
+		return nil, fmt.Errorf("reading the old file: %w", err)
+	}
+	return im, nil
+}
+
 // fill writes what lies before the next copy: novel bytes, and generated ones.
 func (a *applier) fill(to int64, l *executable.Layout) error {
 	for a.at < to {
@@ -166,6 +200,11 @@ func (a *applier) fill(to int64, l *executable.Layout) error {
 					return damaged("a table lies within a copy")
 				}
 				if n == 0 {
+					if g.OfPacked() {
+						if err := a.flush(); err != nil {
+							return err
+						}
+					}
 					b := a.makers[0].Make()
 					if int64(len(b)) != g.N {
 						return damaged("a table of the wrong size")
@@ -216,8 +255,10 @@ func (a *applier) room(n int64) ([]byte, error) {
 func (a *applier) made(n int) {
 	at := len(a.out)
 	a.out = a.out[:at+n]
-	for _, m := range a.makers {
-		m.See(a.out[at:], a.at)
+	for i, m := range a.makers {
+		if !a.tables[i].OfPacked() {
+			m.See(a.out[at:], a.at)
+		}
 	}
 	a.at += int64(n)
 }
@@ -226,10 +267,22 @@ func (a *applier) flush() error {
 	if err := a.ctx.Err(); err != nil {
 		return err
 	}
-	a.sum.Write(a.out)
-	if _, err := a.new.Write(a.out); err != nil {
-		return fmt.Errorf("writing the new file: %w", err)
-	}
+	_, err := a.repack.Write(a.out)
 	a.out = a.out[:0]
-	return nil
+	return err
+}
+
+// write writes bytes of the new file as it is.
+func (a *applier) write(b []byte) (int, error) {
+	a.sum.Write(b)
+	for i, m := range a.makers {
+		if a.tables[i].OfPacked() {
+			m.See(b, a.done)
+		}
+	}
+	a.done += int64(len(b))
+	if _, err := a.new.Write(b); err != nil {
+		return 0, fmt.Errorf("writing the new file: %w", err)
+	}
+	return len(b), nil
 }

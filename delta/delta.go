@@ -35,6 +35,11 @@ import (
 // [Limits.MaxSize] says otherwise: 1 GiB.
 const DefaultMaxSize = 1 << 30
 
+// DefaultMaxUnpacked is how much debugging information Apply unpacks at most unless
+// [Limits.MaxUnpacked] says otherwise, and Diff at most in any case: 256 MiB. Programs
+// of 60 MB have about 40.
+const DefaultMaxUnpacked = 256 << 20
+
 // maxFile is what offsets in this implementation can address.
 const maxFile = 1<<31 - 1
 
@@ -84,6 +89,10 @@ type File struct {
 type Header struct {
 	Predictor Predictor
 	Old, New  File
+
+	// Unpacked is how many bytes of packed debugging information of the old file
+	// Apply holds unpacked in memory.
+	Unpacked int64
 }
 
 // Limits bounds what [Apply] does for a patch. The zero value is usable.
@@ -91,6 +100,11 @@ type Limits struct {
 	// MaxSize is the largest size in bytes that either file may have.
 	// Zero means DefaultMaxSize; above 2 GiB - 1 it counts as that.
 	MaxSize int64
+
+	// MaxUnpacked is how many bytes of packed debugging information of either file
+	// may be unpacked; those of the old one are held in memory. Zero means
+	// DefaultMaxUnpacked.
+	MaxUnpacked int64
 }
 
 func (l Limits) max() int64 {
@@ -101,6 +115,13 @@ func (l Limits) max() int64 {
 		return maxFile
 	}
 	return l.MaxSize
+}
+
+func (l Limits) maxUnpacked() int64 {
+	if l.MaxUnpacked <= 0 {
+		return DefaultMaxUnpacked
+	}
+	return l.MaxUnpacked
 }
 
 func damaged(format string, args ...any) error {

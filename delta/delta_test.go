@@ -99,7 +99,7 @@ func TestReadHeader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Header{Plain, File{3, sha256.Sum256(old)}, File{3, sha256.Sum256(new)}}
+	want := Header{Old: File{3, sha256.Sum256(old)}, New: File{3, sha256.Sum256(new)}}
 	if h != want {
 		t.Errorf("header %+v, want %+v", h, want)
 	}
@@ -146,7 +146,8 @@ func TestHostilePatchP20(t *testing.T) {
 		{"P20 body of ones", old, append(bytes.Clone(patch[:headerSize]), bytes.Repeat([]byte{255}, 4000)...), Limits{}, ErrDamaged},
 		{"P20 empty", old, nil, Limits{}, ErrDamaged},
 		{"other format", old, []byte(strings.Repeat("BSDIFF40", 20)), Limits{}, ErrUnsupported},
-		{"later format", old, change(len(magic)-1, 2), Limits{}, ErrUnsupported},
+		{"first format", old, change(len(magic)-1, 1), Limits{}, ErrUnsupported},
+		{"later format", old, change(len(magic)-1, 3), Limits{}, ErrUnsupported},
 		{"later predictor", old, change(len(magic), 2), Limits{}, ErrUnsupported},
 	} {
 		t.Run(row.name, func(t *testing.T) {

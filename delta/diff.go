@@ -97,7 +97,16 @@ func diff(ctx context.Context, h Header, old, new []byte) ([]byte, Stats, error)
 		}
 		r.ops = limitOps(prune(old, new, r.ops, least), h.New.Size)
 	case Go:
-		ok, err := r.plan(ctx, old, new, &stats)
+		packed := new
+		from, to, err := unpackBoth(ctx, old, new)
+		if err != nil {
+			return nil, stats, err
+		}
+		old, new = from.bytes, to.bytes
+		r.was, r.is = from.streams, to.streams
+		h.Unpacked = plainSize(r.was)
+		stats.Header = h
+		ok, err := r.plan(ctx, old, new, packed, &stats)
 		if err != nil || !ok {
 			return nil, stats, err
 		}
@@ -125,7 +134,7 @@ func diff(ctx context.Context, h Header, old, new []byte) ([]byte, Stats, error)
 		e.fill(o.new)
 		e.correct(o.new + o.n)
 	}
-	e.fill(h.New.Size)
+	e.fill(r.size)
 	stats.CopyCount, stats.RunCount = len(r.ops), len(r.runs)
 	for _, c := range wrong.list {
 		if c.k == executable.KindNone {
@@ -165,12 +174,13 @@ func limitOps(ops []op, newSize int64) []op {
 
 // plan fills the recipe for predictor Go; false if old is no executable that
 // it knows, or new is none of the same kind.
-func (r *recipe) plan(ctx context.Context, old, new []byte, stats *Stats) (bool, error) {
-	was, err := executable.Parse(bytes.NewReader(old), int64(len(old)))
+// Both files have their streams unpacked; packed is the new one as it is.
+func (r *recipe) plan(ctx context.Context, old, new, packed []byte, stats *Stats) (bool, error) {
+	was, err := executable.Parse(bytes.NewReader(old), int64(len(old)), r.was)
 	if err != nil {
 		return false, err
 	}
-	is, err := executable.Parse(bytes.NewReader(new), int64(len(new)))
+	is, err := executable.Parse(bytes.NewReader(new), int64(len(new)), r.is)
 	if err != nil {
 		return false, err
 	}
@@ -189,9 +199,9 @@ func (r *recipe) plan(ctx context.Context, old, new []byte, stats *Stats) (bool,
 	// is a map, and the copies depend on which tables are made.
 	candidates := is.Tables()
 	for {
-		r.made = is.Verified(new, candidates, nil)
+		r.made = is.Verified(new, packed, candidates, nil)
 		stats.References = r.follow(old, new, is, ops)
-		checked := is.Verified(new, r.made, r.predictor().functions())
+		checked := is.Verified(new, packed, r.made, r.predictor().functions())
 		if len(checked) == len(r.made) {
 			r.made = checked
 			break
@@ -212,7 +222,7 @@ func (r *recipe) follow(old, new []byte, is *executable.Image, ops []op) (refere
 
 	// Let every reference that a copy brings along vote for the map.
 	m := mapOfOps(&was.Layout, &is.Layout, r.ops)
-	m.seal(was.Lo, was.Hi)
+	m.seal(was.Lo, was.Top)
 	var votes []vote
 	for _, o := range r.ops {
 		from, to := was.At(o.old), is.At(o.new)
@@ -224,12 +234,12 @@ func (r *recipe) follow(old, new []byte, is *executable.Image, ops []op) (refere
 			at := o.new + off - o.old
 			target := was.Target(k, old[off:], from.Addr+uint64(off-from.Off))
 			now := is.Target(k, new[at:], to.Addr+uint64(at-to.Off))
-			if was.Holds(target) && now+4096 >= is.Lo && now < is.Hi+4096 {
+			if was.Maps(target) && now+4096 >= is.Lo && now < is.Top+4096 {
 				votes = append(votes, vote{target, now - target})
 			}
 		})
 	}
-	r.runs = findRuns(m, votes, was.Hi)
+	r.runs = findRuns(m, votes, was.Top)
 	if uint64(len(r.runs)) > maxOps(int64(len(new))) {
 		r.runs = nil
 	}

@@ -69,7 +69,7 @@ func miniature(t *testing.T, b []byte) []byte {
 // old functions went, and the patch lists those that the address map is wrong about.
 func TestFindFuncTabAhead(t *testing.T) {
 	look := func(b []byte) *executable.Image {
-		im, err := executable.Parse(bytes.NewReader(b), int64(len(b)))
+		im, err := executable.Parse(bytes.NewReader(b), int64(len(b)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestFindFuncTabAhead(t *testing.T) {
 		{"another table", odd, 0, nil},
 	} {
 		is := look(row.new)
-		made := is.Verified(row.new, is.Tables(), (&predictor{was, &is.Layout, to}).functions())
+		made := is.Verified(row.new, row.new, is.Tables(), (&predictor{was, &is.Layout, to}).functions())
 		if len(made) != row.made || len(made) == 1 && (made[0].Kind != executable.MadeFindFuncAhead || !slices.Equal(made[0].Except, row.except)) {
 			t.Errorf("%s: made %+v", row.name, made)
 		}

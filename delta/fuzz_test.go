@@ -13,8 +13,14 @@ import (
 // FuzzApply checks that whatever the body of a patch says, Apply returns, holds to the
 // header's size, and returns nil only for the promised file.
 func FuzzApply(f *testing.F) {
-	olds := [][]byte{testprogram.ELF(62, 0), testprogram.ELF(183, 0), noise(9, 3000), testprogram.ELF125(62, 0), testprogram.ELF127(62, 0)}
-	news := [][]byte{testprogram.ELF(62, 48), testprogram.ELF(183, 32), noise(9, 2900), testprogram.ELF125(62, 48), testprogram.ELF127(62, 48)}
+	olds := [][]byte{
+		testprogram.ELF(62, 0), testprogram.ELF(183, 0), noise(9, 3000), testprogram.ELF125(62, 0), testprogram.ELF127(62, 0),
+		testprogram.Debug(62, 0, 5, true), testprogram.Debug(62, 0, 4, false),
+	}
+	news := [][]byte{
+		testprogram.ELF(62, 48), testprogram.ELF(183, 32), noise(9, 2900), testprogram.ELF125(62, 48), testprogram.ELF127(62, 48),
+		testprogram.Debug(62, 48, 5, true), testprogram.Debug(62, 32, 4, true),
+	}
 	for i, old := range olds {
 		for _, p := range []Predictor{Plain, Go} {
 			var b bytes.Buffer
@@ -24,18 +30,22 @@ func FuzzApply(f *testing.F) {
 				}
 				f.Fatal(err)
 			}
-			f.Add(byte(i), byte(p), uint32(len(news[i])), b.Bytes()[headerSize:])
+			h, err := ReadHeader(bytes.NewReader(b.Bytes()))
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(byte(i), byte(p), uint32(len(news[i])), uint32(h.Unpacked), b.Bytes()[headerSize:])
 		}
 	}
-	f.Fuzz(func(t *testing.T, which, predictor byte, size uint32, body []byte) {
+	f.Fuzz(func(t *testing.T, which, predictor byte, size, unpacked uint32, body []byte) {
 		old := olds[int(which)%len(olds)]
-		h := Header{Predictor: Predictor(predictor % 3), Old: File{int64(len(old)), sha256.Sum256(old)}, New: File{Size: int64(size % (1 << 18))}}
+		h := Header{Predictor: Predictor(predictor % 3), Old: File{int64(len(old)), sha256.Sum256(old)}, New: File{Size: int64(size % (1 << 18))}, Unpacked: int64(unpacked)}
 		w := &counter{}
-		_, err := Apply(t.Context(), bytes.NewReader(old), io.MultiReader(bytes.NewReader(h.append(nil)), bytes.NewReader(body)), w, Limits{})
+		_, err := Apply(t.Context(), bytes.NewReader(old), io.MultiReader(bytes.NewReader(h.append(nil)), bytes.NewReader(body)), w, Limits{MaxUnpacked: 1 << 24})
 		if err == nil {
 			t.Fatal("a file whose SHA-256 is zero")
 		}
-		if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrUnsupported) {
+		if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrUnsupported) && !errors.Is(err, ErrTooLarge) {
 			t.Fatalf("error is %v", err)
 		}
 		if w.n > h.New.Size {

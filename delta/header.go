@@ -11,10 +11,10 @@ var le = binary.LittleEndian
 
 // magic is "delta" with a first byte that no text has and a format version
 // last. Another version is another format.
-const magic = "\xd1delta\x00\x01"
+const magic = "\xd1delta\x00\x02"
 
-// headerSize is the size of magic, predictor, two sizes and two hashes.
-const headerSize = len(magic) + 1 + 2*(4+32)
+// headerSize is the size of magic, predictor, two sizes and two hashes, and another size.
+const headerSize = len(magic) + 1 + 2*(4+32) + 4
 
 func (h *Header) append(b []byte) []byte {
 	b = append(b, magic...)
@@ -23,10 +23,10 @@ func (h *Header) append(b []byte) []byte {
 		b = le.AppendUint32(b, uint32(f.Size))
 		b = append(b, f.SHA256[:]...)
 	}
-	return b
+	return le.AppendUint32(b, uint32(h.Unpacked))
 }
 
-// ReadHeader reads the header of a patch: 81 bytes, and no more, from patch.
+// ReadHeader reads the header of a patch: 85 bytes, and no more, from patch.
 // It returns ErrUnsupported for anything that this version cannot apply.
 func ReadHeader(patch io.Reader) (Header, error) {
 	var h Header
@@ -47,6 +47,7 @@ func ReadHeader(patch io.Reader) (Header, error) {
 		copy(f.SHA256[:], p[4:36])
 		p = p[36:]
 	}
+	h.Unpacked = int64(le.Uint32(p))
 	if h.Predictor > Go {
 		return h, fmt.Errorf("%w (%v)", ErrUnsupported, h.Predictor)
 	}

@@ -10,7 +10,7 @@ type layoutCoder struct {
 	count     coding.Number
 	off, size coding.Signed
 	addr, mem coding.Signed
-	content   [4]coding.Model
+	content   [16]coding.Model
 	base      coding.Signed
 }
 
@@ -45,7 +45,7 @@ func codeLayout(c *coding.Coder, l, old *executable.Layout, newSize int64) (*exe
 		s.FileSize = shifted(&m.size, s.FileSize, was.FileSize, &zero)
 		zero = 0
 		s.MemSize = uint64(shifted(&m.mem, int64(s.MemSize-uint64(s.FileSize)), int64(was.MemSize-uint64(was.FileSize)), &zero)) + uint64(s.FileSize)
-		s.Content = executable.Content(c.Tree(m.content[:], 2, uint32(s.Content)))
+		s.Content = executable.Content(c.Tree(m.content[:], 4, uint32(s.Content)))
 		if s.Off < 0 || s.FileSize < 0 || s.Off > newSize || s.FileSize > newSize-s.Off || s.Addr > 1<<48 || s.MemSize > 1<<48 || s.Content >= executable.Contents {
 			return nil, damaged("section %d lies outside", i)
 		}

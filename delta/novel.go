@@ -20,6 +20,8 @@ const (
 
 // novelCoder is the state that both directions share.
 type novelCoder struct {
+	hist []byte // ring, grows to novelWindow; before all that has no pointers
+
 	isMatch  [4][executable.Places]coding.Model
 	isRepeat [4]coding.Model
 	which    [4]coding.Model // tree of 2 bits: which of the last distances
@@ -29,8 +31,7 @@ type novelCoder struct {
 	matched  [2][512]coding.Model
 	plain    [executable.Places][256]coding.Model
 
-	hist []byte // ring, grows to novelWindow
-	n    int64  // novel bytes so far
+	n    int64 // novel bytes so far
 	last [4]uint32
 	kind int // of the last three tokens, one bit each for match
 

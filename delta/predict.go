@@ -83,7 +83,7 @@ func (m *predictor) predict(b []byte, src, dst int64, more bool, c corrector) (i
 		}
 		ref := b[p : p+w]
 		target := old.Target(k, ref, addr+uint64(p))
-		if !old.Holds(target) {
+		if !old.Maps(target) {
 			continue
 		}
 		target += m.to.at(target)

@@ -1,8 +1,6 @@
 package delta
 
 import (
-	"fmt"
-
 	"github.com/theseus-go/theseus/delta/internal/coding"
 	"github.com/theseus-go/theseus/delta/internal/executable"
 )
@@ -10,6 +8,9 @@ import (
 // A recipe is the first part of a patch's body: all that must be known before
 // the first byte of the new file can be made.
 type recipe struct {
+	was, is []executable.Stream // that are unpacked, of the old file and the new one
+	size    int64               // of the new file with them unpacked
+
 	image  *executable.Image // of the old file; nil for Plain
 	layout executable.Layout // of the new one
 	made   []executable.Table
@@ -20,20 +21,34 @@ type recipe struct {
 }
 
 // codeRecipe codes the recipe in the order of the format. Decoding, old parses the
-// old file if the patch needs it.
-func codeRecipe(c *coding.Coder, h Header, old func() (*executable.Image, error), r *recipe) (*recipe, error) {
+// old file if the patch needs it, its streams unpacked.
+func codeRecipe(c *coding.Coder, h Header, old func(*recipe) (*executable.Image, error), r *recipe) (*recipe, error) {
 	if r == nil {
 		r = &recipe{}
 	}
+	var err error
+	if h.Predictor == Go {
+		var m streamCoder
+		if r.was, err = m.codeStreams(c, r.was, nil, h.Old.Size); err != nil {
+			return nil, err
+		}
+		if r.is, err = m.codeStreams(c, r.is, r.was, h.New.Size); err != nil {
+			return nil, err
+		}
+	}
+	oldSize := unpackedSize(h.Old.Size, r.was)
+	if r.size = unpackedSize(h.New.Size, r.is); oldSize > maxFile || r.size > maxFile {
+		return nil, damaged("too much debugging information")
+	}
 	if h.Predictor == Go {
 		if !c.Encoding {
-			im, err := old()
+			im, err := old(r)
 			if err != nil {
-				return nil, fmt.Errorf("reading the old file: %w", err)
+				return nil, err
 			}
 			r.image = im
 		}
-		l, err := codeLayout(c, &r.layout, &r.image.Layout, h.New.Size)
+		l, err := codeLayout(c, &r.layout, &r.image.Layout, r.size)
 		if err != nil {
 			return nil, err
 		}
@@ -43,13 +58,12 @@ func codeRecipe(c *coding.Coder, h Header, old func() (*executable.Image, error)
 		}
 	}
 	r.account(c, partLayout)
-	var err error
-	if r.ops, err = codeOps(c, r.ops, h.Old.Size, h.New.Size); err != nil {
+	if r.ops, err = codeOps(c, r.ops, oldSize, r.size); err != nil {
 		return nil, err
 	}
 	r.account(c, partCopies)
 	if h.Predictor == Go {
-		if r.runs, err = codeRuns(c, r.runs, h.New.Size); err != nil {
+		if r.runs, err = codeRuns(c, r.runs, r.size); err != nil {
 			return nil, err
 		}
 	}
@@ -63,7 +77,7 @@ func (r *recipe) predictor() *predictor {
 		return nil
 	}
 	m := mapOfOps(&r.image.Layout, &r.layout, r.ops).with(r.runs)
-	m.seal(r.image.Lo, r.image.Hi)
+	m.seal(r.image.Lo, r.image.Top)
 	return &predictor{r.image, &r.layout, m}
 }
 

@@ -45,7 +45,7 @@ var layers = []layer{
 	},
 	{
 		pkg:  "delta/internal/test*",
-		ours: []string{"internal/testenv"},
+		ours: []string{"delta/internal/pack", "internal/testenv"},
 		why:  "imported by tests only, which another rule below holds",
 	},
 	{

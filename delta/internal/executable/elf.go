@@ -29,16 +29,23 @@ func (im *Image) parseELF() {
 	if headers <= 0 || headers > f.size || size < headerSize {
 		return
 	}
+	headers = im.moved(headers)
+	names := im.moved(int64(f.word(headers + size*int64(f.u16(sizeAt+4)) + 8 + 2*f.wide)))
 	for i := range count {
 		h := headers + i*size
 		kind, flags := f.u32(h+4), f.word(h+8)
-		if flags&flagAlloc == 0 || flags&flagTLS != 0 {
+		off, length := int64(f.word(h+8+2*f.wide)), f.word(h+8+3*f.wide)
+		if flags&flagAlloc == 0 {
+			im.elfDebug(f.cstring(names+int64(f.u32(h)), 24), kind, flags, off, int64(length))
+			continue
+		}
+		if flags&flagTLS != 0 {
 			continue
 		}
 		s := Section{
 			Addr:    f.word(h + 8 + f.wide),
-			Off:     int64(f.word(h + 8 + 2*f.wide)),
-			MemSize: f.word(h + 8 + 3*f.wide),
+			Off:     im.moved(off),
+			MemSize: length,
 		}
 		if flags&flagCode != 0 {
 			s.Content = contentCode

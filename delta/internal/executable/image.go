@@ -30,12 +30,14 @@ const (
 	contentData Content = iota
 	contentCode
 	contentRebase // of Mach-O: which pointers the loader moves
-	Contents
+	contentDebugs // the first of those in debug.go
+
+	Contents = contentsEnd
 )
 
 // Dense reports whether references may begin at any byte of the section.
 func (l *Layout) Dense(s *Section) bool {
-	return s.Content == contentCode && processors[l.Arch].dense || s.Content == contentRebase
+	return s.Content == contentCode && processors[l.Arch].dense || s.Content == contentRebase || s.unloaded()
 }
 
 // FirstKind is the kind of the references that the section's sites mark with a
@@ -44,6 +46,8 @@ func (l *Layout) FirstKind(s *Section) Kind {
 	switch {
 	case s.Content == contentRebase:
 		return kindRebase
+	case s.unloaded():
+		return kindDebug
 	case s.Content == contentData:
 		return KindNone
 	case processors[l.Arch].dense:
@@ -80,6 +84,9 @@ type Layout struct {
 	Sections []Section // by file offset
 	Base     [bases]uint64
 	Lo, Hi   uint64 // addresses of the image
+	Top      uint64 // the end of all addresses: debugging information has some behind Hi
+
+	debug [debugBases]uint64 // where the sections begin that debugging information refers to
 
 	last *Section // that at found; the next question is mostly about it too
 }
@@ -90,12 +97,17 @@ const MaxSections = 256
 func (l *Layout) Settle() {
 	l.last = nil
 	sort.SliceStable(l.Sections, func(a, b int) bool { return l.Sections[a].Off < l.Sections[b].Off })
-	l.Lo, l.Hi = 1<<64-1, 0
+	l.Lo, l.Hi, l.Top = 1<<64-1, 0, 0
+	l.debug = [debugBases]uint64{}
 	for _, s := range l.Sections {
-		l.Lo, l.Hi = min(l.Lo, s.Addr), max(l.Hi, s.Addr+s.MemSize)
+		if l.Top = max(l.Top, s.Addr+s.MemSize); !s.unloaded() {
+			l.Lo, l.Hi = min(l.Lo, s.Addr), max(l.Hi, s.Addr+s.MemSize)
+		} else if i := int(s.Content) - int(contentInfo); i >= 0 && l.debug[i] == 0 {
+			l.debug[i] = s.Addr
+		}
 	}
 	if l.Hi < l.Lo {
-		l.Lo, l.Hi = 0, 0
+		l.Lo, l.Hi, l.Top = 0, 0, 0
 	}
 }
 
@@ -142,7 +154,11 @@ func (l *Layout) Address(off int64) (uint64, bool) {
 	return 0, false
 }
 
+// Holds reports whether the address is one of the program's.
 func (l *Layout) Holds(addr uint64) bool { return addr >= l.Lo && addr < l.Hi }
+
+// Maps reports whether something of the file has the address.
+func (l *Layout) Maps(addr uint64) bool { return addr >= l.Lo && addr < l.Top }
 
 // An Image is a parsed executable: its layout and every place in it that
 // refers to another. Parsing reads only the file, so that both sides of a
@@ -155,23 +171,20 @@ type Image struct {
 	pe    peDirectories
 	macho machoLinkEdit
 
+	streams       []Stream // unpacked in File
+	packed        []Stream // seen by parse
+	abbreviations Section
+
 	budget int // what may still be looked at, in words; see mark
 }
 
 // Parse reads an executable. One that it does not know has no sections, and so
-// no references. The error is one of reading.
-func Parse(r io.ReaderAt, size int64) (*Image, error) {
-	im := &Image{File: NewPages(r, size)}
-	switch f := im.File; {
-	case f.u32(0) == 0x464c457f:
-		im.parseELF()
-	case f.u16(0) == 0x5a4d:
-		im.parsePE()
-	case f.u32(0) == 0xfeedfacf || f.u32(0) == 0xfeedface:
-		im.parseMachO()
-	}
-	im.Big, im.Narrow = im.File.big, im.File.wide == 4
-	im.Settle()
+// no references. r has the streams of the file unpacked, its headers as they were.
+// The error is one of reading.
+func Parse(r io.ReaderAt, size int64, streams []Stream) (*Image, error) {
+	im := &Image{File: NewPages(r, size), streams: streams}
+	im.parse()
+	im.placeDebug()
 	if im.Arch == ArchNone || len(im.Sections) == 0 {
 		im.Layout = Layout{}
 		return im, im.File.Err
@@ -186,7 +199,21 @@ func Parse(r io.ReaderAt, size int64) (*Image, error) {
 	im.findPointers()
 	im.findRebases()
 	im.findCode()
+	im.findDebug()
 	return im, im.File.Err
+}
+
+// parse reads the headers.
+func (im *Image) parse() {
+	switch f := im.File; {
+	case f.u32(0) == 0x464c457f:
+		im.parseELF()
+	case f.u16(0) == 0x5a4d:
+		im.parsePE()
+	case f.u32(0) == 0xfeedfacf || f.u32(0) == 0xfeedface:
+		im.parseMachO()
+	}
+	im.Big, im.Narrow = im.File.big, im.File.wide == 4
 }
 
 // A Place is what is known of a byte from where it lies; models are kept apart
@@ -201,6 +228,8 @@ const (
 	placeCode
 	placeText  // names of functions and files
 	placePCTab // tables of program counters, in bytes
+	placeDebug // of debugging information: entries
+	placeLists // lines and lists
 	Places
 )
 
@@ -211,6 +240,14 @@ func (l *Layout) Place(off int64) Place {
 	}
 	if s.Content == contentCode {
 		return placeCode
+	}
+	switch s.Content {
+	case contentInfo:
+		return placeDebug
+	case contentLines, contentLocations, contentRanges:
+		return placeLists
+	case contentStrings:
+		return placeText
 	}
 	switch addr := s.Addr + uint64(off-s.Off); {
 	case addr < l.Base[baseFuncName] || addr >= l.Base[baseFuncTab]:

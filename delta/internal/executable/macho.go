@@ -1,5 +1,7 @@
 package executable
 
+import "strings"
+
 // machoLinkEdit is where a Mach-O file's code signature is.
 type machoLinkEdit struct {
 	signature directory
@@ -11,6 +13,7 @@ type machoLinkEdit struct {
 func (im *Image) parseMachO() {
 	const (
 		cmdSegment       = 0x1
+		cmdSymbols       = 0x2
 		cmdSegment64     = 0x19
 		cmdCodeSignature = 0x1d
 		cmdDyldInfo      = 0x22
@@ -44,7 +47,7 @@ func (im *Image) parseMachO() {
 		case cmdSegment, cmdSegment64:
 			seg := Section{
 				Addr: f.word(at + 24), MemSize: f.word(at + 24 + w),
-				Off: int64(f.word(at + 24 + 2*w)), FileSize: int64(f.word(at + 24 + 3*w)),
+				Off: im.moved(int64(f.word(at + 24 + 2*w))), FileSize: int64(f.word(at + 24 + 3*w)),
 			}
 			segments = append(segments, seg)
 			first, length := at+40+4*w, 56+3*w // of the sections' headers
@@ -57,7 +60,12 @@ func (im *Image) parseMachO() {
 				sec := Section{
 					Addr:    f.word(s + 32),
 					MemSize: f.word(s + 32 + w),
-					Off:     int64(f.u32(s + 32 + 2*w)),
+					Off:     im.moved(int64(f.u32(s + 32 + 2*w))),
+				}
+				if f.cstring(s+16, 16) == "__DWARF" {
+					name := strings.TrimPrefix(f.cstring(s, 16), "__")
+					im.addDebug(name, debugContent(name), false, int64(f.u32(s+32+2*w)), int64(sec.MemSize))
+					continue
 				}
 				if flags&(instructions|someInstructions) != 0 {
 					sec.Content = contentCode
@@ -72,9 +80,13 @@ func (im *Image) parseMachO() {
 				im.addSection(sec)
 			}
 		case cmdCodeSignature:
-			im.macho.signature = im.within(directory{int64(f.u32(at + 8)), int64(f.u32(at + 12))})
+			im.macho.signature = im.within(directory{im.moved(int64(f.u32(at + 8))), int64(f.u32(at + 12))})
+		case cmdSymbols:
+			size := 8 + w // of a symbol
+			im.addDebug("symtab", contentSymbolsMachO, false, int64(f.u32(at+8)), size*int64(f.u32(at+12)))
+			im.addDebug("strtab", contentStrings, false, int64(f.u32(at+16)), int64(f.u32(at+20)))
 		case cmdDyldInfo, cmdDyldInfo | cmdRequired:
-			rebase = im.within(directory{int64(f.u32(at + 8)), int64(f.u32(at + 12))})
+			rebase = im.within(directory{im.moved(int64(f.u32(at + 8))), int64(f.u32(at + 12))})
 		}
 		at += size
 	}

@@ -29,7 +29,7 @@ func TestTinyExecutables(t *testing.T) {
 		{"pe", testprogram.PE(), map[Kind]int{kindAMD64: 2, offset32(baseFuncTab): 2}},
 		{"mach-o", testprogram.MachO(), map[Kind]int{kindARM64: 1, kindRebase: 44}},
 	} {
-		im, err := Parse(bytes.NewReader(row.file), int64(len(row.file)))
+		im, err := Parse(bytes.NewReader(row.file), int64(len(row.file)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,10 +43,10 @@ func TestTinyExecutables(t *testing.T) {
 				t.Errorf("%s: %d references of kind %d, want %d", row.name, got[k], k, n)
 			}
 		}
-		if made := im.Verified(row.file, im.Tables(), nil); row.name != "mach-o" && len(made) == 0 {
+		if made := im.Verified(row.file, row.file, im.Tables(), nil); row.name != "mach-o" && len(made) == 0 {
 			t.Errorf("%s: no table follows from the rest", row.name)
 		}
-		if row.name == "pe" && len(im.Verified(row.file, im.Tables(), nil)) != 2 {
+		if row.name == "pe" && len(im.Verified(row.file, row.file, im.Tables(), nil)) != 2 {
 			t.Error("pe: the relocations do not follow from the pointers")
 		}
 	}
@@ -55,7 +55,7 @@ func TestTinyExecutables(t *testing.T) {
 // The tables are found, not only survived.
 func TestParseFindsTheTables(t *testing.T) {
 	old, _ := testprogram.Host(t)
-	im, err := Parse(bytes.NewReader(old), int64(len(old)))
+	im, err := Parse(bytes.NewReader(old), int64(len(old)), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestParseFindsTheTables(t *testing.T) {
 			t.Errorf("%d references of kind %d", count[k], k)
 		}
 	}
-	if made := im.Verified(old, im.Tables(), nil); len(made) == 0 {
+	if made := im.Verified(old, old, im.Tables(), nil); len(made) == 0 {
 		t.Error("findfunctab does not follow from the function table")
 	}
 }
@@ -105,7 +105,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		im, err := Parse(bytes.NewReader(b), int64(len(b)))
+		im, err := Parse(bytes.NewReader(b), int64(len(b)), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,6 +118,6 @@ func FuzzParse(f *testing.F) {
 			})
 		}
 		im.Mask(b)
-		im.Verified(b, im.Tables(), nil)
+		im.Verified(b, b, im.Tables(), nil)
 	})
 }

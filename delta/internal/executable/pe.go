@@ -1,5 +1,10 @@
 package executable
 
+import (
+	"strconv"
+	"strings"
+)
+
 // peDirectories are the tables of a PE file that are references themselves.
 type peDirectories struct {
 	exceptions, relocations directory
@@ -42,12 +47,16 @@ func (im *Image) parsePE() {
 		// The file pads a section; memory goes on with zeros.
 		sec := Section{
 			Addr:     image + uint64(f.u32(s+12)),
-			Off:      int64(f.u32(s + 20)),
+			Off:      im.moved(int64(f.u32(s + 20))),
 			MemSize:  memSize,
 			FileSize: min(size, int64(memSize)),
 		}
 		if f.u32(s+36)&flagCode != 0 {
 			sec.Content = contentCode
+		}
+		if name := im.peName(s, h); strings.Contains(name, "debug_") {
+			im.addDebug(strings.TrimPrefix(name, "."), debugContent(name), false, int64(f.u32(s+20)), sec.FileSize)
+			continue
 		}
 		if sec.FileSize == 0 {
 			sec.Off = 0
@@ -66,6 +75,19 @@ func (im *Image) parsePE() {
 	}
 	im.pe.exceptions = dir(directoryExceptions)
 	im.pe.relocations = dir(directoryRelocations)
+}
+
+// peName returns a section's name: a long one is in the string table behind the symbols.
+func (im *Image) peName(section, header int64) string {
+	f := im.File
+	name := f.cstring(section, 8)
+	if at, long := strings.CutPrefix(name, "/"); long {
+		n, err := strconv.ParseUint(at, 10, 31)
+		if symbols := int64(f.u32(header + 8)); err == nil && symbols > 0 {
+			return f.cstring(im.moved(symbols)+18*int64(f.u32(header+12))+int64(n), 32)
+		}
+	}
+	return name
 }
 
 // findExceptions marks the RUNTIME_FUNCTION records: three addresses relative

@@ -25,7 +25,8 @@ const (
 	kindPower  = kindLoong + 2
 	kindMIPS   = kindPower + 2
 	kindS390   = kindMIPS + 2
-	Kinds      = kindS390 + 1
+	kindDebug  = kindS390 + 1 // in debugging information: its codes, one kind each
+	Kinds      = kindDebug + debugCodes
 )
 
 // A site has four bits for a kind of data or code, or two: these do not compile
@@ -36,7 +37,7 @@ const (
 	_ = uint(denseCodes - (kindARM64 - kindAMD64))
 	_ = uint(denseCodes - (kindARM - kind386))
 	_ = uint(denseCodes - (kindLoong - kindRISCV))
-	_ = uint(denseCodes - (Kinds - kindS390))
+	_ = uint(denseCodes - (kindDebug - kindS390))
 )
 
 func offset32(b Base) Kind { return kindOffset + Kind(b) }
@@ -58,13 +59,7 @@ type form struct {
 }
 
 var forms = func() (f [Kinds]form) {
-	f[kindPointer] = form{
-		width:  8,
-		target: func(l *Layout, b []byte, _ uint64) uint64 { return l.u64(b) },
-		refer:  func(l *Layout, b []byte, _, target uint64) { l.put64(b, target) },
-		mask:   func(_ *Layout, dst, _ []byte, h uint32) { le.PutUint64(dst, uint64(h)) },
-	}
-	f[kindPointer32] = pointer32Form
+	f[kindPointer], f[kindPointer32] = pointerForm, pointer32Form
 	for b := range bases {
 		f[offset32(b)] = offsetForm(b)
 	}
@@ -73,6 +68,9 @@ var forms = func() (f [Kinds]form) {
 	}
 	for i := range processors {
 		copy(f[processors[i].first:], processors[i].forms)
+	}
+	for i := range debugCodes {
+		f[kindDebug+Kind(i)] = debugForm(i)
 	}
 	return f
 }()
@@ -113,6 +111,13 @@ func (l *Layout) put64(b []byte, v uint64) {
 		v = bits.ReverseBytes64(v)
 	}
 	le.PutUint64(b, v)
+}
+
+var pointerForm = form{
+	width:  8,
+	target: func(l *Layout, b []byte, _ uint64) uint64 { return l.u64(b) },
+	refer:  func(l *Layout, b []byte, _, target uint64) { l.put64(b, target) },
+	mask:   func(_ *Layout, dst, _ []byte, h uint32) { le.PutUint64(dst, uint64(h)) },
 }
 
 var pointer32Form = form{

@@ -5,10 +5,10 @@ import "math/bits"
 // Sites marks every place of a file that holds a reference, with a code that the
 // section's first kind makes a kind of: one bit a byte.
 //
-// Where they may begin at any byte, the first bit is set and the next two are the
+// Where they may begin at any byte, the first bit is set and the next three are the
 // code: in code for amd64 how many bytes follow it in the instruction, in rebase
-// opcodes its own width. Everywhere else references lie at multiples of four, and
-// four bits are the code, 0 for none.
+// opcodes its own width, in debugging information what it leads to. Everywhere else
+// references lie at multiples of four, and four bits are the code, 0 for none.
 type Sites []uint64
 
 // Codes of a site, by its width.
@@ -36,11 +36,11 @@ func (s Sites) NextWord(off, end int64) int64 {
 	return end
 }
 
-// setDense marks a site of variant 0 to 3 at any offset.
+// setDense marks a site of variant 0 to 7 at any offset.
 func (s Sites) setDense(off int64, variant int) {
 	v := uint64(1 | variant<<1)
 	s[off>>6] |= v << (off & 63)
-	if sh := off & 63; sh > 61 {
+	if sh := off & 63; sh > 60 {
 		s[off>>6+1] |= v >> (64 - sh)
 	}
 }
@@ -59,8 +59,8 @@ func (s Sites) NextDense(off, end int64) int64 {
 // Variant returns the variant at off, which NextDense found.
 func (s Sites) Variant(off int64) Kind {
 	v := s[off>>6] >> (off & 63)
-	if sh := off & 63; sh > 61 {
+	if sh := off & 63; sh > 60 {
 		v |= s[off>>6+1] << (64 - sh)
 	}
-	return Kind(v >> 1 & 3)
+	return Kind(v >> 1 & 7)
 }

@@ -43,6 +43,10 @@ type Table struct {
 	Except []int64 // offsets, for madeRelocations and madeFindFuncAhead
 }
 
+// OfPacked reports whether the table follows from the file as it is, and not from
+// what its packed sections hold.
+func (g Table) OfPacked() bool { return g.Kind == madePageHashes }
+
 // Bounds of what a patch may say: how many tables there are, and exceptions of each.
 const (
 	MaxTables     = 8
@@ -108,7 +112,8 @@ func (g Table) Maker(l *Layout, moved Mover, newSize int64) (Maker, error) {
 
 // Verified returns those ranges that really follow from the rest of the file, or
 // may do so: what follows from where functions moved is left alone while moved is nil.
-func (im *Image) Verified(file []byte, list []Table, moved Mover) []Table {
+// packed is the file as it is, file the same with its packed sections unpacked.
+func (im *Image) Verified(file, packed []byte, list []Table, moved Mover) []Table {
 	var out []Table
 	for _, g := range list {
 		ok := true
@@ -129,7 +134,11 @@ func (im *Image) Verified(file []byte, list []Table, moved Mover) []Table {
 		if err != nil {
 			continue
 		}
-		maker.See(file[:g.Off], 0)
+		if g.OfPacked() {
+			maker.See(packed[:min(g.P[0], int64(len(packed)))], 0)
+		} else {
+			maker.See(file[:g.Off], 0)
+		}
 		if bytes.Equal(maker.Make(), file[g.Off:g.Off+g.N]) {
 			out = append(out, g)
 		}

@@ -373,5 +373,6 @@ func Seeds() (files [][]byte) {
 	for _, m := range append(Machines, OtherMachine) {
 		files = append(files, ELF(m, 0), ELF(m, 40))
 	}
-	return append(files, ELF125(62, 0), ELF125(62, 40), ELF127(62, 0), ELF127(62, 40), PE(), MachO(), []byte("MZ"), []byte("\x7fELF"), nil)
+	return append(files, ELF125(62, 0), ELF125(62, 40), ELF127(62, 0), ELF127(62, 40), PE(), MachO(),
+		Debug(62, 0, 4, false), Debug(62, 32, 5, true), Debug(183, 64, 5, false), []byte("MZ"), []byte("\x7fELF"), nil)
 }

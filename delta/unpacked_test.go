@@ -1,0 +1,197 @@
+package delta
+
+import (
+	"bytes"
+	"compress/zlib"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/theseus-go/theseus/delta/internal/coding"
+	"github.com/theseus-go/theseus/delta/internal/executable"
+	"github.com/theseus-go/theseus/delta/internal/testprogram"
+)
+
+// Whatever is packed on either side, the new file is made with the bytes it has; and what
+// package pack can make is compared unpacked.
+func TestDebuggingInformation(t *testing.T) {
+	plain := func(dwarf, extra int) []byte { return testprogram.Debug(62, extra, dwarf, false) }
+	packed := func(dwarf, extra int) []byte { return testprogram.Debug(62, extra, dwarf, true) }
+	for _, row := range []struct {
+		name     string
+		old, new []byte
+		unpacked bool
+	}{
+		{"packed", packed(5, 0), packed(5, 48), true},
+		{"packed, DWARF 4", packed(4, 0), packed(4, 48), true},
+		{"not packed", plain(5, 0), plain(5, 48), false},
+		{"packed from now on", plain(5, 0), packed(5, 48), false},
+		{"packed no longer", packed(5, 0), plain(5, 48), false},
+		{"none before", testprogram.ELF(62, 0), packed(5, 48), false},
+		{"none from now on", packed(5, 0), testprogram.ELF(62, 48), false},
+		{"with something behind the streams before", behind(t, packed(5, 0)), packed(5, 48), false},
+		{"by another compressor from now on", packed(5, 0), behind(t, packed(5, 48)), false},
+	} {
+		patch := makePatch(t, row.old, row.new, Go)
+		h, err := ReadHeader(bytes.NewReader(patch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Unpacked > 0 != row.unpacked {
+			t.Errorf("%s: %d bytes unpacked", row.name, h.Unpacked)
+		}
+		var got bytes.Buffer
+		if _, err := Apply(t.Context(), bytes.NewReader(row.old), bytes.NewReader(patch), &got, Limits{}); err != nil {
+			t.Errorf("%s: %v", row.name, err)
+		} else if !bytes.Equal(got.Bytes(), row.new) {
+			t.Errorf("%s: another file", row.name)
+		}
+	}
+}
+
+// behind packs the file's sections by another compressor, which makes them shorter: zeros
+// fill what is left. What it makes longer is no stream any more.
+func behind(t *testing.T, b []byte) []byte {
+	t.Helper()
+	out := bytes.Clone(b)
+	for _, s := range executable.Packed(executable.NewPages(bytes.NewReader(b), int64(len(b)))) {
+		plain, err := unpack(bytes.NewReader(b), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var z bytes.Buffer
+		w, err := zlib.NewWriterLevel(&z, zlib.BestCompression)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(plain); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if stream := out[s.Off:][:s.N]; z.Len() < len(stream) {
+			clear(stream)
+			copy(stream, z.Bytes())
+		} else {
+			stream[0] ^= 0x55
+		}
+	}
+	return out
+}
+
+func TestUnpackedFileReadsEverywhere(t *testing.T) {
+	b := testprogram.Debug(62, 0, 5, true)
+	r := bytes.NewReader(b)
+	streams := executable.Packed(executable.NewPages(r, int64(len(b))))
+	u, err := newUnpacked(t.Context(), r, int64(len(b)), streams)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []byte
+	at := int64(0)
+	for i, s := range streams {
+		want = append(append(want, b[at:s.Off]...), u.plain[i]...)
+		at = s.Off + s.N
+	}
+	want = append(want, b[at:]...)
+	if int64(len(want)) != u.size {
+		t.Fatalf("%d bytes, want %d", u.size, len(want))
+	}
+	for from := range want {
+		for _, n := range []int{1, 7, 100, 3000} {
+			got := make([]byte, n)
+			k, err := u.ReadAt(got, int64(from))
+			if whole := from+n <= len(want); k != min(n, len(want)-from) || whole && err != nil || !whole && !errors.Is(err, io.EOF) {
+				t.Fatalf("reading %d bytes at %d: %d, %v", n, from, k, err)
+			}
+			if !bytes.Equal(got[:k], want[from:from+k]) {
+				t.Fatalf("other bytes at %d", from)
+			}
+		}
+	}
+
+	// And packed again it is the file.
+	var out bytes.Buffer
+	p := repacker{w: &out, streams: streams}
+	for i := 0; i < len(want); i += 100 {
+		if _, err := p.Write(want[i:min(i+100, len(want))]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(out.Bytes(), b) {
+		t.Error("packed again it is another file")
+	}
+}
+
+// P20: lists of packed sections that lie. Nothing is unpacked that the header did not
+// announce, and nothing is written.
+func TestHostilePackedSectionsP20(t *testing.T) {
+	old, new := testprogram.Debug(62, 0, 5, true), testprogram.Debug(62, 48, 5, true)
+	h, err := ReadHeader(bytes.NewReader(makePatch(t, old, new, Go)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams := executable.Packed(executable.NewPages(bytes.NewReader(old), int64(len(old))))
+	change := func(f func(list []executable.Stream) []executable.Stream) []executable.Stream {
+		return f(append([]executable.Stream(nil), streams...))
+	}
+	one := streams[:1]
+	for _, row := range []struct {
+		name    string
+		was, is []executable.Stream
+		says    int64 // of the header; 0 for what was is
+		limit   int64
+		want    error
+	}{
+		{"more than the header says", streams, nil, h.Unpacked - 1, 0, ErrDamaged},
+		{"less than the header says", streams, nil, h.Unpacked + 1, 0, ErrDamaged},
+		{"above the limit", streams, nil, h.Unpacked, h.Unpacked - 1, ErrTooLarge},
+		{"the new one above the limit", one, streams, 0, one[0].Plain, ErrTooLarge},
+		{"more than deflate can hold", []executable.Stream{{Off: one[0].Off, N: 10, Plain: 1 << 20}}, nil, 0, 0, ErrDamaged},
+		{"no stream there", []executable.Stream{{Off: 100, N: 1000, Plain: 2000}}, nil, 0, 0, ErrDamaged},
+		{"another size", change(func(l []executable.Stream) []executable.Stream { l[2].Plain++; return l }), nil, 0, 0, ErrDamaged},
+		{"a size too small", change(func(l []executable.Stream) []executable.Stream { l[2].Plain--; return l }), nil, 0, 0, ErrDamaged},
+		{"cut short", change(func(l []executable.Stream) []executable.Stream { l[2].N--; return l }), nil, 0, 0, ErrDamaged},
+		{"outside", []executable.Stream{{Off: int64(len(old)), N: 10, Plain: 20}}, nil, 0, 0, ErrDamaged},
+		{"too large for any file", []executable.Stream{{Off: 0, N: 10, Plain: 1 << 40}}, nil, 1 << 20, 0, ErrDamaged},
+		{"too many", make([]executable.Stream, executable.MaxStreams+1), nil, 0, 0, ErrDamaged},
+		{"packs to another size", nil, []executable.Stream{{Off: 5, N: 1000, Plain: 1}}, 0, 0, ErrDamaged},
+		{"packs to more", nil, []executable.Stream{{Off: 5, N: 1, Plain: 1000}}, 0, 0, ErrDamaged},
+	} {
+		head := h
+		if head.Unpacked = row.says; head.Unpacked == 0 {
+			head.Unpacked = plainSize(row.was)
+		}
+		// A body with these lists, and then copies, runs and corrections of nothing.
+		e := coding.NewEncoder()
+		var m streamCoder
+		encodeStreams(e, &m, row.was, nil)
+		encodeStreams(e, &m, row.is, row.was)
+		patch := append(head.append(nil), append(e.Finish(), make([]byte, 200)...)...)
+		w := &counter{}
+		_, err := Apply(t.Context(), bytes.NewReader(old), bytes.NewReader(patch), w, Limits{MaxUnpacked: row.limit})
+		if !errors.Is(err, row.want) {
+			t.Errorf("%s: error is %v, want %v", row.name, err, row.want)
+		}
+		if w.n > head.New.Size {
+			t.Errorf("%s: %d bytes written of %d", row.name, w.n, head.New.Size)
+		}
+	}
+}
+
+// encodeStreams is codeStreams without its checks.
+func encodeStreams(c *coding.Coder, m *streamCoder, list, old []executable.Stream) {
+	c.Number(&m.count, uint64(len(list)))
+	end := int64(0)
+	for i, s := range list {
+		var was executable.Stream
+		if i < len(old) {
+			was = old[i]
+		}
+		c.Number(&m.gap, uint64(s.Off-end))
+		c.Signed(&m.n, s.N-was.N)
+		c.Signed(&m.plain, s.Plain-was.Plain)
+		end = s.Off + s.N
+	}
+}
