@@ -124,7 +124,7 @@ type command struct {
 	args                                           []string // as they were given, without the word self-update
 }
 
-// foreign refuses to work as root in a folder of somebody else's, and says how to do the same as that user.
+// foreign refuses to work as root in another user's folder, and says how to do the same as that user.
 func (c *command) foreign() error {
 	args := append([]string{"self-update"}, c.args...)
 	if own := len(os.Args) - len(args); own > 0 && slices.Equal(os.Args[own:], args) {

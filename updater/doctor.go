@@ -37,7 +37,8 @@ type diagnosis struct {
 }
 
 // examine looks at everything that an update needs, in the order in which an update would meet it, and does not stop
-// at the first obstacle. It changes what --check does, and rehearses in the state folder with an empty file.
+// at the first obstacle. Like --check it remembers what it sees of documents, and it rehearses in the state folder
+// with an empty file.
 func (j *job) examine(ctx context.Context) diagnosis {
 	d := diagnosis{App: j.opts.App, Running: j.opts.running.String(), Path: j.disk.Path, Findings: []finding{}}
 	if m := j.manager(); m != nil {
@@ -197,7 +198,7 @@ func (d *diagnosis) source(j *job, err error) {
 	d.add(exitCode(err), fix, "%v", cause(err))
 }
 
-// cause is the error without the step that it stopped, which is no news here.
+// cause drops the step from an error.
 func cause(err error) error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e.Err

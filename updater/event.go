@@ -55,7 +55,7 @@ const (
 	EventUpdateFailed   Kind = "update failed"   // anything else that ended an update
 )
 
-// level is how loudly a kind is logged; what is not listed is an information.
+// level is the log level of a kind; what is not listed is logged as information.
 var level = map[Kind]slog.Level{
 	EventUndone: slog.LevelWarn, EventRefused: slog.LevelWarn, EventRollback: slog.LevelWarn, EventExpired: slog.LevelWarn,
 	EventClockBehind: slog.LevelWarn, EventStateCorrupt: slog.LevelWarn, EventTrustCorrupt: slog.LevelWarn,
@@ -63,7 +63,7 @@ var level = map[Kind]slog.Level{
 	EventProbeUndecided: slog.LevelWarn, EventDeltaFailed: slog.LevelWarn,
 }
 
-// unsaid are the kinds that a person who reads the result of a command has to be told besides.
+// unsaid are the kinds that the result of a command does not tell a person.
 var unsaid = map[Kind]bool{EventStateCorrupt: true, EventTrustCorrupt: true, EventClockBehind: true}
 
 // reporter sends events and logs them.

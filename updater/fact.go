@@ -39,7 +39,7 @@ func (r reporter) undone(u *installation.Undone) {
 	}
 }
 
-// asOwner refuses to work as root in a folder of somebody else's, and says how to run command as that user.
+// asOwner refuses to work as root in another user's folder, and says how to run command as that user.
 func asOwner(i *installation.Installation, command string) error {
 	err := i.CheckOwner()
 	if other := (*installation.OtherOwner)(nil); errors.As(err, &other) {

@@ -28,7 +28,7 @@ type Options struct {
 	// -ldflags "-X main.version=…". 0.0.0-dev, and any version whose pre-release is dev, is never replaced by the
 	// interval; naming a version replaces it.
 	Version string
-	// Key is who may sign: the text of a minisign public key file, its bare base64 line, or a whole trust document.
+	// Key says who may sign: the text of a minisign public key file, its bare base64 line, or a whole trust document.
 	// It should be part of the program (go:embed, or -X), never read from a place that an attacker can write.
 	Key string
 	// Source is the base URL of the app's repository. https, http on loopback only (see AllowHTTP), or
@@ -170,7 +170,7 @@ func buildDate() time.Time {
 
 // only is a source in place of Source and Mirrors: a bundle, or the folder of a repository. A relative path begins at
 // the working directory. Nothing else is different: what a bundle holds is signed, dated and counted like what comes
-// over the network, and whoever brings it is trusted no more than a server.
+// over the network, and the person who brings it is trusted no more than a server.
 func (s *settings) only(path string) (*fetch.Client, error) {
 	if path == "" {
 		return nil, errors.New("name a bundle, or the folder of a repository")

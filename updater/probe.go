@@ -21,7 +21,7 @@ const ProbeTimeout = 10 * time.Second
 // program.
 const probeOutput = 64 << 10
 
-// version finds a semantic version that stands by itself: in "hello 1.2.0 (go1.26.8)" it is 1.2.0.
+// versionPattern finds a semantic version that stands by itself: in "hello 1.2.0 (go1.26.8)" it is 1.2.0.
 var versionPattern = regexp.MustCompile(`(?:^|[^0-9A-Za-z.+-])v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)`)
 
 // probe runs FILE --version and compares. It is run before the swap, so that a file that cannot start on this machine

@@ -19,7 +19,7 @@ import (
 	"github.com/theseus-go/theseus/release"
 )
 
-// process is what runs here, beside what is installed.
+// process is the program that runs here, and its installation on disk.
 type process struct {
 	disk    *installation.Installation
 	invoked string          // the path as the program was started, links not followed

@@ -15,8 +15,8 @@
 //	memory = view.Memory                                   // also with an error; keep it before anything is downloaded
 //	offer, rules, err := view.Select(ctx, release.Client{…})
 //
-// The package knows no disk and no clock: [Memory] is a value that it is given and gives back changed. It returns facts
-// and errors; what they mean to a person or a service is for the caller to say.
+// The package knows no disk and no clock: [Memory] is a value that it is given and gives back changed. It returns
+// facts and errors; what they mean to a person or a service is for the caller to say.
 package catalog
 
 import (
@@ -34,13 +34,13 @@ import (
 
 // A Source has the documents of a repository. *fetch.Client is one.
 type Source interface {
-	// Document gets the document at path, of at most limit bytes, and is content when accept is. v, if not nil, makes the
-	// request conditional. A document that is not there is a fetch.ErrNotFound. See fetch.Client.Document.
+	// Document gets the document at path, of at most limit bytes, and is content when accept is. v, if not nil, makes
+	// the request conditional. A document that is not there is a fetch.ErrNotFound. See fetch.Client.Document.
 	Document(ctx context.Context, path string, limit int64, v *fetch.Validator, accept func([]byte) error) (fetch.Result, error)
 }
 
-// Files is a Source that just reads: a folder, or a bucket. It returns at most limit+1 bytes, so that one byte too many can
-// be told, and an fs.ErrNotExist for what is not there.
+// Files is a Source that just reads: a folder, or a bucket. It returns at most limit+1 bytes, so that one byte too
+// many can be told, and an fs.ErrNotExist for what is not there.
 type Files func(ctx context.Context, path string, limit int64) ([]byte, error)
 
 // Document reads the file. Nothing is conditional where reading is cheap.
@@ -73,9 +73,9 @@ type Documents struct {
 // maxRotations is how many trust documents are followed in one walk.
 const maxRotations = 256
 
-// Walk follows trust documents N+1, N+2, …, each signed by a threshold of its predecessor and of itself, until there is no
-// further one. d.Trust is the last one then. With an error it is the last one that followed, as followed says too: each
-// step is good by itself. Expiry is for the caller to judge, on the last one alone.
+// Walk follows trust documents N+1, N+2, …, each signed by a threshold of its predecessor and of itself, until there
+// is no further one. d.Trust is the last one then. With an error it is the last one that followed, as followed says
+// too: each step is good by itself. Expiry is for the caller to judge, on the last one alone.
 func (d *Documents) Walk(ctx context.Context) (followed []*verify.Trust, err error) {
 	for range maxRotations {
 		var next *verify.Trust
@@ -153,8 +153,8 @@ func Refused(err error) bool {
 	return false
 }
 
-// missing reports whether no source has the file. Some object stores answer 403 for a missing file to whoever may not list
-// the bucket.
+// missing reports whether no source has the file. Some object stores answer 403 for a missing file to clients that
+// may not list the bucket.
 func missing(err error) bool {
 	status := (*fetch.StatusError)(nil)
 	forbidden := errors.As(err, &status) && status.Code == http.StatusForbidden

@@ -180,7 +180,8 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-// Whoever was built with another trust document of the same version than the remembered one follows neither.
+// A client that was built with another trust document than the one of the same version that it remembers follows
+// neither.
 func TestLookRefusesAnotherRoot(t *testing.T) {
 	repo := rotated(t, 1)
 	c := client(t, repo)
@@ -217,8 +218,8 @@ func rekeyed(t *testing.T) (repo *testrelease.Repo, c *Client, seen Memory, ci, 
 	return repo, c, v.Memory, ci, old
 }
 
-// R11: when the key that vouched for what was seen is replaced, a document from before that, which the key that stays has
-// signed, is not good again. What the publisher signs anew is, however low its sequence.
+// R11: when the key that vouched for what was seen is replaced, a document from before that, which the key that stays
+// has signed, is not good again. What the publisher signs anew is, however low its sequence.
 func TestR11ReplayAfterAKeyIsReplaced(t *testing.T) {
 	repo, c, seen, _, old := rekeyed(t)
 	repo.Trust(verify.TrustDraft{Version: 2, Channel: testrelease.Role(1, old)}, repo.ReleaseKeys[0])
@@ -257,8 +258,8 @@ func TestR11ReplayAfterAKeyIsReplaced(t *testing.T) {
 	}
 }
 
-// R02: a channel names a trust document that somebody withholds, so that keys which it takes away stay good. It is refused,
-// and nothing of it is remembered.
+// R02: a channel names a trust document that somebody withholds, so that keys which it takes away stay good. It is
+// refused, and nothing of it is remembered.
 func TestR02WithheldTrust(t *testing.T) {
 	repo, c, seen, ci, _ := rekeyed(t)
 	repo.Trust(verify.TrustDraft{Version: 2, Channel: testrelease.Role(1, ci)}, repo.ReleaseKeys[0])

@@ -8,7 +8,8 @@ import (
 	"github.com/theseus-go/theseus/verify"
 )
 
-// Client is who looks: an app that follows a channel. It must not change once it is in use.
+// Client is one installation: the app and channel that it follows, and what it was built with. It must not change
+// once it is in use.
 type Client struct {
 	App     string
 	Channel string
@@ -16,9 +17,10 @@ type Client struct {
 	Built   time.Time     // when; a floor for the clock
 }
 
-// Join returns what two memories of the same client know together: the higher of each value. Nothing of what signers vouched
-// for who were replaced meanwhile survives, or a leaked key that signed the highest sequence and the latest date would
-// outlive its replacement. If what is remembered does not belong to this client, a is returned as it is; Look says why.
+// Join returns what two memories of the same client know together: the higher of each value. What only signers have
+// vouched for who were replaced since is dropped, or a leaked key that signed the highest sequence and the latest
+// date would outlive its replacement. If what is remembered does not belong to this client, a is returned as it is;
+// Look says why.
 func (c *Client) Join(a, b Memory) Memory {
 	joined := a
 	if b.Trust.Version > a.Trust.Version {
@@ -48,8 +50,8 @@ func (c *Client) Join(a, b Memory) Memory {
 	return joined
 }
 
-// inForce returns the trust document that m and what the client was built with lead to. lost says why the remembered one
-// does not count.
+// inForce returns the trust document that m and what the client was built with lead to. lost says why the remembered
+// one does not count.
 func (c *Client) inForce(m Memory) (trust *verify.Trust, lost, err error) {
 	if m.Trust.Version == 0 {
 		return c.Root, nil, nil
@@ -68,7 +70,8 @@ func (c *Client) inForce(m Memory) (trust *verify.Trust, lost, err error) {
 	return c.Root, nil, nil
 }
 
-// Known opens the channel document that is remembered, by the keys that are in force; nil if there is none that still counts.
+// Known opens the channel document that is remembered, by the keys that are in force; nil if there is none that still
+// counts.
 func (c *Client) Known(m Memory) *release.Channel {
 	trust, _, err := c.inForce(m)
 	if err != nil || m.Channel == nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/theseus-go/theseus/verify"
 )
 
-// Memory is what a client remembers of one channel's documents. The zero Memory remembers nothing. What it points to is
-// never changed, so values may be copied.
+// Memory is what a client remembers of one channel's documents. The zero Memory remembers nothing. What it points to
+// is never changed, so values may be copied.
 type Memory struct {
 	Trust   Trust
 	Channel *Channel  // what was last accepted, nil if nothing was
@@ -35,7 +35,8 @@ type Channel struct {
 	Validator fetch.Validator // for the next request
 }
 
-// after reports whether c was accepted after o, or is o: the keys were replaced in between, or its sequence is not lower.
+// after reports whether c was accepted after o, or is o: the keys were replaced in between, or its sequence is not
+// lower.
 func (c *Channel) after(o *Channel) bool {
 	switch {
 	case c == nil || o == nil:
@@ -46,8 +47,8 @@ func (c *Channel) after(o *Channel) bool {
 	return c.Sequence >= o.Sequence
 }
 
-// forget drops sequence, text and time floor of a channel whose signers were replaced, and keeps the floor that comes in their
-// place.
+// forget drops sequence, text and time floor of a channel whose signers were replaced, and keeps the floor that comes
+// in their place.
 func (m *Memory) forget(trust *verify.Trust) {
 	if m.Channel == nil {
 		return

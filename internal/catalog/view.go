@@ -19,8 +19,8 @@ type View struct {
 	Trust   *verify.Trust
 	Channel *release.Channel // accepted and current, nil if there is none
 
-	// Memory is what to remember from now on. It is worth as much if Look returned an error: what was verified before
-	// it happened stays verified.
+	// Memory is what to remember from now on. It is just as good if Look returned an error: what was verified before
+	// stays verified.
 	Memory   Memory
 	Followed []*verify.Trust // new trust documents, in their order
 	Failed   []fetch.Attempt // sources that did not serve
@@ -57,8 +57,8 @@ func (v *View) believe(trust *verify.Trust) {
 	v.Clock.Floor = v.Memory.Floor
 }
 
-// look brings v.Channel to the newest document that passes every check, in this order. Nothing of a document is remembered
-// before its last check.
+// look brings v.Channel to the newest document that passes every check, in this order. Nothing of a document is
+// remembered before its last check.
 func (v *View) look(ctx context.Context) error {
 	if v.walkDue() {
 		// Asking is a courtesy to key rotation: no answer is no reason to stop, the trust document's own expiry is.
@@ -94,8 +94,8 @@ func (v *View) walkFor(ctx context.Context, c *release.Channel, err error) (move
 	before := v.Trust.Version
 	switch {
 	case errors.Is(err, verify.ErrSignature) || errors.Is(err, verify.ErrThreshold):
-		// Perhaps signed by keys that a newer trust document names. If there is none, the refusal of the channel is the
-		// answer.
+		// Perhaps signed by keys that a newer trust document names. If there is none, the refusal of the channel is
+		// the answer.
 		if walkErr := v.walk(ctx); walkErr != nil && Refused(walkErr) {
 			return false, walkErr
 		}
@@ -107,7 +107,8 @@ func (v *View) walkFor(ctx context.Context, c *release.Channel, err error) (move
 	return v.Trust.Version != before, nil
 }
 
-// walkDue is once a day, and near the end of the trust document in force. The channel and its signatures ask for more.
+// walkDue reports whether to look for a newer trust document unasked: once a day, and near the end of the one in
+// force.
 func (v *View) walkDue() bool {
 	if !v.Trust.Expires.IsZero() && v.Clock.Now().Add(7*24*time.Hour).After(v.Trust.Expires) {
 		return true
@@ -181,8 +182,8 @@ func (v *View) channel(ctx context.Context) (c *release.Channel, known *Channel,
 			served.Served = v.Clock.Wall.UTC()
 			return c, &served, nil
 		}
-		// "Nothing new" of a document that no longer holds: whoever says so lags or lies. All sources are asked for the
-		// whole document.
+		// "Nothing new" of a document that no longer holds: whoever says so lags or lies. All sources are asked for
+		// the whole document.
 		if res, err = v.get(ctx, nil, accept); err != nil {
 			return nil, nil, stale
 		}
@@ -196,11 +197,11 @@ func (v *View) get(ctx context.Context, validator *fetch.Validator, accept func(
 	return res, err
 }
 
-// ErrLagging is found in a release.ErrRollback where whoever served the old document may merely be behind: the remembered
-// one is current, and was served less than a day ago.
+// ErrLagging is found in a release.ErrRollback where whoever served the old document may merely be behind: the
+// remembered one is current, and was served less than a day ago.
 var ErrLagging = errors.New("the source lags behind")
 
-// also is an error with a second nature, and the text of the first.
+// also is two errors, with the text of the first.
 type also struct {
 	error
 	second error
@@ -226,8 +227,8 @@ func (v *View) Select(ctx context.Context, client release.Client) (*release.Offe
 // maxManifests is how many manifests are kept for the next look.
 const maxManifests = 16
 
-// Manifest opens one release manifest, by the hash that the channel names. One that was fetched before is opened under
-// the entry that names it now, and by the keys that are trusted now.
+// Manifest opens one release manifest, by the hash that the channel names. One that was fetched before is opened
+// under the entry that names it now, and by the keys that are trusted now.
 func (v *View) Manifest(ctx context.Context, e release.Entry) (*release.Manifest, error) {
 	if file := v.Memory.Manifests[e.Manifest]; file != nil {
 		if m, err := release.OpenManifest(file, v.Trust.Release, v.client.App, e); err == nil {

@@ -1,5 +1,5 @@
-// Package content names bytes by what they are: a size and a SHA-256. It is the part of package verify's vocabulary that
-// what lies on a disk needs, without a word about keys and signatures.
+// Package content names bytes by what they are: a size and a SHA-256. It is the part of package verify's vocabulary
+// that what lies on a disk needs, without a word about keys and signatures.
 package content
 
 import (

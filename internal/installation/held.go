@@ -11,8 +11,8 @@ import (
 	"github.com/theseus-go/theseus/internal/state"
 )
 
-// Held is an installation that no other process changes meanwhile. It ends with Release, and its methods must not be called
-// after that.
+// Held is an installation that no other process changes meanwhile. It ends with Release, and its methods must not be
+// called after that.
 type Held struct {
 	i        *Installation
 	held     *held
@@ -39,11 +39,11 @@ func (i *Installation) TryHold() (*Held, error) {
 	return &Held{i: i, held: i.held}, nil
 }
 
-// Hold takes the lock and reads what is remembered. It waits until ctx ends for another process that is at work, which
-// mostly holds the lock for moments; the error then is a state.ErrBusy that says why ctx ended. Where this process holds the
-// lock already, it is held once more, and what one holder changes the others see.
+// Hold takes the lock and reads what is remembered. It waits until ctx ends for another process that is at work,
+// which mostly holds the lock for moments; the error then is a state.ErrBusy that says why ctx ended. Where this
+// process holds the lock already, it is held once more, and what one holder changes the others see.
 func (i *Installation) Hold(ctx context.Context) (*Held, error) {
-	// Asking again and again is the way that can be given up: a thread that blocks in flock cannot be called back.
+	// It polls because a thread that blocks in flock cannot be called back.
 	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		h, err := i.TryHold()
 		if !errors.Is(err, state.ErrBusy) {
@@ -118,8 +118,8 @@ func (h *Held) save(change func(*state.State)) error {
 // Create makes a private, empty file for what shall have this digest.
 func (h *Held) Create(want content.Digest) (*os.File, error) { return h.i.target.Create(want) }
 
-// Resume opens what an interrupted download left of the file that shall have this digest, or makes an empty one. Its bytes
-// are worth nothing until they are hashed.
+// Resume opens what an interrupted download left of the file that shall have this digest, or makes an empty one. Its
+// bytes are worth nothing until they are hashed.
 func (h *Held) Resume(want content.Digest) (*os.File, error) { return h.i.target.Resume(want) }
 
 // Seal ends writing: it closes f, which is then executable and can only be read.
@@ -132,7 +132,8 @@ func (h *Held) Discard(f *os.File) {
 	}
 }
 
-// Spare removes from the state folder what is neither remembered nor listed, so that at most one download is begun there.
+// Spare removes from the state folder what is neither remembered nor listed, so that at most one download is begun
+// there.
 func (h *Held) Spare(staged ...content.Digest) error {
 	h.i.mu.Lock()
 	defer h.i.mu.Unlock()

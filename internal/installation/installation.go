@@ -9,11 +9,11 @@
 //	err = h.Swap(sealed, "1.0.0", file, 1)
 //	undone, err := h.Undo(cause)        // unless it has proved itself
 //
-// A [Held] is the only way to change anything, so what needs the lock cannot be called without it. The state is saved only
-// when something has changed, and always before the step that it describes.
+// A [Held] is the only way to change anything, so what needs the lock cannot be called without it. The state is saved
+// only when something has changed, and always before the step that it describes.
 //
-// The package knows no keys, no network and no documents: it works where the program itself cannot start. It returns facts
-// and errors; what they mean to a person or a service is for the caller to say.
+// The package knows no keys, no network and no documents: it works where the program itself cannot start. It returns
+// facts and errors; what they mean to a person or a service is for the caller to say.
 package installation
 
 import (
@@ -33,11 +33,12 @@ const (
 	MaxStarts = 3
 	// ProveAfter is how long a release has to run to count as proved where nobody watched its probation.
 	ProveAfter = 10 * time.Second
-	// Patience is how long what must not be given up waits for another process that is at work on the same program.
+	// Patience is how long an undo or a rescue waits for another process that is at work on the same program.
 	Patience = 10 * time.Second
 )
 
-// Installation is a program on disk, resolved once, links followed. Its methods may be called from several goroutines.
+// Installation is a program on disk, resolved once, links followed. Its methods may be called from several
+// goroutines.
 type Installation struct {
 	Path string // the file
 	Dir  string // its folder
@@ -53,7 +54,8 @@ type Installation struct {
 	held *held      // nil if this process does not hold the lock
 }
 
-// held is a lock, shared by all that hold it in this process: a check may run while a failed handover is undone.
+// held is the lock and the loaded state, shared by all holders in this process: a check may run while a failed
+// handover is undone.
 type held struct {
 	lock    *state.Lock
 	state   *state.State // as it is on disk
@@ -61,8 +63,8 @@ type held struct {
 	holders int
 }
 
-// Open finds the program at path. It changes nothing. A path that names nothing is an error unless the state folder is
-// there, from which something can be put back.
+// Open finds the program at path. It changes nothing. A path that names nothing is an error unless the state folder
+// is there, from which something can be put back.
 func Open(path string, move func(path, save string) error) (*Installation, error) {
 	target, err := swap.Open(path)
 	if err != nil {
@@ -76,7 +78,8 @@ func Open(path string, move func(path, save string) error) (*Installation, error
 }
 
 // Look reads what is remembered, without the lock: the file is replaced atomically. The state is never nil and the
-// caller's own. With state.ErrNone or state.ErrCorrupt it is a fresh one; any other error says that it may not be read.
+// caller's own. With state.ErrNone or state.ErrCorrupt it is a fresh one; any other error says that it may not be
+// read.
 func (i *Installation) Look() (*state.State, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -95,8 +98,8 @@ func (i *Installation) Is(file os.FileInfo) bool {
 	return err == nil && os.SameFile(info, file)
 }
 
-// Prepare finds out what would keep an update of need bytes from working, before anything is downloaded. It makes the state
-// folder if it is missing.
+// Prepare finds out what would keep an update of need bytes from working, before anything is downloaded. It makes the
+// state folder if it is missing.
 func (i *Installation) Prepare(need int64) error { return i.target.Prepare(need) }
 
 // Likeness is what a new file will have of the old one: mode, owner, attributes.
@@ -105,8 +108,8 @@ func (i *Installation) Likeness() (swap.Likeness, error) { return i.target.Liken
 // OtherNames is how many other hard links the file has.
 func (i *Installation) OtherNames() (int, error) { return i.target.OtherNames() }
 
-// FileAt describes the file at the path. One without a record, a first install or a hand deployment, is taken for version,
-// and counts as proved.
+// FileAt describes the file at the path. One without a record, a first install or a hand deployment, is taken for
+// version, and counts as proved.
 func (i *Installation) FileAt(st *state.State, version string) (state.File, error) {
 	id, err := i.target.Identify()
 	if err != nil {

@@ -31,8 +31,8 @@ type Settlement struct {
 	Text    string // what became of it
 }
 
-// Settle finishes or undoes what an interrupted step left; nil if nothing was. A Settlement with an error says that there is
-// nothing to go back to.
+// Settle finishes or undoes what an interrupted step left; nil if nothing was. A Settlement with an error says that
+// there is nothing to go back to.
 func (h *Held) Settle() (*Settlement, error) {
 	h.i.mu.Lock()
 	defer h.i.mu.Unlock()
@@ -42,8 +42,8 @@ func (h *Held) Settle() (*Settlement, error) {
 func (h *Held) settle() (*Settlement, error) {
 	st := h.held.state
 	if st.Journal == nil {
-		// Nothing was begun, but a killed writer may have left a partial file, and one that is killed each time would fill
-		// the folder.
+		// Nothing was begun, but a killed writer may have left a partial file, and one that is killed each time would
+		// fill the folder.
 		if err := h.i.target.Tidy(st.Keep()...); err != nil {
 			h.i.Log.Warn("sweeping the state folder", "err", err)
 		}
@@ -76,9 +76,9 @@ func (h *Held) settle() (*Settlement, error) {
 	return s, nil
 }
 
-// Swap puts sealed at the path in place of what is there, which is taken for version from if it has no record, and keeps at
-// most keep proved earlier files. With an error the old file is at the path, unless the error says otherwise; a Settlement
-// says what became of a step that was begun.
+// Swap puts sealed at the path in place of what is there, which is taken for version from if it has no record, and
+// keeps at most keep proved earlier files. With an error the old file is at the path, unless the error says
+// otherwise; a Settlement says what became of a step that was begun.
 func (h *Held) Swap(sealed *os.File, from string, to state.File, keep int) (*Settlement, error) {
 	h.i.mu.Lock()
 	defer h.i.mu.Unlock()
@@ -117,9 +117,9 @@ type Undone struct {
 	Cause    error
 }
 
-// Undo puts back the file that the last swap replaced, if the file at the path is the one that was swapped in and it has not
-// proved itself; else it does nothing and returns nil. cause is remembered unless it wraps context.Canceled: a stop that was
-// announced is nobody's failure.
+// Undo puts back the file that the last swap replaced, if the file at the path is the one that was swapped in and it
+// has not proved itself; else it does nothing and returns nil. cause is remembered unless it wraps context.Canceled:
+// a stop that was announced is nobody's failure.
 func (h *Held) Undo(cause error) (*Undone, error) {
 	h.i.mu.Lock()
 	defer h.i.mu.Unlock()
@@ -159,8 +159,8 @@ func reason(why string) text.Line {
 	return text.Of("no reason was given")
 }
 
-// Rollback goes back to the previous file because a person asked. What is at the path is left, whether it is proved or not,
-// and not installed again by itself.
+// Rollback goes back to the previous file because a person asked. What is at the path is left, whether it is proved
+// or not, and not installed again by itself.
 func (h *Held) Rollback(left, to state.File) error {
 	h.i.mu.Lock()
 	defer h.i.mu.Unlock()
@@ -170,8 +170,8 @@ func (h *Held) Rollback(left, to state.File) error {
 // restore carries out a journal that leads back to a kept file.
 func (h *Held) restore(j state.Journal) error {
 	if err := h.save(func(st *state.State) { st.Journal = &j }); err != nil {
-		// Not even the journal can be written (a full disk, say): putting the good file back needs no space, and matters
-		// more.
+		// Not even the journal can be written (a full disk, say): putting the good file back needs no space, and
+		// matters more.
 		h.i.Log.Warn("writing the journal", "step", j.Step, "err", err)
 	}
 	if err := h.i.target.Restore(j.To.ID); err != nil {
@@ -195,8 +195,8 @@ func (h *Held) Refuse(version, why string) error {
 	return err
 }
 
-// Prove records that the file with this hash ran healthily, and returns its version; "" if that was known, or if another file
-// was installed over it since, which has its own probation.
+// Prove records that the file with this hash ran healthily, and returns its version; "" if that was known, or if
+// another file was installed over it since, which has its own probation.
 func (h *Held) Prove(id content.ID) (version string, err error) {
 	h.i.mu.Lock()
 	defer h.i.mu.Unlock()
@@ -212,8 +212,8 @@ func (h *Held) Prove(id content.ID) (version string, err error) {
 	return version, nil
 }
 
-// Count counts a start of an unproved file, and undoes one that was started too often. early: the start is only coming, so a
-// mark keeps the program that then runs from counting it again.
+// Count counts a start of an unproved file, and undoes one that was started too often. early: the start is only
+// coming, so a mark keeps the program that then runs from counting it again.
 func (h *Held) Count(early bool) (*Undone, error) {
 	h.i.mu.Lock()
 	defer h.i.mu.Unlock()

@@ -9,15 +9,15 @@ import (
 	"github.com/theseus-go/theseus/internal/durable"
 )
 
-// OtherOwner says that this process is root and the program lies in a folder of somebody else's, who can exchange anything
-// in it at any moment: what root creates, writes or makes executable there could become a file of root's elsewhere.
+// OtherOwner says that this process is root and the program lies in another user's folder, who can exchange anything in it
+// at any moment: what root creates, writes or makes executable there could become a file of root's elsewhere.
 type OtherOwner struct {
 	Path string // the folder
 	UID  uint32 // its owner
 }
 
 func (e *OtherOwner) Error() string {
-	return fmt.Sprintf("%s belongs to user %d, and root changes nothing in a folder of somebody else's", e.Path, e.UID)
+	return fmt.Sprintf("%s belongs to user %d, and root changes nothing in another user's folder", e.Path, e.UID)
 }
 
 func (e *OtherOwner) Unwrap() error { return fs.ErrPermission }
