@@ -255,8 +255,25 @@ func (s *stage) program(t *testing.T, sc scene) testfault.Program {
 					tb.Errorf("it failed with exit code %d, and %s is at the path (another file: %v)", r.State.Exit, at, !os.SameFile(before, after))
 				}
 			}
+			if !sc.rescue && at == sc.done && sc.done != "1.0.0" {
+				i.remembersFloor(tb, s.repo, r)
+			}
 			s.settles(i)
 		},
+	}
+}
+
+// remembersFloor: what is installed is never ahead of what is on disk of the documents that offered it, or a replay could
+// take it back (R04).
+func (i *installation) remembersFloor(tb testing.TB, repo *testrelease.Repo, r testfault.Run) {
+	tb.Helper()
+	st, err := state.Load(i.home())
+	if err != nil {
+		tb.Errorf("%v: a release is installed, and nothing is remembered: %v", r.Point, err)
+		return
+	}
+	if c := st.Channels["stable"]; c == nil || c.Sequence != repo.Channel.Sequence {
+		tb.Errorf("%v: a release is installed, and its channel is remembered as %+v, want sequence %d", r.Point, c, repo.Channel.Sequence)
 	}
 }
 

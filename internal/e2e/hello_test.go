@@ -485,12 +485,7 @@ func TestServer(t *testing.T) {
 }
 
 func TestServerOverTCP(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close() // free for hello, unless another test of this machine is very quick
+	addr := testenv.Port(t)
 	i := install(t, build(t, "1.0.0"))
 	cmd := exec.Command(i.path, "--listen", addr)
 	log, err := os.Create(filepath.Join(i.side, "log"))

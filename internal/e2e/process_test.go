@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bytes"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -278,12 +277,7 @@ func TestF35LockOfAnotherUser(t *testing.T) {
 func TestAdminEndpoint(t *testing.T) {
 	t.Parallel()
 	i, repo := offered(t)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
+	addr := testenv.Port(t)
 	s := i.start(append(i.flags(repo), "--admin", addr)...)
 	repo.Forget()
 	before := i.look()

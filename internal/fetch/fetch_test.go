@@ -8,7 +8,6 @@ import (
 	"io"
 	"log"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/theseus-go/theseus/internal/testenv"
 )
 
 // TestMain is also the program that the proxy tests run, because net/http reads the environment once in a process.
@@ -80,12 +81,7 @@ var errRefused = errors.New("signature of nobody")
 // closed is the URL of a port on which nothing listens.
 func closed(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	return "http://" + l.Addr().String()
+	return "http://" + testenv.Port(t)
 }
 
 func randomBytes(n int) []byte {
