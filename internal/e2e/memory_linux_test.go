@@ -11,6 +11,7 @@ import (
 
 	"github.com/Masterminds/semver/v3"
 
+	"github.com/theseus-go/theseus/internal/testattack"
 	"github.com/theseus-go/theseus/internal/testrelease"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
@@ -77,7 +78,7 @@ func TestMemoryUnderAttack(t *testing.T) {
 			repo.Publish("1.2.0", make([]byte, 48<<20))
 			repo.Hook(repo.FilePath("1.2.0"), testrelease.Endless())
 		}, 4},
-		{"P18 decompression bomb, 1 MB to 10 GiB", func(_ *testing.T, repo *testrelease.Repo) { bomb(repo) }, 4},
+		{"P18 decompression bomb, 1 MB to 10 GiB", func(_ *testing.T, repo *testrelease.Repo) { testattack.Bomb(repo) }, 4},
 		{"P07 a manifest of a million artifacts", func(_ *testing.T, repo *testrelease.Repo) {
 			repo.Hook("releases/1.1.0.manifest", func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 				var b bytes.Buffer

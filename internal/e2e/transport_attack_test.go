@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -20,68 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/testattack"
 	"github.com/theseus-go/theseus/internal/testrelease"
 	"github.com/theseus-go/theseus/release"
 )
-
-// reset ends the connection instead of answering.
-func reset(w http.ResponseWriter, _ *http.Request, _ http.Handler) { panic(http.ErrAbortHandler) }
-
-// zipped compresses the answer although nobody asked for it.
-func zipped(w http.ResponseWriter, r *http.Request, honest http.Handler) {
-	rec := httptest.NewRecorder()
-	honest.ServeHTTP(rec, r)
-	w.Header().Set("Content-Encoding", "gzip")
-	z := gzip.NewWriter(w)
-	z.Write(rec.Body.Bytes())
-	z.Close()
-}
-
-// lies breaks off, and then answers the request for the rest with bytes from elsewhere.
-func lies(w http.ResponseWriter, r *http.Request, honest http.Handler) {
-	from := r.Header.Get("Range")
-	if from == "" {
-		testrelease.Short(7)(w, r, honest)
-		return
-	}
-	r.Header.Del("If-Range")
-	r.Header.Set("Range", "bytes=3-22")
-	rec := httptest.NewRecorder()
-	honest.ServeHTTP(rec, r)
-	w.Header().Set("Content-Range", strings.Replace(rec.Header().Get("Content-Range"), "bytes 3-22", "bytes 7-26", 1))
-	w.WriteHeader(http.StatusPartialContent)
-	w.Write(rec.Body.Bytes())
-}
-
-var transportAttacks = []attack{
-	{name: "N03 redirect loop", code: 5, silent: true, want: "redirects", do: func(_ *testing.T, repo *testrelease.Repo) {
-		repo.Hook("stable", testrelease.Redirect(repo.URL()+"/stable"))
-	}},
-	{name: "N03 redirect to a file", code: 5, silent: true, want: "file", do: hooked(theChannel, testrelease.Redirect("file:///etc/passwd"))},
-	{name: "N02 redirect to plain http elsewhere", code: 5, silent: true, want: "plain http", do: hooked(theChannel, testrelease.Redirect("http://dl.example.com/stable"))},
-	{name: "N06 429 and Retry-After", code: 5, silent: true, want: "wait", do: hooked(theChannel, testrelease.Status(429, "Retry-After", "30"))},
-	{name: "N06 the connection is reset", code: 5, silent: true, want: "closed", do: hooked(theChannel, reset)},
-	{name: "N06 the connection of the manifest is reset", code: 5, accepts: true, silent: true, want: "closed", do: hooked(theManifest, reset)},
-	{name: "N07 range lies", code: 4, accepts: true, want: "SHA-256", do: hooked(theFile, lies)},
-	{name: "N08 Content-Encoding: channel", code: 4, silent: true, want: "Content-Encoding", do: hooked(theChannel, zipped)},
-	{name: "N08 Content-Encoding: artifact", code: 4, accepts: true, want: "Content-Encoding", do: hooked(theFile, zipped)},
-	{name: "N10 304 for nothing", code: 5, silent: true, want: "304", on: func(t *testing.T, i *installation, repo *testrelease.Repo) {
-		if err := os.RemoveAll(i.home()); err != nil {
-			t.Fatal(err)
-		}
-		repo.Hook("stable", testrelease.Status(http.StatusNotModified))
-	}},
-	{name: "P18 decompression bomb", code: 4, accepts: true, want: "unpacks to more", do: func(_ *testing.T, repo *testrelease.Repo) { bomb(repo) }},
-}
-
-// bomb publishes 1.2.0 as a megabyte that unpacks to ten gigabytes.
-func bomb(repo *testrelease.Repo) {
-	frame := testrelease.Compress(make([]byte, 64<<20))
-	stored := repo.Store(release.Zstd, bytes.Repeat(frame, 160))
-	repo.Publish("1.2.0", script("1.2.0"), testrelease.Zstd(), testrelease.Manifest(func(m *release.Manifest) {
-		m.Artifacts[0].Downloads = []release.Download{stored}
-	}))
-}
 
 // Only what signed documents name is asked for and only the program is written.
 func TestA18ExtraneousFiles(t *testing.T) {
@@ -177,7 +117,7 @@ func TestN05PlainHTTP(t *testing.T) {
 func TestN09PublishedBetweenTwoRequests(t *testing.T) {
 	t.Parallel()
 	i, repo := offered(t)
-	path := theFile(repo)
+	path := repo.FilePath("1.1.0")
 	repo.Hook("releases/1.1.0.manifest", func(w http.ResponseWriter, r *http.Request, honest http.Handler) {
 		repo.Hook("releases/1.1.0.manifest", nil)
 		repo.Publish("1.2.0", script("1.2.0"))
@@ -337,7 +277,7 @@ func TestN10NotModifiedForEver(t *testing.T) {
 		t.Errorf("%v; %d conditional requests", r, conditional)
 	}
 	i.unmoved(before)
-	heal(t, repo)
+	testattack.Heal(t, repo)
 	if r := i.selfUpdate(repo); r.code != 0 || i.version() != "1.3.0" {
 		t.Errorf("%v, and the program is %s", r, i.version())
 	}
@@ -374,7 +314,7 @@ func TestF30TimeFloor(t *testing.T) {
 		t.Errorf("expired by a date that was signed, not by this clock: %v", r)
 	}
 	i.unmoved(before)
-	heal(t, repo)
+	testattack.Heal(t, repo)
 	if r := i.selfUpdate(repo); r.code != 0 || i.version() != "1.3.0" {
 		t.Errorf("%v, and the program is %s", r, i.version())
 	}

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Masterminds/semver/v3"
+
 	"github.com/theseus-go/theseus/internal/testrelease"
 	"github.com/theseus-go/theseus/release"
 )
@@ -75,7 +77,7 @@ func TestCommand(t *testing.T) {
 	if r := step(3, "1.1.0"); !strings.Contains(r.errout, "Mondays") {
 		t.Errorf("the reason of the pause is not told: %v", r)
 	}
-	repo.Publish("1.2.0", script("1.2.0"), testrelease.Manifest(func(m *release.Manifest) { m.Minimum = semantic(t, "1.1.5") }))
+	repo.Publish("1.2.0", script("1.2.0"), testrelease.Manifest(func(m *release.Manifest) { m.Minimum = semver.MustParse("1.1.5") }))
 	if r := step(3, "1.1.0"); !strings.Contains(r.errout, "1.1.5") {
 		t.Errorf("the minimum version is not told: %v", r)
 	}

@@ -17,6 +17,7 @@ import (
 
 // An attack is something that a server, or whoever sits between it and the program, may try.
 type attack struct {
+	id   string // in doc/threats.md, and in the table that the tests carry out whole
 	name string
 	mean string // what it would achieve
 	want string // in the error
@@ -34,7 +35,7 @@ type genuine struct {
 
 var demoAttacks = []attack{
 	{
-		"1.4.0 tampered with", "one byte of the program is changed on the way", "not what was signed",
+		"A02", "1.4.0 tampered with", "one byte of the program is changed on the way", "not what was signed",
 		func(s *stage, g *genuine) error {
 			path := g.newest.Artifacts[0].Path
 			b, err := os.ReadFile(filepath.Join(s.repo, filepath.FromSlash(path)))
@@ -47,14 +48,14 @@ var demoAttacks = []attack{
 		},
 	},
 	{
-		"an old channel document replayed", "the program is kept from newer releases", "older than",
+		"A03", "an old channel document replayed", "the program is kept from newer releases", "older than",
 		func(s *stage, g *genuine) error {
 			s.mirror.lie("stable", g.old)
 			return nil
 		},
 	},
 	{
-		"an expired channel document", "the program is frozen at what was new once", "expired",
+		"A06", "an expired channel document", "the program is frozen at what was new once", "expired",
 		func(s *stage, g *genuine) error {
 			c := *g.channel
 			c.Sequence += 10
@@ -63,7 +64,7 @@ var demoAttacks = []attack{
 		},
 	},
 	{
-		"another app's manifest", "the program is replaced by another one of the same publisher", "another app",
+		"A13", "another app's manifest", "the program is replaced by another one of the same publisher", "another app",
 		func(s *stage, g *genuine) error {
 			b, err := os.ReadFile(filepath.Join(s.repo, "releases", "1.4.0.manifest"))
 			if err != nil {
@@ -86,13 +87,13 @@ var demoAttacks = []attack{
 		},
 	},
 	{
-		"an old release under a new version", "a program with known holes comes back as an update (CVE-2026-95625)", "old release with a new label",
+		"A04", "an old release under a new version", "a program with known holes comes back as an update (CVE-2026-95625)", "old release with a new label",
 		func(s *stage, g *genuine) error {
 			return s.offer(g, g.first, "9.0.0")
 		},
 	},
 	{
-		"a release signed with the wrong key", "the attacker's own program is installed", "none of which is trusted",
+		"A01", "a release signed with the wrong key", "the attacker's own program is installed", "none of which is trusted",
 		func(s *stage, g *genuine) error {
 			private, err := attackersKey()
 			if err != nil {
@@ -104,7 +105,7 @@ var demoAttacks = []attack{
 		},
 	},
 	{
-		"a login page in place of the document", "nothing; a captive portal does it", "HTML page",
+		"N01", "a login page in place of the document", "nothing; a captive portal does it", "HTML page",
 		func(s *stage, _ *genuine) error {
 			s.mirror.lie("stable", []byte("<!DOCTYPE html><html><body>Please log in to the hotel's network.</body></html>"))
 			return nil

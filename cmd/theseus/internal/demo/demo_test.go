@@ -9,6 +9,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
+	"github.com/theseus-go/theseus/internal/testattack"
 )
 
 // What the demo counts apart must be what the crashed process had, and nothing that a handover lost.
@@ -32,6 +35,15 @@ func TestLostWithTheCrashedProcess(t *testing.T) {
 	} {
 		if got := l.diedWith(row.f); got != row.lost {
 			t.Errorf("%s: counted apart: %v, want %v", name, got, row.lost)
+		}
+	}
+}
+
+// What the demo shows is of the table that the tests carry out whole, and refused there by the same exit code.
+func TestAttacksAreOfTheTable(t *testing.T) {
+	for _, a := range demoAttacks {
+		if row := testattack.Find(a.id + " "); row == nil || row.Code != ui.ExitRefused {
+			t.Errorf("%s %s: in the table it is %+v", a.id, a.name, row)
 		}
 	}
 }
