@@ -53,9 +53,8 @@ type record struct {
 }
 
 const (
-	recordSize = 512
 	recordHead = 3
-	textMax    = recordSize - recordHead
+	recordSize = recordHead + maxText
 )
 
 var (
@@ -295,7 +294,7 @@ func (l *link) listen(hear func(kind byte, text string), adopt func(key string, 
 			got += n
 		}
 		size := int(binary.BigEndian.Uint16(rec[1:]))
-		if size > textMax {
+		if size > maxText {
 			closeAll(fds)
 			return
 		}

@@ -69,6 +69,7 @@ type config struct {
 	Packet           string        // address of a UDP echo server
 	Many             int           // further servers, each with a listener of its own
 	More             []string      // further listeners, "network address", with a server each that answers its number
+	Hand             bool          // hands a state and a file on
 	Fewer            bool          // not in a successor
 	Respelled        string        // the address that a successor listens on, if it is another one
 	FilesLeft        int           // descriptors that a successor may open from Run on, less one
@@ -136,6 +137,31 @@ func serverMain(text string) {
 		os.Exit(1)
 	}
 	misbehave(plan, "listen")
+	if c.Hand {
+		state, err := r.InheritState("count")
+		if err != nil {
+			say("fatal %v", err)
+			os.Exit(1)
+		}
+		f, err := r.InheritFile("notes")
+		if err != nil {
+			say("fatal %v", err)
+			os.Exit(1)
+		}
+		if f == nil {
+			if f, err = os.CreateTemp(filepath.Dir(c.Plan), "notes"); err != nil {
+				say("fatal %v", err)
+				os.Exit(1)
+			}
+			os.Remove(f.Name())
+			r.HandFile("notes", f)
+		}
+		fmt.Fprintf(f, "%d ", os.Getpid())
+		notes := make([]byte, 1000)
+		n, _ := f.ReadAt(notes, 0)
+		say("inherited %d bytes; notes: %s.", len(state), notes[:n])
+		r.HandState("count", func() []byte { return make([]byte, len(state)*2+700) })
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		n, _ := io.Copy(io.Discard, req.Body)

@@ -7,6 +7,8 @@ package restart
 const (
 	msgTerms   = 't' // text: the probation, in milliseconds
 	msgOlder   = 'o' // text: how many processes before me have not exited
+	msgTicket  = 'y' // text: a key for TLS session tickets
+	msgState   = 'S' // text: the name of a state, a zero byte, the next part of it
 	msgFree    = 'f' // my workers have ended, run yours
 	msgStop    = 'x' // stop, I do too
 	msgRecall  = 'r' // give back what you have and go
@@ -43,6 +45,9 @@ const (
 
 // ourAbilities is the text of our msgVersion.
 const ourAbilities = "2 " + confirms + " " + grants + " " + namesSockets
+
+// maxText is how many bytes a text may have.
+const maxText = 509
 
 // linkName is the name under which the successor's end is inherited.
 const linkName = "theseus-link"

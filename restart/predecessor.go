@@ -12,7 +12,8 @@ type predecessor struct {
 	*link
 	servers   serverKeys
 	sockets   sockets            // that it passes
-	named     chan struct{}      // closed when all are known
+	states    states             // that it hands on
+	named     chan struct{}      // closed when all of these are known
 	probation chan time.Duration // gets the probation that it asks for, once
 }
 
@@ -77,6 +78,12 @@ func (r *Restarter) hearPredecessor(kind byte, text string) {
 		if id, addr, ok := parseSocket(text); ok {
 			r.predecessor.sockets.add(id, addr)
 		}
+	case msgTicket:
+		if key, ok := parseTicketKey(text); ok {
+			r.tickets.add(key)
+		}
+	case msgState:
+		r.predecessor.states.add(text)
 	case msgServer:
 		r.predecessor.servers.add(text)
 	case msgOlder:

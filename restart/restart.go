@@ -30,6 +30,7 @@ type Restarter struct {
 	gates     []namedGate
 	servers   []*conn.Server
 	finishers []finisher
+	handed    map[string]func() []byte // states for the next process, by name
 	undos     []func(context.Context, error) error
 	workers   workers
 
@@ -46,6 +47,7 @@ type Restarter struct {
 	listenMu  sync.Mutex // one call of Listen at a time
 	sockets   sockets
 	activated activated
+	tickets   keyring
 	notifier  notifier
 	init      *os.File // where the process in service tells its id, if an init of ours is process 1; nil otherwise
 
@@ -86,6 +88,7 @@ func New(o Options) *Restarter {
 		signals:  make(chan os.Signal, 64),
 		events:   make(chan stamped),
 		draining: make(chan struct{}),
+		tickets:  keyring{now: time.Now},
 		done:     make(chan struct{}),
 		result:   make(chan error, 1),
 		timers:   map[eventKind]*time.Timer{},
@@ -153,10 +156,13 @@ func (r *Restarter) addGate(g gate, id socketID) {
 
 // Serve makes Run serve srv on ln. With certificates in srv.TLSConfig it serves TLS. From here on srv belongs to the
 // Restarter: Handler, ConnState, ConnContext and BaseContext are wrapped, Shutdown and Close are called when their time
-// has come. A server that ends by itself ends the service, and Run returns its error. Serve is to be called before Run.
+// has come. With certificates, the keys of its session tickets go to the next process and change daily, unless the program
+// has keys of its own (SetSessionTicketKeys, WrapSession, GetConfigForClient). A server that ends by itself ends the
+// service, and Run returns its error. Serve is to be called before Run.
 func (r *Restarter) Serve(ln net.Listener, srv *http.Server) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.tickets.serve(srv.TLSConfig)
 	r.servers = append(r.servers, conn.NewServer(ln, srv, r.draining, func(text string) {
 		r.event(Event{Kind: EventDowngrade, Text: text})
 	}))

@@ -66,6 +66,10 @@ func (r *Restarter) startSuccessor() {
 	for id, addr := range r.sockets.all() {
 		next.say(msgSocket, describe(id, addr))
 	}
+	for _, key := range r.tickets.all() {
+		next.say(msgTicket, key)
+	}
+	r.sayStates(next.link)
 	next.say(msgOlder, strconv.Itoa(r.state.older))
 	next.say(msgTerms, strconv.FormatInt(r.opts.Probation.Milliseconds(), 10))
 	r.sayServers(next.link)
