@@ -91,6 +91,59 @@ func ids(tb testing.TB, path string) [2]uint32 {
 	return [2]uint32{s.Uid, s.Gid}
 }
 
+// R05: what lies under the name of a half download is gone on with only if it is ours alone: else it would be cut, made
+// executable and given to another owner, whosever it is.
+func TestR05HalfADownloadIsOurs(t *testing.T) {
+	testenv.NeedRoot(t)
+	want := idOf(program("2.0.0")).SHA256
+	for what, plant := range map[string]func(path string) error{
+		"another user's": func(path string) error { return os.Chown(path, 1002, 1002) },
+		"a file with another name": func(path string) error {
+			return os.Link(path, filepath.Join(filepath.Dir(path), "..", "victim"))
+		},
+	} {
+		target := install(t)
+		must(t, target.Prepare(0))
+		f, err := target.Create(want)
+		must(t, err)
+		_, err = f.WriteString("precious")
+		must(t, errors.Join(err, plant(f.Name())))
+		before := stat(t, f.Name())
+		again, err := target.Resume(want)
+		must(t, err)
+		if again.Name() == f.Name() {
+			t.Errorf("%s was gone on with", what)
+		}
+		if _, err := target.Seal(f); err == nil {
+			t.Errorf("%s was sealed", what)
+		}
+		after := stat(t, filepath.Join(target.Home, filepath.Base(f.Name())))
+		if after.Mode() != before.Mode() || after.Size() != before.Size() || ids(t, f.Name()) != [2]uint32{before.Sys().(*syscall.Stat_t).Uid, before.Sys().(*syscall.Stat_t).Gid} {
+			t.Errorf("%s: was %v, is %v", what, before.Mode(), after.Mode())
+		}
+	}
+}
+
+// R05: where files are moved aside, by paths, only the owner of the folder does that.
+func TestR05MovedAsideByTheOwnerAlone(t *testing.T) {
+	testenv.NeedRoot(t)
+	target := install(t)
+	must(t, errors.Join(os.Chmod(target.Dir, 0o777), os.Chown(target.Path, nobody, nobody)))
+	cmd := command("update", target)
+	cmd.Env = append(cmd.Env, "THESEUS_ASIDE=1")
+	if code, out := exits(t, as(cmd, nobody, nobody)); code != 6 || !strings.Contains(out, "only the owner of the folder") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	whole(t, target, "1.0.0")
+	must(t, os.Chown(target.Dir, nobody, nobody))
+	cmd = command("update", target)
+	cmd.Env = append(cmd.Env, "THESEUS_ASIDE=1")
+	if code, out := exits(t, as(cmd, nobody, nobody)); code != 0 {
+		t.Errorf("the owner: exit %d: %s", code, out)
+	}
+	whole(t, target, "2.0.0")
+}
+
 func TestF07OwnerAndGroup(t *testing.T) {
 	testenv.NeedRoot(t)
 	t.Run("kept by root", func(t *testing.T) {
