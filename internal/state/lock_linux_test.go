@@ -290,6 +290,9 @@ func TestR05LockOfAnothersMakingIsLeftAlone(t *testing.T) {
 		"a hard link in a folder of root's own": func(home, victim string) error {
 			return errors.Join(os.Chown(home, 0, 0), os.Link(victim, filepath.Join(home, "lock")))
 		},
+		"a hard link, and all folders are root's own": func(home, victim string) error {
+			return errors.Join(os.Chown(home, 0, 0), os.Chown(filepath.Dir(home), 0, 0), os.Link(victim, filepath.Join(home, "lock")))
+		},
 		"a link to a file elsewhere":    func(home, victim string) error { return os.Symlink(victim, filepath.Join(home, "lock")) },
 		"a link to a name that is free": func(home, victim string) error { return os.Symlink(victim+"2", filepath.Join(home, "lock")) },
 	} {
