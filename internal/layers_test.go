@@ -64,8 +64,12 @@ var layers = []layer{
 		why: "how one connection, listener or server is let go of; it wraps net and net/http and knows nothing of processes",
 	},
 	{
+		pkg: "restart/internal/anchor",
+		why: "it waits in memory for as long as the service lives, so it imports as little as it can",
+	},
+	{
 		pkg:     "restart",
-		ours:    []string{"restart/internal/conn"},
+		ours:    []string{"restart/internal/anchor", "restart/internal/conn"},
 		outside: []string{"github.com/cloudflare/tableflip"},
 		why:     "a handover knows nothing of updates: whoever replaces the executable by other means can use it",
 	},

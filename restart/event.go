@@ -16,6 +16,9 @@ const (
 	EventUndone    Kind = "undone"    // the functions of OnFailure have run; Err is theirs
 	EventCut       Kind = "cut"       // the drain ended at its limit, and Text names what it cut
 	EventDowngrade Kind = "downgrade" // a mechanism is not available, and a lesser one takes its place
+
+	// EventSurroundings comes before the first handover if nobody is known to follow the service; see [Survey].
+	EventSurroundings Kind = "surroundings"
 )
 
 // Event is something that an operator may want to see.
@@ -34,7 +37,7 @@ func (r *Restarter) event(e Event) {
 	defer r.eventMu.Unlock()
 	e.Time, e.Phase = time.Now(), r.Phase()
 	log := r.opts.Logger.Info
-	if e.Err != nil || e.Kind == EventCut || e.Kind == EventDowngrade {
+	if e.Err != nil || e.Kind == EventCut || e.Kind == EventDowngrade || e.Kind == EventSurroundings {
 		log = r.opts.Logger.Warn
 	}
 	args := []any{"event", string(e.Kind), "phase", e.Phase.String(), "pid", os.Getpid()}

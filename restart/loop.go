@@ -63,16 +63,30 @@ func (r *Restarter) loop() {
 	}
 }
 
+// stopsMerge is how far apart two requests to stop have to be under an anchor: supervisors that signal all processes of
+// a service reach this one twice, directly and through the anchor.
+const stopsMerge = 250 * time.Millisecond
+
 func (r *Restarter) signal(s os.Signal) (event, Signal) {
 	h := r.opts.Signals[s]
 	switch h.Do {
 	case ActionHandOver:
+		if r.hungUp(s) { // the terminal is gone, which is no request for a handover
+			if begun.mute != "" {
+				return event{}, Signal{}
+			}
+			return event{kind: evStop, sig: s}, Signal{}
+		}
 		if r.unsupported != nil {
 			r.event(Event{Kind: EventFailed, Err: r.unsupported, Text: "cannot hand over"})
 			return event{}, h
 		}
 		return event{kind: evHangup}, h
 	case ActionStop:
+		if since := time.Since(r.lastStop); r.anchor != nil && since < stopsMerge {
+			return event{}, Signal{}
+		}
+		r.lastStop = time.Now()
 		return event{kind: evStop, sig: s}, h
 	case ActionCut:
 		return event{kind: evCut}, h
@@ -116,6 +130,9 @@ func (r *Restarter) perform(a action) {
 		attempt := r.attempt
 		r.workers.rest(r.state.phase == PhaseDraining || r.state.phase == PhaseReturning, func() { r.postFor(attempt, event{kind: evIdle}) })
 	case doUpgrade:
+		if r.surroundings.Doubt && r.attempt == 0 {
+			r.event(Event{Kind: EventSurroundings, Text: r.surroundings.Text})
+		}
 		r.startSuccessor()
 	case doTellSuccessor:
 		if r.successor != nil {
@@ -144,7 +161,7 @@ func (r *Restarter) perform(a action) {
 		if r.opts.PIDFile != "" && !pidFileIsOurs(r.opts.PIDFile) {
 			r.writePIDFile() // the successor died between that and its last word
 		}
-		r.tellInit()
+		r.tellAnchor()
 		r.statusMu.Lock()
 		r.status.Failed++
 		r.status.Error = a.err.Error()
@@ -195,7 +212,7 @@ func (r *Restarter) perform(a action) {
 // commit makes this process the one in service.
 func (r *Restarter) commit() {
 	r.writePIDFile()
-	r.tellInit()
+	r.tellAnchor()
 	if r.upg != nil {
 		// An error means that the predecessor is gone, so that nobody has to be told.
 		if err := r.upg.Ready(); err != nil && !r.state.alone {
@@ -272,7 +289,7 @@ func (r *Restarter) end(err error) {
 		<-r.upg.Exit()
 	}
 	if r.state.stop && err == nil {
-		r.tellInitEnd()
+		r.tellAnchorEnd()
 	}
 	if r.state.stop && r.opts.PIDFile != "" && pidFileIsOurs(r.opts.PIDFile) {
 		os.Remove(r.opts.PIDFile)
@@ -290,6 +307,7 @@ func (r *Restarter) publish() {
 		s.Phase, s.Since = r.state.phase, time.Now()
 	}
 	s.Ready = r.state.phase.Ready() && !r.state.stop
+	s.Anchor, s.Surroundings = r.surroundings.Anchor, r.surroundings.Text
 	s.Successor, s.Predecessor = r.state.child, r.state.older > 0
 	if r.unsupported != nil {
 		s.Unsupported = r.unsupported.Error()

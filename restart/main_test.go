@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -59,6 +60,8 @@ type config struct {
 	Probation        time.Duration
 	Drain            time.Duration
 	Grace            time.Duration
+	Forget           bool   // the program changes its arguments and environment after the start
+	FirstPlan        string // what the first process does
 	Plan             string // file: what a successor does; see misbehave
 	Chdir            string // after New
 	TLS              bool
@@ -90,11 +93,19 @@ func serverMain(text string) {
 	plan := func() []string {
 		b, _ := os.ReadFile(c.Plan)
 		if !successor {
-			return nil
+			return strings.Fields(c.FirstPlan)
 		}
 		return strings.Fields(string(b))
 	}()
 	misbehave(plan, "start")
+	started := strings.Join(os.Args, "\x00")
+	secret, nohup := os.Getenv("SECRET"), signal.Ignored(syscall.SIGHUP)
+	if c.Forget {
+		os.Args[0] = "other"
+		os.Args = append(os.Args[:1], "--changed")
+		os.Unsetenv("SECRET")
+		os.Setenv("LATER", "x")
+	}
 	var signals restart.Signals
 	if c.Hooks {
 		hook := func(name string, do restart.Action) restart.Signal {
@@ -111,7 +122,7 @@ func serverMain(text string) {
 		Logger: slog.New(slog.DiscardHandler),
 		OnEvent: func(e restart.Event) {
 			say("event %s %s: %s (%v)", e.Kind, e.Phase, e.Text, e.Err)
-			if e.Kind == restart.EventPhase && e.Phase == restart.PhaseProbation {
+			if e.Kind == restart.EventPhase && (e.Phase == restart.PhaseProbation || !successor && e.Phase == restart.PhaseServing) {
 				go misbehave(plan, "serving")
 			}
 		},
@@ -178,9 +189,12 @@ func serverMain(text string) {
 		m.read()
 		json.NewEncoder(w).Encode(struct {
 			restart.Status
-			Stats runtimeStats
-			Env   string
-		}{r.Status(), m, strings.Join(os.Environ(), "\n")})
+			Stats   runtimeStats
+			Env     string
+			Started string // the arguments
+			Secret  string // of the environment
+			NoHUP   bool
+		}{r.Status(), m, strings.Join(os.Environ(), "\n"), started, secret, nohup})
 	})
 	mux.HandleFunc("/hold", func(w http.ResponseWriter, req *http.Request) { // until the test makes a file
 		say("holding")
@@ -336,6 +350,7 @@ type service struct {
 
 	inNamespace bool          // the process ids in its lines are not ours
 	waited      chan struct{} // closed when cmd has ended
+	ended       chan struct{} // closed when no process of the service is left
 
 	mu    sync.Mutex
 	lines []string
@@ -347,6 +362,13 @@ type service struct {
 func startService(t *testing.T, c config) *service {
 	t.Helper()
 	s := &service{t: t, dir: t.TempDir(), more: make(chan struct{}), pids: map[int]bool{}}
+	s.link()
+	return s.launch(c)
+}
+
+// link gives the service a name of its own for this binary. A copy would be busy while another test forks.
+func (s *service) link() {
+	s.t.Helper()
 	s.exe = filepath.Join(s.dir, "server")
 	if err := os.Link(os.Args[0], s.exe); err != nil {
 		b, err := os.ReadFile(os.Args[0])
@@ -354,10 +376,9 @@ func startService(t *testing.T, c config) *service {
 			err = os.WriteFile(s.exe, b, 0o755)
 		}
 		if err != nil {
-			t.Fatal(err)
+			s.t.Fatal(err)
 		}
 	}
-	return s.launch(c)
 }
 
 func (s *service) launch(c config) *service {
@@ -401,6 +422,7 @@ func (s *service) launch(c config) *service {
 	}
 	in.Close()
 	ended := make(chan struct{})
+	s.ended = ended
 	go func() {
 		defer close(ended)
 		sc := bufio.NewScanner(out)
@@ -739,6 +761,9 @@ type answer struct {
 	Error       string
 	Stats       runtimeStats
 	Env         string
+	Started     string
+	Secret      string
+	NoHUP       bool
 }
 
 func (s *service) status() (a answer) {

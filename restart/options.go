@@ -41,6 +41,9 @@ type Options struct {
 	// more). It comes before Drain, and does not count in it. Default: 0.
 	ShutdownDelay time.Duration
 
+	// Anchor says whether the process that was started keeps its process id. Default: AnchorAuto.
+	Anchor Anchor
+
 	// ListenConfig opens the listeners that were not inherited. Nil: a zero net.ListenConfig.
 	ListenConfig *net.ListenConfig
 

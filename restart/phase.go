@@ -43,13 +43,15 @@ func (p Phase) Ready() bool {
 
 // Status is a snapshot of a Restarter, for an endpoint or a log.
 type Status struct {
-	Phase       Phase     `json:"phase"`
-	Since       time.Time `json:"since"` // when the phase began
-	PID         int       `json:"pid"`
-	Ready       bool      `json:"ready"`                // false before Run, from the stop signal on, and while draining
-	Successor   int       `json:"successor,omitzero"`   // process id of the new process, once it has said hello
-	Predecessor bool      `json:"predecessor,omitzero"` // the process before this one has not exited yet
-	Failed      int       `json:"failed,omitzero"`      // handovers from this process that did not succeed
-	Error       string    `json:"error,omitzero"`       // why the last of them did not
-	Unsupported string    `json:"unsupported,omitzero"` // why this process cannot hand over at all
+	Phase        Phase     `json:"phase"`
+	Since        time.Time `json:"since"` // when the phase began
+	PID          int       `json:"pid"`
+	Ready        bool      `json:"ready"`                 // false before Run, from the stop signal on, and while draining
+	Successor    int       `json:"successor,omitzero"`    // process id of the new process, once it has said hello
+	Predecessor  bool      `json:"predecessor,omitzero"`  // the process before this one has not exited yet
+	Failed       int       `json:"failed,omitzero"`       // handovers from this process that did not succeed
+	Error        string    `json:"error,omitzero"`        // why the last of them did not
+	Anchor       bool      `json:"anchor,omitzero"`       // the process that was started keeps its process id, and stands apart
+	Unsupported  string    `json:"unsupported,omitzero"`  // why this process cannot hand over at all
+	Surroundings string    `json:"surroundings,omitzero"` // who follows the service, or does not: see [Survey]
 }

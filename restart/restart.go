@@ -49,13 +49,19 @@ type Restarter struct {
 	activated activated
 	tickets   keyring
 	notifier  notifier
-	init      *os.File // where the process in service tells its id, if an init of ours is process 1; nil otherwise
+
+	surroundings Surroundings
+	anchorFile   *os.File // the anchor's socket, until inheritAnchor has opened it
+	anchor       net.Conn // nil if there is no anchor
 
 	relay        *relay       // nil if there is no predecessor
 	predecessor  *predecessor // nil if there is none, or none that speaks our protocol
 	leaveForeign func()       // tells a predecessor built with endless or overseer that this process serves; nil without
 
+	terminal terminal // at the start
+
 	// Owned by loop.
+	lastStop     time.Time // of the signals
 	state        state
 	successor    *successor // of the last handover; nil before the first
 	attempt      int        // numbers the handovers, so that late words of a failed successor are not taken for the next one's

@@ -13,3 +13,11 @@ func DefaultSignals() Signals {
 }
 
 func die(os.Signal) { os.Exit(1) }
+
+func (r *Restarter) hungUp(os.Signal) bool { return false }
+
+type terminal struct{}
+
+func findTerminal() terminal { return terminal{} }
+
+func surviveBrokenLog() {}

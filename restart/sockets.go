@@ -131,7 +131,7 @@ func samePath(a, b string) bool {
 		return false
 	}
 	if !filepath.IsAbs(b) {
-		b = filepath.Join(startDir, b)
+		b = filepath.Join(begun.dir, b)
 	}
 	y, err := os.Lstat(b)
 	return err == nil && os.SameFile(x, y)

@@ -17,23 +17,21 @@ func (r *Restarter) start() error {
 }
 
 func (r *Restarter) starting() error {
-	// tableflip starts os.Args[0], at a time when the program may have changed its directory or moved its file. Links
-	// in it are not resolved, so that the successor is what they point to by then.
-	if err := absoluteArg0(); err != nil {
-		r.unsupported = calledOff(err)
-	}
-	if err := r.becomeInit(); err != nil {
+	inherited := adoptSentinel()
+	if err := r.becomeAnchor(inherited); err != nil {
 		return err
 	}
-	if r.opts.PIDFile != "" && !filepath.IsAbs(r.opts.PIDFile) && startDir != "" {
-		r.opts.PIDFile = filepath.Join(startDir, r.opts.PIDFile) // main may change its directory
+	if r.opts.PIDFile != "" && !filepath.IsAbs(r.opts.PIDFile) && begun.dir != "" {
+		r.opts.PIDFile = filepath.Join(begun.dir, r.opts.PIDFile) // main may change its directory
 	}
 	r.notifier = newNotifier()
 	// Before tableflip, because a signal during the start must not meet its default action.
 	for s := range r.opts.Signals {
 		signal.Notify(r.signals, s)
 	}
-	inherited := adoptSentinel()
+	if len(r.opts.Signals) > 0 {
+		surviveBrokenLog()
+	}
 	if inherited {
 		var err error
 		if r.relay, err = newRelay(); err != nil {
@@ -48,6 +46,9 @@ func (r *Restarter) starting() error {
 	switch {
 	case err == nil:
 		r.upg = upg
+		if !begun.startBy(upg) {
+			r.event(Event{Kind: EventDowngrade, Text: "this release of tableflip starts a new process with the present arguments and environment of this one"})
+		}
 	case inherited:
 		return fmt.Errorf("restart: taking over from the process before this one: %w", err)
 	case errors.Is(err, tableflip.ErrNotSupported):
@@ -66,8 +67,11 @@ func (r *Restarter) starting() error {
 			r.event(Event{Kind: EventDowngrade, Text: "the process before this one was built with " + name + ": no probation, and no way back to it"})
 		}
 	}
-	if err := r.inheritInit(); err != nil {
+	if err := r.inheritAnchor(); err != nil {
 		return err
+	}
+	if r.anchor == nil {
+		r.terminal = findTerminal()
 	}
 	if err := r.findPredecessor(); err != nil {
 		return err

@@ -1,72 +1,79 @@
+//go:build unix
+
 package restart
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 )
 
-// startDir is the working directory in which this process was started, before main could change it. A relative name of
-// the program is relative to it, and tableflip starts the successor in it.
-var startDir, _ = os.Getwd()
+// waiters are programs that wait for the one process that they have started, and take its end for the end of the
+// service. The names are those that the kernel keeps, at most 15 bytes of them.
+var waiters = map[string]bool{}
 
-// absoluteArg0 makes os.Args[0] absolute without following links.
-func absoluteArg0() error {
-	name := os.Args[0]
-	if filepath.IsAbs(name) {
-		return nil
-	}
-	if !strings.ContainsRune(name, filepath.Separator) { // found in PATH
-		found, err := exec.LookPath(name)
-		if err != nil {
-			found, err = os.Executable()
+func init() {
+	for _, names := range []string{
+		"runsv s6-supervise supervise supervise-daemo svscan perpd dinit finit nosh service-manager",
+		"supervisord pidproxy circusd honcho foreman goreman forego overmind hivemind pm2 PM2 daemon watchman immortal horust",
+		"tini tini-static dumb-init docker-init catatonit my_init pid1 podman-init execlineb conmon containerd-shim",
+		"sh bash dash ash zsh fish ksh ksh93 mksh oksh lksh yash tcsh csh busybox rbash elvish nu pwsh osh hush",
+		"go nodemon air entr reflex watchexec make just task timeout time script strace ltrace sudo su doas runuser",
+		"sshd sshd-session login tmux screen cron crond atd npm yarn firejail bwrap unshare nsenter setsid",
+	} {
+		for _, name := range strings.Fields(names) {
+			waiters[name[:min(len(name), 15)]] = true
 		}
-		if err != nil {
-			return fmt.Errorf("finding the program %s: %w", name, err)
-		}
-		name = found
 	}
-	if !filepath.IsAbs(name) {
-		if startDir == "" {
-			return fmt.Errorf("the working directory was deleted before the program %s started", name)
-		}
-		name = filepath.Join(startDir, name)
-	}
-	os.Args[0] = name
-	return nil
 }
 
-// checkSurroundings turns likely exec failures into clear errors.
-func checkSurroundings() error {
-	if _, err := os.Stat(startDir); err != nil {
-		return calledOff(fmt.Errorf("the working directory %s, in which this program was started and its successor would be, is gone: %w", startDir, err))
+// isWaiter reports whether the process with that id and name is one of the waiters. A script has its own name, so what runs
+// it counts too, and an interpreter may run a waiter.
+func isWaiter(pid int, name string) bool {
+	name = strings.TrimPrefix(name, "-") // a login shell
+	if first, _, ok := strings.Cut(name, ":"); ok {
+		name = first // "tmux: server"
 	}
-	info, err := os.Stat(os.Args[0])
-	switch {
-	case err != nil:
-		return fmt.Errorf("the executable cannot be started: %w", err)
-	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
-		return fmt.Errorf("the executable cannot be started: %s is not an executable file (%v)", os.Args[0], info.Mode())
-	case info.Size() == 0:
-		return fmt.Errorf("the executable cannot be started: %s is empty", os.Args[0])
+	if waiters[name] {
+		return true
 	}
-	// A handover needs a few descriptors. Without them it would fail halfway, and blame the version.
-	var files []*os.File
-	for range 4 {
-		a, b, err := os.Pipe()
-		if err != nil {
-			err = calledOff(fmt.Errorf("no file descriptors are left for a handover: %w", err))
-			for _, f := range files {
-				f.Close()
-			}
-			return err
+	proc := "/proc/" + strconv.Itoa(pid)
+	exe, _ := os.Readlink(proc + "/exe")
+	b, _ := os.ReadFile(proc + "/cmdline")
+	args := strings.Split(string(b), "\x00")
+	runs := filepath.Base(exe)
+	if exe == "" {
+		runs = filepath.Base(args[0])
+	}
+	if waiters[runs] {
+		return true
+	}
+	interpreter := strings.TrimRight(runs, "0123456789.")
+	if !slices.Contains([]string{"python", "ruby", "node", "perl", "java"}, interpreter) {
+		return false
+	}
+	for _, arg := range args[1:] {
+		base := strings.TrimSuffix(filepath.Base(arg), ".py")
+		if waiters[base] && !strings.Contains(arg, " ") || strings.Contains(arg, "supervisor.pidproxy") {
+			return true
 		}
-		files = append(files, a, b)
 	}
-	for _, f := range files {
-		f.Close()
+	return false
+}
+
+// startedBySystemd reports whether systemd has started this process itself: what has lost its parent looks alike.
+func startedBySystemd(pid, parent int, name string) bool {
+	if v := os.Getenv("SYSTEMD_EXEC_PID"); v != "" { // since systemd 248
+		return v == strconv.Itoa(pid)
 	}
-	return nil
+	return os.Getenv("INVOCATION_ID") != "" && name == "systemd"
+}
+
+// startedByLaunchd reports whether this process is a job of launchd.
+func startedByLaunchd(parent int) bool {
+	job := os.Getenv("XPC_SERVICE_NAME")
+	return runtime.GOOS == "darwin" && parent == 1 && job != "" && job != "0"
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/theseus-go/theseus/internal/testenv"
 )
 
 // TestRelativeNameAndChdir: argv[0] is relative, and the program changes its directory; the successor starts all the
@@ -52,6 +54,53 @@ func copyFile(t *testing.T, from, to string) {
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestStartedAsBegun: a successor has the arguments, the environment and the ignored signals that the first process was
+// started with, whatever it has made of them; and it is the file that runs, whatever the first argument names.
+func TestStartedAsBegun(t *testing.T) {
+	for _, c := range []struct {
+		name, arg0 string
+		nohup      bool
+	}{
+		{"its path", "", false},
+		{"another program", "sleep", false},
+		{"a name that is nowhere", "my-service", false},
+		{"a path that is nowhere", "bin/hello", false},
+		{"a login shell's name", "-hello", false},
+		{"a space", " ", false},
+		{"nohup", "", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := &service{t: t, dir: t.TempDir(), more: make(chan struct{}), pids: map[int]bool{}}
+			s.link()
+			if c.arg0 == "" {
+				c.arg0 = s.exe
+			}
+			s.cmd = &exec.Cmd{Path: s.exe, Args: []string{c.arg0, "serve", "--flag"}}
+			if c.nohup {
+				testenv.Need(t, "nohup")
+				s.cmd = exec.Command("nohup", s.exe, "serve", "--flag")
+			}
+			s.env = []string{"SECRET=hidden"}
+			s.launch(config{Forget: true, Probation: 20 * time.Millisecond})
+			pid := s.pid()
+			for range 2 {
+				pid = s.handover(pid)
+				got := s.status()
+				if want := strings.Join([]string{c.arg0, "serve", "--flag"}, "\x00"); got.Started != want {
+					t.Errorf("the successor was started with %q, want %q", got.Started, want)
+				}
+				if got.Secret != "hidden" || strings.Count(got.Env, "LATER=x") != 1 || strings.Contains(got.Env, "THESEUS_") {
+					t.Errorf("the secret was %q, and the environment is\n%s", got.Secret, got.Env)
+				}
+				if got.NoHUP != c.nohup {
+					t.Errorf("the successor ignores SIGHUP at its start: %v, want %v", got.NoHUP, c.nohup)
+				}
+			}
+		})
 	}
 }
 

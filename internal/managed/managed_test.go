@@ -112,6 +112,8 @@ func TestFind(t *testing.T) {
 		{name: "a later generation under its own init", path: "app/hello", pid: 9, parent: 7,
 			files: files(".dockerenv", "", "proc/1/exe", "-> /app/.hello.theseus/previous-00 (deleted)"), manager: "its container image"},
 		{name: "under tini", path: "app/hello", pid: 7, parent: 1, files: files(".dockerenv", "", "proc/1/comm", "tini\n"), manager: "its container image"},
+		{name: "under its anchor under tini", path: "app/hello", pid: 8, parent: 7, files: files(".dockerenv", "", "proc/1/comm", "tini\n", "proc/1/exe", "-> /sbin/tini",
+			"proc/7/exe", "-> /app/hello", "proc/7/stat", "7 (hel) lo) S 1 7 7 0"), manager: "its container image"},
 		{name: "under a shell under tini", path: "app/hello", pid: 8, parent: 7, files: files(".dockerenv", "", "proc/1/comm", "tini\n", "proc/1/exe", "-> /sbin/tini")},
 		{name: "under a shell that is process 1", path: "app/hello", pid: 8, parent: 1, files: files(".dockerenv", "", "proc/1/comm", "bash\n", "proc/1/exe", "-> /bin/bash")},
 		{name: "under systemd in a container", path: "app/hello", pid: 8, parent: 1, files: files("run/host/container-manager", "", "proc/1/comm", "systemd\n")},

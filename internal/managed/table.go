@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -197,32 +198,48 @@ var containerMarkers = []string{".dockerenv", "run/.containerenv", "run/host/con
 // Inits whose only purpose is to be process 1 for the program that a container is made for.
 var smallInits = []string{"docker-init", "tini", "tini-static", "dumb-init", "catatonit", "podman-init"}
 
-// container: the container exists for this program if process 1 is the program, or the program is the one child of an
-// init that runs nothing else. Any other process in a container, a shell's or a full init's, lives as on a machine.
+// container reports whether the container exists for this program: process 1 is the program, or the program is the one
+// child of an init that runs nothing else. Any other process in a container, a shell's or a full init's, lives as on a
+// machine.
 func container(p Place) (pkg, because string) {
 	i := slices.IndexFunc(containerMarkers, p.exists)
 	if i < 0 {
 		return "", ""
 	}
 	because = "process 1 is this program, and there is /" + containerMarkers[i]
-	if p.PID == 1 || p.isInit() {
+	if p.PID == 1 || p.runsProgram(1) {
 		return "", because
 	}
 	r := reader{root: p.Root}
 	name := strings.TrimSpace(string(r.read("proc/1/comm")))
-	if p.Parent == 1 && slices.Contains(smallInits, name) {
+	parent := p.Parent
+	for parent > 1 && p.runsProgram(parent) { // the anchor of its service, or the process before this one
+		parent = r.parent(parent)
+	}
+	if parent == 1 && slices.Contains(smallInits, name) {
 		return "", "process 1 is " + name + " for this program, and there is /" + containerMarkers[i]
 	}
 	return "", ""
 }
 
-// isInit: process 1 runs the program's file, or the one that was at its path before.
-func (p Place) isInit() bool {
-	exe, err := fs.ReadLink(p.Root, "proc/1/exe")
+// runsProgram reports whether a process runs the program's file, or the one that was at its path before.
+func (p Place) runsProgram(pid int) bool {
+	exe, err := fs.ReadLink(p.Root, "proc/"+strconv.Itoa(pid)+"/exe")
 	if err != nil {
-		return false // of another user: not the program's own init
+		return false // of another user: none of ours
 	}
 	exe = strings.TrimSuffix(strings.TrimPrefix(exe, "/"), " (deleted)")
 	dir, name := path.Split(p.Path)
 	return exe == p.Path || path.Dir(exe) == path.Join(dir, "."+name+".theseus")
+}
+
+// parent returns the parent of a process, or 0.
+func (r *reader) parent(pid int) int {
+	stat := string(r.read("proc/" + strconv.Itoa(pid) + "/stat"))
+	f := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:]) // its name comes before, and may contain anything
+	if len(f) < 2 {
+		return 0
+	}
+	n, _ := strconv.Atoi(f[1])
+	return n
 }

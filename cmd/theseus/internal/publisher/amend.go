@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,7 @@ func (p *Publisher) Amend(ctx context.Context, channel string, v *semver.Version
 		}
 		return ChannelReport{}, "", err
 	}
-	next := old.next(channel)
+	next := &release.Channel{Name: channel, Entries: slices.Clone(old.Entries)}
 	entry := next.Entry(v)
 	if entry == nil {
 		return ChannelReport{}, "", ui.Fail(ui.ExitError, "channel %s does not list %s: it lists %s", channel, v, strings.Join(Versions(old.Channel), ", "))
