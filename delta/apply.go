@@ -25,7 +25,8 @@ const chunk = 64 << 10
 // ReadHeader). Errors of the three streams and of ctx are returned wrapped.
 //
 // Apply holds an eighth of the old file's size in memory and 8 to 16 MiB besides,
-// for patches that Diff makes. A patch of nothing but tiny copies can make it hold
+// for patches that Diff makes, and the old file's packed debugging information
+// unpacked ([Header.Unpacked], at most [Limits.MaxUnpacked]). A patch of nothing but tiny copies can make it hold
 // about as much as the new file is large. Nothing of it is shared: calls may run
 // at the same time.
 func Apply(ctx context.Context, old io.ReaderAt, patch io.Reader, new io.Writer, l Limits) (Header, error) {
@@ -183,7 +184,7 @@ func (a *applier) parse(old io.ReaderAt, r *recipe) (*executable.Image, error) {
 		}
 		file, size = u, u.size
 	}
-	im, err := executable.Parse(file, size, r.was)
+	im, err := executable.Parse(file, size, ranges(r.was))
 	if err != nil {
 		return nil, fmt.Errorf("reading the old file: %w", err)
 	}

@@ -8,8 +8,8 @@ import (
 // A recipe is the first part of a patch's body: all that must be known before
 // the first byte of the new file can be made.
 type recipe struct {
-	was, is []executable.Stream // that are unpacked, of the old file and the new one
-	size    int64               // of the new file with them unpacked
+	was, is []stream // that are unpacked, of the old file and the new one
+	size    int64    // of the new file with them unpacked
 
 	image  *executable.Image // of the old file; nil for Plain
 	layout executable.Layout // of the new one
@@ -29,10 +29,10 @@ func codeRecipe(c *coding.Coder, h Header, old func(*recipe) (*executable.Image,
 	var err error
 	if h.Predictor == Go {
 		var m streamCoder
-		if r.was, err = m.codeStreams(c, r.was, nil, h.Old.Size); err != nil {
+		if r.was, err = m.codeStreams(c, r.was, nil, h.Old.Size, false); err != nil {
 			return nil, err
 		}
-		if r.is, err = m.codeStreams(c, r.is, r.was, h.New.Size); err != nil {
+		if r.is, err = m.codeStreams(c, r.is, r.was, h.New.Size, true); err != nil {
 			return nil, err
 		}
 	}

@@ -23,20 +23,28 @@ import (
 type streamCoder struct {
 	count, gap coding.Number
 	n, plain   coding.Signed
+	by         coding.Number
 }
 
-// codeStreams codes one list, each stream relative to the one with its number in old.
-func (m *streamCoder) codeStreams(c *coding.Coder, list, old []executable.Stream, size int64) ([]executable.Stream, error) {
+// A stream is a range of a file, and of the new one what packs it again.
+type stream struct {
+	executable.Stream
+	by pack.Method
+}
+
+// codeStreams codes one list, each stream relative to the one with its number in old,
+// and how they are packed if again.
+func (m *streamCoder) codeStreams(c *coding.Coder, list, old []stream, size int64, again bool) ([]stream, error) {
 	n := int(min(c.Number(&m.count, uint64(len(list))), executable.MaxStreams+1))
 	if n > executable.MaxStreams {
 		return nil, damaged("too many packed sections")
 	}
 	if !c.Encoding {
-		list = make([]executable.Stream, n)
+		list = make([]stream, n)
 	}
 	end := int64(0)
 	for i := range list {
-		s, was := &list[i], executable.Stream{}
+		s, was := &list[i], stream{}
 		if i < len(old) {
 			was = old[i]
 		}
@@ -47,13 +55,20 @@ func (m *streamCoder) codeStreams(c *coding.Coder, list, old []executable.Stream
 		if s.Off > size || s.N <= 0 || s.N > size-s.Off || s.Plain <= 0 || s.Plain > maxFile {
 			return nil, damaged("packed section %d lies outside", i)
 		}
+		if again {
+			by := c.Number(&m.by, uint64(s.by))
+			if by >= uint64(pack.Methods) {
+				return nil, damaged("section %d is packed in an unknown way", i)
+			}
+			s.by = pack.Method(by)
+		}
 		end = s.Off + s.N
 	}
 	return list, c.Err()
 }
 
 // unpackedSize is how large a file is with its streams unpacked.
-func unpackedSize(size int64, streams []executable.Stream) int64 {
+func unpackedSize(size int64, streams []stream) int64 {
 	for _, s := range streams {
 		size += s.Plain - s.N
 	}
@@ -61,7 +76,7 @@ func unpackedSize(size int64, streams []executable.Stream) int64 {
 }
 
 // plainSize is how much the streams have unpacked.
-func plainSize(streams []executable.Stream) (n int64) {
+func plainSize(streams []stream) (n int64) {
 	for _, s := range streams {
 		n += s.Plain
 	}
@@ -98,17 +113,17 @@ func unpack(r io.ReaderAt, s executable.Stream) ([]byte, error) {
 type unpacked struct {
 	file    io.ReaderAt
 	size    int64
-	streams []executable.Stream
+	streams []stream
 	plain   [][]byte
 }
 
-func newUnpacked(ctx context.Context, file io.ReaderAt, size int64, streams []executable.Stream) (*unpacked, error) {
+func newUnpacked(ctx context.Context, file io.ReaderAt, size int64, streams []stream) (*unpacked, error) {
 	u := &unpacked{file: file, size: unpackedSize(size, streams), streams: streams}
 	for _, s := range streams {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		b, err := unpack(file, s)
+		b, err := unpack(file, s.Stream)
 		if err != nil {
 			return nil, err
 		}
@@ -146,9 +161,9 @@ func (u *unpacked) ReadAt(b []byte, off int64) (n int, err error) {
 // repacker writes a file whose bytes it gets with the streams unpacked.
 type repacker struct {
 	w       io.Writer
-	streams []executable.Stream // that are not done
-	at      int64               // bytes that came
-	end     int64               // of the stream under way
+	streams []stream // that are not done
+	at      int64    // bytes that came
+	end     int64    // of the stream under way
 	pack    *pack.Writer
 	packed  int64 // bytes of it
 }
@@ -166,7 +181,7 @@ func (r *repacker) Write(b []byte) (int, error) {
 						return 0, damaged("a section packs to more than %d bytes", r.streams[0].N)
 					}
 					return r.w.Write(b)
-				}))
+				}), r.streams[0].by)
 			}
 		}
 		to := r.w
@@ -214,10 +229,18 @@ func unpackBoth(ctx context.Context, old, new []byte) (from, to *side, err error
 	return from, to, from.unpack(ctx, old, false)
 }
 
+// ranges returns the streams without what packs them.
+func ranges(list []stream) (out []executable.Stream) {
+	for _, s := range list {
+		out = append(out, s.Stream)
+	}
+	return out
+}
+
 // A side is one file as predictor Go sees it.
 type side struct {
 	bytes   []byte
-	streams []executable.Stream
+	streams []stream
 }
 
 func (s *side) unpack(ctx context.Context, file []byte, again bool) error {
@@ -232,11 +255,18 @@ func (s *side) unpack(ctx context.Context, file []byte, again bool) error {
 			continue
 		}
 		b, err := unpack(r, c)
-		if err != nil || again && !packsTo(b, file[c.Off:c.Off+c.N]) {
+		if err != nil {
+			continue
+		}
+		by := pack.Method(0)
+		for again && by < pack.Methods && !packsTo(b, file[c.Off:c.Off+c.N], by) {
+			by++
+		}
+		if by == pack.Methods {
 			continue // another compressor's: the bytes stay as they are
 		}
 		left -= c.Plain
-		s.streams, plain = append(s.streams, c), append(plain, b)
+		s.streams, plain = append(s.streams, stream{c, by}), append(plain, b)
 	}
 	if unpackedSize(int64(len(file)), s.streams) > maxFile {
 		s.streams = nil
@@ -254,7 +284,7 @@ func (s *side) unpack(ctx context.Context, file []byte, again bool) error {
 }
 
 // packsTo reports whether package pack makes these bytes of b.
-func packsTo(b, want []byte) bool {
+func packsTo(b, want []byte, by pack.Method) bool {
 	same := true
 	z := pack.NewWriter(writerFunc(func(b []byte) (int, error) {
 		if same = same && bytes.HasPrefix(want, b); same {
@@ -262,7 +292,7 @@ func packsTo(b, want []byte) bool {
 			return len(b), nil
 		}
 		return 0, errors.New("packed in another way")
-	}))
+	}), by)
 	_, err := z.Write(b)
 	return err == nil && z.Close() == nil && len(want) == 0
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/theseus-go/theseus/delta/internal/coding"
 	"github.com/theseus-go/theseus/delta/internal/executable"
+	"github.com/theseus-go/theseus/delta/internal/pack"
 	"github.com/theseus-go/theseus/delta/internal/testprogram"
 )
 
@@ -80,10 +81,18 @@ func behind(t *testing.T, b []byte) []byte {
 	return out
 }
 
+// packedBy returns the streams in the file.
+func packedBy(b []byte, by pack.Method) (out []stream) {
+	for _, s := range executable.Packed(executable.NewPages(bytes.NewReader(b), int64(len(b)))) {
+		out = append(out, stream{s, by})
+	}
+	return out
+}
+
 func TestUnpackedFileReadsEverywhere(t *testing.T) {
 	b := testprogram.Debug(62, 0, 5, true)
 	r := bytes.NewReader(b)
-	streams := executable.Packed(executable.NewPages(r, int64(len(b))))
+	streams := packedBy(b, pack.Go127)
 	u, err := newUnpacked(t.Context(), r, int64(len(b)), streams)
 	if err != nil {
 		t.Fatal(err)
@@ -132,14 +141,14 @@ func TestHostilePackedSectionsP20(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	streams := executable.Packed(executable.NewPages(bytes.NewReader(old), int64(len(old))))
-	change := func(f func(list []executable.Stream) []executable.Stream) []executable.Stream {
-		return f(append([]executable.Stream(nil), streams...))
+	streams := packedBy(old, pack.Go17)
+	change := func(f func(list []stream) []stream) []stream {
+		return f(append([]stream(nil), streams...))
 	}
 	one := streams[:1]
 	for _, row := range []struct {
 		name    string
-		was, is []executable.Stream
+		was, is []stream
 		says    int64 // of the header; 0 for what was is
 		limit   int64
 		want    error
@@ -148,16 +157,17 @@ func TestHostilePackedSectionsP20(t *testing.T) {
 		{"less than the header says", streams, nil, h.Unpacked + 1, 0, ErrDamaged},
 		{"above the limit", streams, nil, h.Unpacked, h.Unpacked - 1, ErrTooLarge},
 		{"the new one above the limit", one, streams, 0, one[0].Plain, ErrTooLarge},
-		{"more than deflate can hold", []executable.Stream{{Off: one[0].Off, N: 10, Plain: 1 << 20}}, nil, 0, 0, ErrDamaged},
-		{"no stream there", []executable.Stream{{Off: 100, N: 1000, Plain: 2000}}, nil, 0, 0, ErrDamaged},
-		{"another size", change(func(l []executable.Stream) []executable.Stream { l[2].Plain++; return l }), nil, 0, 0, ErrDamaged},
-		{"a size too small", change(func(l []executable.Stream) []executable.Stream { l[2].Plain--; return l }), nil, 0, 0, ErrDamaged},
-		{"cut short", change(func(l []executable.Stream) []executable.Stream { l[2].N--; return l }), nil, 0, 0, ErrDamaged},
-		{"outside", []executable.Stream{{Off: int64(len(old)), N: 10, Plain: 20}}, nil, 0, 0, ErrDamaged},
-		{"too large for any file", []executable.Stream{{Off: 0, N: 10, Plain: 1 << 40}}, nil, 1 << 20, 0, ErrDamaged},
-		{"too many", make([]executable.Stream, executable.MaxStreams+1), nil, 0, 0, ErrDamaged},
-		{"packs to another size", nil, []executable.Stream{{Off: 5, N: 1000, Plain: 1}}, 0, 0, ErrDamaged},
-		{"packs to more", nil, []executable.Stream{{Off: 5, N: 1, Plain: 1000}}, 0, 0, ErrDamaged},
+		{"more than deflate can hold", []stream{{Stream: executable.Stream{Off: one[0].Off, N: 10, Plain: 1 << 20}}}, nil, 0, 0, ErrDamaged},
+		{"no stream there", []stream{{Stream: executable.Stream{Off: 100, N: 1000, Plain: 2000}}}, nil, 0, 0, ErrDamaged},
+		{"another size", change(func(l []stream) []stream { l[2].Plain++; return l }), nil, 0, 0, ErrDamaged},
+		{"a size too small", change(func(l []stream) []stream { l[2].Plain--; return l }), nil, 0, 0, ErrDamaged},
+		{"cut short", change(func(l []stream) []stream { l[2].N--; return l }), nil, 0, 0, ErrDamaged},
+		{"outside", []stream{{Stream: executable.Stream{Off: int64(len(old)), N: 10, Plain: 20}}}, nil, 0, 0, ErrDamaged},
+		{"too large for any file", []stream{{Stream: executable.Stream{Off: 0, N: 10, Plain: 1 << 40}}}, nil, 1 << 20, 0, ErrDamaged},
+		{"too many", make([]stream, executable.MaxStreams+1), nil, 0, 0, ErrDamaged},
+		{"packs to another size", nil, []stream{{Stream: executable.Stream{Off: 5, N: 1000, Plain: 1}}}, 0, 0, ErrDamaged},
+		{"packs in an unknown way", nil, []stream{{executable.Stream{Off: 5, N: 1000, Plain: 2000}, pack.Methods}}, 0, 0, ErrDamaged},
+		{"packs to more", nil, []stream{{Stream: executable.Stream{Off: 5, N: 1, Plain: 1000}}}, 0, 0, ErrDamaged},
 	} {
 		head := h
 		if head.Unpacked = row.says; head.Unpacked == 0 {
@@ -166,8 +176,8 @@ func TestHostilePackedSectionsP20(t *testing.T) {
 		// A body with these lists, and then copies, runs and corrections of nothing.
 		e := coding.NewEncoder()
 		var m streamCoder
-		encodeStreams(e, &m, row.was, nil)
-		encodeStreams(e, &m, row.is, row.was)
+		encodeStreams(e, &m, row.was, nil, false)
+		encodeStreams(e, &m, row.is, row.was, true)
 		patch := append(head.append(nil), append(e.Finish(), make([]byte, 200)...)...)
 		w := &counter{}
 		_, err := Apply(t.Context(), bytes.NewReader(old), bytes.NewReader(patch), w, Limits{MaxUnpacked: row.limit})
@@ -181,17 +191,20 @@ func TestHostilePackedSectionsP20(t *testing.T) {
 }
 
 // encodeStreams is codeStreams without its checks.
-func encodeStreams(c *coding.Coder, m *streamCoder, list, old []executable.Stream) {
+func encodeStreams(c *coding.Coder, m *streamCoder, list, old []stream, again bool) {
 	c.Number(&m.count, uint64(len(list)))
 	end := int64(0)
 	for i, s := range list {
-		var was executable.Stream
+		var was stream
 		if i < len(old) {
 			was = old[i]
 		}
 		c.Number(&m.gap, uint64(s.Off-end))
 		c.Signed(&m.n, s.N-was.N)
 		c.Signed(&m.plain, s.Plain-was.Plain)
+		if again {
+			c.Number(&m.by, uint64(s.by))
+		}
 		end = s.Off + s.N
 	}
 }

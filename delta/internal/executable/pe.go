@@ -83,8 +83,8 @@ func (im *Image) peName(section, header int64) string {
 	name := f.cstring(section, 8)
 	if at, long := strings.CutPrefix(name, "/"); long {
 		n, err := strconv.ParseUint(at, 10, 31)
-		if symbols := int64(f.u32(header + 8)); err == nil && symbols > 0 {
-			return f.cstring(im.moved(symbols)+18*int64(f.u32(header+12))+int64(n), 32)
+		if symbols := int64(f.u32(header + 12)); err == nil && symbols > 0 {
+			return f.cstring(im.moved(symbols)+18*int64(f.u32(header+16))+int64(n), 32)
 		}
 	}
 	return name

@@ -14,14 +14,18 @@ const (
 
 // A block is tokens, and how often each symbol occurs in them.
 type block struct {
-	tokens        []token
-	symbol        [symbols]uint32
-	distance      [distances]uint32
-	symbolCode    [symbols]code
-	distanceCode  [distances]code
-	lengths, runs []byte // the code lengths of both, and those written as runs
-	runCode       [runSymbols]code
+	tokens   []token
+	symbol   [symbols]uint32
+	distance [distances]uint32
+
+	// What makeCodes makes of them: codes, how many of them are written, and the code
+	// lengths of both in a row, plain and as runs, which have a code too.
+	codes
+	nSymbols, nDistances, nRuns int
+
+	lengths, runs []byte
 	runCount      [runSymbols]uint32
+	runCode       [runSymbols]code
 }
 
 func (b *block) reset() {
@@ -92,52 +96,70 @@ var (
 	runExtra = [runSymbols]uint8{16: 2, 17: 3, 18: 7}
 )
 
-// write writes the block, whose bytes are given.
+// write writes the block, whose bytes are given, with codes of its own.
 func (b *block) write(w *bitWriter, bytes []byte) {
+	// The bits that follow a code count for neither way.
+	header := b.makeCodes()
+	size := header + sizeOf(b.symbolCode[:], b.symbol[:]) + sizeOf(b.distanceCode[:], b.distance[:])
+	if storedSize(bytes) < size+size>>4 {
+		w.stored(bytes, false)
+		return
+	}
+	b.writeHeader(w)
+	b.writeTokens(w, &b.codes)
+	w.code(b.symbolCode[endOfBlock])
+}
+
+// storedSize is how many bits the bytes take as they are.
+func storedSize(bytes []byte) int { return (len(bytes) + 5) * 8 }
+
+// codes are the codes of symbols and of distances.
+type codes struct {
+	symbolCode   [symbols]code
+	distanceCode [distances]code
+}
+
+// makeCodes makes the codes that suit the block, and returns how many bits its header takes.
+func (b *block) makeCodes() int {
 	b.symbol[endOfBlock] = 1
-	nSymbols := len(b.symbol)
-	for b.symbol[nSymbols-1] == 0 {
-		nSymbols--
-	}
-	nDistances := len(b.distance)
-	for nDistances > 0 && b.distance[nDistances-1] == 0 {
-		nDistances--
-	}
-	if nDistances == 0 {
-		b.distance[0], nDistances = 1, 1 // a code without any symbol cannot be written
+	if max := slices.Max(b.distance[:]); max == 0 {
+		b.distance[0] = 1 // a code without any symbol cannot be written
 	}
 	makeCode(b.symbolCode[:], b.symbol[:], maxBits)
 	makeCode(b.distanceCode[:], b.distance[:], maxBits)
-
+	b.nSymbols, b.nDistances = len(b.symbol), len(b.distance)
+	for b.symbol[b.nSymbols-1] == 0 {
+		b.nSymbols--
+	}
+	for b.distance[b.nDistances-1] == 0 {
+		b.nDistances--
+	}
 	b.lengths = b.lengths[:0]
-	for _, c := range b.symbolCode[:nSymbols] {
+	for _, c := range b.symbolCode[:b.nSymbols] {
 		b.lengths = append(b.lengths, c.length)
 	}
-	for _, c := range b.distanceCode[:nDistances] {
+	for _, c := range b.distanceCode[:b.nDistances] {
 		b.lengths = append(b.lengths, c.length)
 	}
 	b.makeRuns()
 	makeCode(b.runCode[:], b.runCount[:], 7)
-	nRuns := runSymbols
-	for nRuns > 4 && b.runCount[runOrder[nRuns-1]] == 0 {
-		nRuns--
+	b.nRuns = runSymbols
+	for b.nRuns > 4 && b.runCount[runOrder[b.nRuns-1]] == 0 {
+		b.nRuns--
 	}
-
-	// The bits that follow a code count for neither way.
-	size := 3 + 5 + 5 + 4 + 3*nRuns + sizeOf(b.symbolCode[:], b.symbol[:]) + sizeOf(b.distanceCode[:], b.distance[:]) +
-		sizeOf(b.runCode[:], b.runCount[:])
+	size := 3 + 5 + 5 + 4 + 3*b.nRuns + sizeOf(b.runCode[:], b.runCount[:])
 	for s, n := range b.runCount {
 		size += int(n) * int(runExtra[s])
 	}
-	if (len(bytes)+5)*8 < size+size>>4 {
-		w.stored(bytes, false)
-		return
-	}
+	return size
+}
+
+func (b *block) writeHeader(w *bitWriter) {
 	w.write(2<<1, 3)
-	w.write(uint32(nSymbols-257), 5)
-	w.write(uint32(nDistances-1), 5)
-	w.write(uint32(nRuns-4), 4)
-	for _, s := range runOrder[:nRuns] {
+	w.write(uint32(b.nSymbols-257), 5)
+	w.write(uint32(b.nDistances-1), 5)
+	w.write(uint32(b.nRuns-4), 4)
+	for _, s := range runOrder[:b.nRuns] {
 		w.write(uint32(b.runCode[s].length), 3)
 	}
 	for i := 0; i < len(b.runs); i++ {
@@ -148,20 +170,23 @@ func (b *block) write(w *bitWriter, bytes []byte) {
 			w.write(uint32(b.runs[i]), uint(runExtra[s]))
 		}
 	}
+}
+
+// writeTokens writes all but the end of the block.
+func (b *block) writeTokens(w *bitWriter, with *codes) {
 	for _, t := range b.tokens {
 		if t&match == 0 {
-			w.code(b.symbolCode[t])
+			w.code(with.symbolCode[t])
 			continue
 		}
 		n, d := t.length(), t.distance()
 		c := lengthCodes[n]
-		w.code(b.symbolCode[257+int(c)])
+		w.code(with.symbolCode[257+int(c)])
 		w.write(n-lengthBase[c], uint(lengthExtra[c]))
 		dc, extra := distanceCode(d)
-		w.code(b.distanceCode[dc])
+		w.code(with.distanceCode[dc])
 		w.write(d&(1<<extra-1), uint(extra))
 	}
-	w.code(b.symbolCode[endOfBlock])
 }
 
 // makeRuns writes lengths as runs, with what follows 16, 17 and 18, and counts them.
@@ -243,9 +268,19 @@ func makeCode(codes []code, counts []uint32, most int) {
 		}
 		rest = rest[:len(rest)-n]
 	}
-	next := [maxBits + 2]uint16{}
-	for length, n := range perLength {
-		next[length+1] = (next[length] + uint16(n)) << 1
+	assign(codes)
+}
+
+// assign gives the codes their bits by their lengths.
+func assign(codes []code) {
+	var next [maxBits + 2]uint16
+	for _, c := range codes {
+		if c.length > 0 {
+			next[c.length+1]++
+		}
+	}
+	for length := 1; length < len(next); length++ {
+		next[length] = (next[length] + next[length-1]) << 1
 	}
 	for s := range codes {
 		if n := codes[s].length; n != 0 {

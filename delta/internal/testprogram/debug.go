@@ -159,7 +159,7 @@ func Debug(machine uint16, extra, dwarf int, packed bool) []byte {
 		if packed && len(content) > 60 {
 			var z bytes.Buffer
 			z.Write(le.AppendUint64(le.AppendUint64(le.AppendUint64(nil, 1), uint64(len(content))), 8))
-			p := pack.NewWriter(&z)
+			p := pack.NewWriter(&z, method(dwarf))
 			p.Write(content)
 			p.Close()
 			content, flags = z.Bytes(), 0x800
@@ -176,6 +176,14 @@ func Debug(machine uint16, extra, dwarf int, packed bool) []byte {
 	le.PutUint16(b[60:], uint16(len(headers)/64))
 	le.PutUint16(b[62:], uint16(len(headers)/64-1))
 	return append(b, headers...)
+}
+
+// method is that of the Go releases with this version of DWARF, or of later ones.
+func method(dwarf int) pack.Method {
+	if dwarf == 4 {
+		return pack.Go17
+	}
+	return pack.Go127
 }
 
 // entries writes a unit's entries: itself, 12 functions and 24 variables.

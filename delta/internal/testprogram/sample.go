@@ -56,8 +56,14 @@ func main() {
 `
 
 // Build compiles the sample twice, the second time with a new type, a new
-// function and a longer version.
+// function and a longer version, as releases are made most often: stripped.
 func Build(t testing.TB, target string) (old, new []byte) {
+	t.Helper()
+	return BuildBy(t, "", target, "-s -w")
+}
+
+// BuildBy is Build by a toolchain, "" for the local one, and with the linker's flags.
+func BuildBy(t testing.TB, toolchain, target, flags string) (old, new []byte) {
 	t.Helper()
 	testenv.Need(t, "go")
 	osname, arch, _ := strings.Cut(target, "/")
@@ -69,9 +75,12 @@ func Build(t testing.TB, target string) (old, new []byte) {
 		if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module sample\n\ngo 1.24\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", "sample", ".")
+		cmd := exec.Command("go", "build", "-trimpath", "-ldflags="+flags, "-o", "sample", ".")
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+osname, "GOARCH="+arch, "GOFLAGS=", "GOWORK=off")
+		if toolchain != "" {
+			cmd.Env = append(cmd.Env, "GOTOOLCHAIN="+toolchain)
+		}
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("building for %s: %v\n%s", target, err, out)
 		}
