@@ -331,6 +331,7 @@ func (e *encoder) gather(ops []op) {
 	}
 	e.spans(at, int64(len(e.new)), take)
 	e.tokens = novelTokens(e.bytes)
+	storeBlocks(e.bytes, e.tokens)
 }
 
 // fill writes the tokens of the novel bytes up to to, as the decoder asks for

@@ -31,6 +31,12 @@ type novelCoder struct {
 	matched  [2][512]coding.Model
 	plain    [executable.Places][256]coding.Model
 
+	// Of what is packed or encrypted no model knows anything, and learning that
+	// again for each byte has a price: there literals are coded as they are.
+	stored   [2]coding.Model // by whether the block before is
+	literals int64
+	isStored bool // the block of literals under way
+
 	n    int64 // novel bytes so far
 	last [4]uint32
 	kind int // of the last three tokens, one bit each for match
@@ -58,6 +64,7 @@ func (z *novelCoder) back(d uint32) byte {
 type token struct {
 	length   int
 	distance uint32
+	stored   bool // with a literal: its block is stored
 }
 
 // token codes one token; lit is the literal's value. It leaves the match, or a
@@ -69,7 +76,7 @@ func (z *novelCoder) token(c *coding.Coder, where executable.Place, t token, lit
 		if z.n > 0 {
 			prev = z.back(1)
 		}
-		lit = z.literalByte(c, where, prev, lit)
+		lit = z.literalByte(c, where, prev, lit, t.stored)
 		z.kind = z.kind << 1 & 3
 		return token{}, lit, nil
 	}
@@ -98,10 +105,20 @@ func (z *novelCoder) token(c *coding.Coder, where executable.Place, t token, lit
 	}
 	z.last[0] = uint32(distance)
 	z.kind = (z.kind<<1 | 1) & 3
-	return token{int(length), uint32(distance)}, 0, nil
+	return token{length: int(length), distance: uint32(distance)}, 0, nil
 }
 
-func (z *novelCoder) literalByte(c *coding.Coder, where executable.Place, prev, v byte) byte {
+// storedBlock is how many literals are stored, or not, together.
+const storedBlock = 4096
+
+func (z *novelCoder) literalByte(c *coding.Coder, where executable.Place, prev, v byte, stored bool) byte {
+	if z.literals%storedBlock == 0 {
+		z.isStored = c.Bit(&z.stored[bit(z.isStored)], bit(stored)) != 0
+	}
+	z.literals++
+	if z.isStored {
+		return byte(c.Raw(8, uint64(v)))
+	}
 	if z.kind&1 != 0 && z.last[0] != 0 && int64(z.last[0]) <= z.n {
 		// After a match the byte that would have continued it is the likely wrong one.
 		m := uint32(z.back(z.last[0]))
@@ -203,7 +220,7 @@ func novelTokens(b []byte) []token {
 			}
 			if n := min(matchLength(b[i-int(d):], b[i:]), maxMatch); n >= 2 {
 				if w := worth(n, d, true); w > gain {
-					best, gain = token{n, d}, w
+					best, gain = token{length: n, distance: d}, w
 				}
 			}
 		}
@@ -221,7 +238,7 @@ func novelTokens(b []byte) []token {
 			}
 			d := uint32(i - int(j))
 			if w := worth(n, d, false); w > gain {
-				best, gain = token{n, d}, w
+				best, gain = token{length: n, distance: d}, w
 			}
 		}
 		return best, gain
@@ -232,6 +249,9 @@ func novelTokens(b []byte) []token {
 			if t2, gain2 := find(i + 1); gain2 > gain+6 && t2.length > 0 {
 				t.length = 0
 			}
+		}
+		if t.length == 0 {
+			t = token{}
 		}
 		tokens = append(tokens, t)
 		if t.length == 0 {
@@ -250,6 +270,36 @@ func novelTokens(b []byte) []token {
 		i += t.length
 	}
 	return tokens
+}
+
+// storeBlocks marks the literals among the tokens of b whose blocks are stored:
+// those in which all bytes are about as frequent. A block that is not full is not.
+func storeBlocks(b []byte, tokens []token) {
+	// The sum of the squares of how often each byte is there, if all are random; a
+	// tenth more is 7.9 bits a byte.
+	const random = storedBlock*storedBlock/256 + storedBlock
+	var block []int // its literals, as indices of tokens
+	var count [256]int
+	at := 0
+	for i, t := range tokens {
+		if t.length > 0 {
+			at += t.length
+			continue
+		}
+		count[b[at]]++
+		at++
+		if block = append(block, i); len(block) < storedBlock {
+			continue
+		}
+		squares := 0
+		for _, c := range count {
+			squares += c * c
+		}
+		for _, i := range block {
+			tokens[i].stored = squares < random+random/10
+		}
+		block, count = block[:0], [256]int{}
+	}
 }
 
 // matchLength returns how many bytes a and b have in common at their start.

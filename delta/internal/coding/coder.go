@@ -186,8 +186,8 @@ func (c *Coder) normal(rng, code uint32) (uint32, uint32) {
 	return rng, code
 }
 
-// raw codes the low n bits of v as they are, up to 8 at a time, the high ones first.
-func (c *Coder) raw(n int, v uint64) uint64 {
+// Raw codes the low n bits of v as they are, up to 8 at a time, the high ones first.
+func (c *Coder) Raw(n int, v uint64) uint64 {
 	var got uint64
 	for n > 0 {
 		k := min(n, 8)

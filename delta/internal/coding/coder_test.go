@@ -38,7 +38,7 @@ func TestCoderReturnsWhatWasEncoded(t *testing.T) {
 				} else {
 					c.Bit(&flag, f)
 				}
-				out = append(out, c.Signed(&sig, v), int64(c.Number(&num, uint64(v))), int64(c.Tree(tree, 8, uint32(v)&255)), int64(c.raw(13, uint64(v)&(1<<13-1))))
+				out = append(out, c.Signed(&sig, v), int64(c.Number(&num, uint64(v))), int64(c.Tree(tree, 8, uint32(v)&255)), int64(c.Raw(13, uint64(v)&(1<<13-1))))
 			}
 			return out
 		}

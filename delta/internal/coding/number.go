@@ -31,10 +31,10 @@ func (c *Coder) Number(m *Number, v uint64) uint64 {
 	n := w - 4 // bits below the top three
 	got := 8 | uint64(c.Tree(m.top[w][:], 3, uint32(v>>n)&7))
 	if n > 3 {
-		got = got<<(n-3) | c.raw(n-3, v>>3&(1<<(n-3)-1))
+		got = got<<(n-3) | c.Raw(n-3, v>>3&(1<<(n-3)-1))
 		return got<<3 | uint64(c.Tree(m.tail[w][:], 3, uint32(v)&7))
 	}
-	return got<<n | c.raw(n, v&(1<<n-1))
+	return got<<n | c.Raw(n, v&(1<<n-1))
 }
 
 // A Signed models an integer by its magnitude and sign.
