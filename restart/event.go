@@ -15,6 +15,7 @@ const (
 	EventFailed    Kind = "failed"    // a handover failed, and this process serves on
 	EventUndone    Kind = "undone"    // the functions of OnFailure have run; Err is theirs
 	EventCut       Kind = "cut"       // the drain ended at its limit, and Text names what it cut
+	EventPaused    Kind = "paused"    // nobody served for a time, which Text names, because of Options.Exclusive
 	EventDowngrade Kind = "downgrade" // a mechanism is not available, and a lesser one takes its place
 
 	// EventSurroundings comes before the first handover if nobody is known to follow the service; see [Survey].

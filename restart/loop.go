@@ -106,6 +106,10 @@ func (r *Restarter) decide(e event) {
 		r.perform(a)
 	}
 	if r.state.phase != before {
+		if before == PhaseYielding && r.state.phase == PhaseStandingBy {
+			r.passHeld()
+			r.event(Event{Kind: EventPaused, PID: r.state.child, Text: fmt.Sprintf("clients have waited %v for what is exclusive to change hands", time.Since(r.possession.since).Round(time.Millisecond))})
+		}
 		r.notify(before, r.state.phase)
 	}
 }
@@ -114,7 +118,19 @@ func (r *Restarter) perform(a action) {
 	switch a.do {
 	case doCommit:
 		r.commit()
+	case doAcquire:
+		go r.acquire(r.state.alone || !r.state.successor && r.state.older > 0)
+	case doReacquire:
+		if r.possession.stopYield != nil {
+			r.possession.stopYield()
+		}
+		go r.acquire(true)
+	case doYield:
+		r.yield()
 	case doOpen:
+		if r.opts.Exclusive != nil {
+			r.resumeServers()
+		}
 		r.each(gate.Resume)
 		if r.leaveForeign != nil {
 			r.leaveForeign()
@@ -139,7 +155,7 @@ func (r *Restarter) perform(a action) {
 			r.successor.say(a.msg, a.text)
 		}
 	case doTellPredecessor:
-		if a.msg == msgServing {
+		if a.msg == msgServing || a.msg == msgWaiting {
 			r.sayServers(r.predecessor.link)
 		}
 		r.predecessor.say(a.msg, a.text)
@@ -236,7 +252,7 @@ func (a action) pid() int {
 
 // park parks the listeners that the successor has taken over. On the others this process accepts on.
 func (r *Restarter) park() {
-	if r.successor == nil || !r.successor.can(namesSockets) {
+	if r.successor == nil || r.opts.Exclusive != nil || !r.successor.can(namesSockets) {
 		r.each(gate.Park)
 		return
 	}

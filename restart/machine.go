@@ -26,6 +26,9 @@ type state struct {
 	child             int   // the process id of the successor, 0 before its hello
 	failedOnProbation bool  // the successor failed after it began to serve
 	granted           bool  // the successor may commit: it is neither recalled nor killed from now on
+	exclusive         bool  // Options.Exclusive is set
+	reacquiring       bool  // doReacquire is under way
+	yielded           bool  // this process has let go of what is exclusive, or is about to
 	stop              bool  // this process ends as soon as it can
 	undoing           bool  // the functions of OnFailure are running
 	cause             error // why the successor has to go
@@ -63,6 +66,10 @@ const (
 	evParentGone           // the predecessor has exited
 	evGranted              // predecessor: commit
 	evOlder                // predecessor: n processes before me have not exited
+	evWaiting              // successor: I could serve, and wait for what is exclusive
+	evYours                // predecessor: I have let go of it
+	evReleased             // we have let go of it, or err
+	evAcquired             // we have it, or err
 	evLinkLost             // the link has ended, and the predecessor lives
 	evTimePassed           // our probation is over; ask: the predecessor wants to be asked before we commit
 	evIll                  // Health answered err, or nothing
@@ -106,6 +113,9 @@ const (
 	doStop                        // drain: nobody takes over, then send evDrained
 	doCut                         // end the drain now
 	doDie                         // end as the signal sig would have ended this process
+	doAcquire                     // call Exclusive.Acquire, then send evAcquired
+	doReacquire                   // end doYield; call Acquire until it succeeds, then send evAcquired
+	doYield                       // finish the requests, let connections leave, call Exclusive.Release, then send evReleased
 	doEnd                         // let Run return err
 )
 

@@ -13,7 +13,7 @@ var verbNames = map[verb]string{
 	doCommit: "commit", doOpen: "open", doPark: "park", doRelease: "release", doWork: "work", doRest: "rest",
 	doUpgrade: "upgrade", doTellSuccessor: "say", doTellPredecessor: "tell", doKill: "kill", doArm: "arm", doDisarm: "disarm",
 	doProve: "trial", doAnswer: "answer", doFail: "fail", doUndo: "undo", doGiveBack: "giveback", doHandOn: "handon",
-	doStop: "stop", doCut: "cut", doDie: "die", doEnd: "end",
+	doStop: "stop", doCut: "cut", doDie: "die", doEnd: "end", doAcquire: "acquire", doReacquire: "reacquire", doYield: "yield",
 }
 
 // String is an action as the table writes it. Disarming is left out: it never matters for what happens.
@@ -56,16 +56,19 @@ func TestMachine(t *testing.T) {
 		"leaves": {kind: evBack}, "sick": {kind: evBack, err: died}, "late": {kind: evTimeStart}, "silent": {kind: evTimeSilent},
 		"overdue": {kind: evTimeKill}, "free": {kind: evFree}, "told": {kind: evTold}, "recall": {kind: evRecall},
 		"orphan": {kind: evOrphan}, "parentgone": {kind: evParentGone}, "passed": {kind: evTimePassed},
-		"ill": {kind: evIll, err: died}, "asks": {kind: evProved}, "granted": {kind: evGranted}, "linklost": {kind: evLinkLost},
-		"wants": {kind: evTimePassed, ask: true}, "older0": {kind: evOlder}, "older1": {kind: evOlder, n: 1}, "older2": {kind: evOlder, n: 2},
+		"ill": {kind: evIll, err: died}, "asks": {kind: evProved}, "granted": {kind: evGranted}, "waits": {kind: evWaiting}, "yours": {kind: evYours}, "released": {kind: evReleased},
+		"unfinished": {kind: evReleased, err: calledOff(died)}, "acquired": {kind: evAcquired}, "taken": {kind: evAcquired, err: died}, "askrun": {kind: evRun, ask: true},
+		"linklost": {kind: evLinkLost},
+		"wants":    {kind: evTimePassed, ask: true}, "older0": {kind: evOlder}, "older1": {kind: evOlder, n: 1}, "older2": {kind: evOlder, n: 2},
 	}
-	const first, successor, plain = "first", "successor", "plain"
+	const first, successor, plain, lock, locked = "first", "successor", "plain", "lock", "locked"
 	// What many rows begin with.
 	const (
-		up      = "run => commit open work, serving; "
-		hup     = up + "hup => upgrade arm:start, handing over; hello => , handing over; "
-		standby = hup + "serving => park arm:silent rest, standing by; "
-		trial   = "run => open tell:s trial, probation; "
+		up       = "run => commit open work, serving; "
+		hup      = up + "hup => upgrade arm:start, handing over; hello => , handing over; "
+		standby  = hup + "serving => park arm:silent rest, standing by; "
+		yielding = "run => acquire, waiting; acquired => commit open work, serving; hup => upgrade arm:start, handing over; hello => , handing over; waits => park rest yield, yielding; "
+		trial    = "run => open tell:s trial, probation; "
 	)
 	for _, row := range []struct{ name, who, history string }{
 		{"a first process", first, up},
@@ -133,6 +136,28 @@ func TestMachine(t *testing.T) {
 		{"a second handover beside the first's requests", successor, trial + "passed => commit, serving; hup => upgrade arm:start, handing over; serving => park arm:silent rest, standing by; idle => , standing by; free => say:f, standing by; ready => release answer(nil) rest handon, draining; parentgone => say:o, draining"},
 		{"workers of three processes run one after the other", successor, trial + "passed => commit, serving; hup => upgrade arm:start, handing over; serving => park arm:silent rest, standing by; idle => , standing by; ready => release answer(nil) rest handon, draining; idle => , draining; parentgone => say:o say:f, draining"},
 		{"it fails beside a predecessor whose workers run", successor, trial + "passed => commit, serving; hup => upgrade arm:start, handing over; serving => park arm:silent rest, standing by; idle => , standing by; died => open fail undo(error), serving; free => work, serving"},
+		{"exclusive: a first process", lock, "run => acquire, waiting; acquired => commit open work, serving"},
+		{"exclusive: a first process that cannot have it", lock, "run => acquire, waiting; taken => rest stop, draining; drained => end(error), stopped"},
+		{"exclusive: TERM while a first process waits", lock, "run => acquire, waiting; term => rest stop, draining; acquired => , draining; drained => end(nil), stopped"},
+		{"exclusive: a handover", lock, yielding + "released => say:e arm:start, yielding; serving => park arm:silent rest, standing by; idle => say:f, standing by; asks => say:g arm:silent, standing by; ready => release answer(nil) rest handon, draining"},
+		{"exclusive: it fails before it has it", lock, yielding + "died => reacquire fail undo(error), serving; acquired => open work, serving; undone => , serving; hup => upgrade arm:start, handing over"},
+		{"exclusive: it cannot have it", lock, yielding + "released => say:e arm:start, yielding; sick => reacquire arm:kill, recalling; died => fail undo(error), serving; acquired => open work, serving"},
+		{"exclusive: it is had again before it has ended", lock, yielding + "released => say:e arm:start, yielding; sick => reacquire arm:kill, recalling; acquired => open, recalling; died => open fail undo(error) work, serving"},
+		{"exclusive: the requests do not end", lock, yielding + "unfinished => reacquire say:r arm:kill, recalling; acquired => open, recalling; died => open fail undo(called off) work, serving"},
+		{"exclusive: it hangs with it", lock, yielding + "released => say:e arm:start, yielding; late => reacquire say:r arm:kill kill, recalling; died => fail undo(error), serving; acquired => open work, serving"},
+		{"exclusive: it freezes in probation, and is killed at once", lock, yielding + "released => say:e arm:start, yielding; serving => park arm:silent rest, standing by; silent => reacquire say:r arm:kill kill, recalling; died => fail undo(error), serving; hup => , serving; acquired => open work, serving; undone => upgrade arm:start, handing over"},
+		{"exclusive: it may commit, and freezes: nobody serves without it", lock, yielding + "released => say:e arm:start, yielding; serving => park arm:silent rest, standing by; asks => say:g arm:silent, standing by; silent => , standing by"},
+		{"exclusive: TERM while it lets go", lock, yielding + "term => say:x arm:kill, recalling; died => fail undo(called off) rest stop, draining"},
+		{"exclusive: the caller gives up", lock, "run => acquire, waiting; acquired => commit open work, serving; call => upgrade arm:start, handing over; waits => park rest yield, yielding; cancel => reacquire say:r arm:kill, recalling; acquired => open, recalling; died => open fail answer(called off) work, serving"},
+		{"exclusive: HUP while it lets go", lock, yielding + "hup => , yielding; released => say:e arm:start, yielding; serving => park arm:silent rest, standing by; ready => release answer(nil) rest say:h handon, draining"},
+		{"exclusive: a predecessor that has nothing to let go of", first, hup + "waits => say:e, handing over; serving => park arm:silent rest, standing by"},
+		{"exclusive: a successor", locked, "askrun => tell:q, waiting; free => , waiting; yours => acquire, waiting; acquired => open tell:s trial work, probation; wants => tell:d, probation; granted => commit, serving"},
+		{"exclusive: a successor of one that does not know of it", locked, "run => acquire, waiting; acquired => open tell:s trial, probation"},
+		{"exclusive: a successor that cannot have it", locked, "askrun => tell:q, waiting; yours => acquire, waiting; taken => park tell:b rest giveback, returning; drained => end(error), stopped"},
+		{"exclusive: the predecessor dies", locked, "askrun => tell:q, waiting; orphan => acquire, waiting; acquired => commit open work, serving"},
+		{"exclusive: a successor is recalled", locked, "askrun => tell:q, waiting; recall => park tell:b rest giveback, returning; yours => , returning; acquired => , returning"},
+		{"exclusive: TERM to a successor that waits", locked, "askrun => tell:q, waiting; term => park tell:b rest giveback, returning; drained => end(nil), stopped"},
+		{"exclusive: HUP to a successor that waits", locked, "askrun => tell:q, waiting; hup => , waiting; yours => acquire, waiting; acquired => open tell:s trial, probation; passed => commit upgrade arm:start, handing over"},
 		{"it asks before it commits, itself", successor, trial + "wants => tell:d, probation; granted => commit, serving; granted => , serving; recall => , serving"},
 		{"it asks, and is recalled", successor, trial + "wants => tell:d, probation; recall => park tell:b rest giveback, returning; granted => , returning; drained => end(error), stopped"},
 		{"it asks, and the predecessor dies", successor, trial + "wants => tell:d, probation; orphan => work commit, serving; granted => , serving"},
@@ -160,8 +185,11 @@ func TestMachine(t *testing.T) {
 		{"a server breaks in probation", successor, trial + "broken => park tell:b rest giveback, returning; drained => end(error), stopped"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := state{free: row.who == first, successor: row.who == successor, alone: row.who == plain}
-			if row.who != first {
+			s := state{
+				free: row.who == first || row.who == lock, successor: row.who == successor || row.who == locked, alone: row.who == plain,
+				exclusive: row.who == lock || row.who == locked,
+			}
+			if !s.free {
 				s.older = 1
 			}
 			for _, line := range strings.Split(strings.TrimSuffix(row.history, "; "), "; ") {
@@ -236,6 +264,9 @@ func TestMachineNeverWedges(t *testing.T) {
 				if a.do == doCommit && s.successor && !s.alone && !next.alone && e.kind != evGranted && (e.kind != evTimePassed || e.ask) {
 					t.Fatalf("%+v on %v commits unasked", s, e.kind)
 				}
+				if (a.do == doOpen || a.do == doWork) && next.yielded {
+					t.Fatalf("%+v on %v serves without what is exclusive", s, e.kind)
+				}
 				if a.do == doUpgrade && (next.older >= maxDraining || next.stop) {
 					t.Fatalf("%+v on %v starts a successor out of turn", s, e.kind)
 				}
@@ -254,6 +285,8 @@ func TestMachineNeverWedges(t *testing.T) {
 		}
 	}
 	walk(state{free: true}, 6)
+	walk(state{free: true, exclusive: true}, 6)
+	walk(state{successor: true, older: 1, exclusive: true}, 5)
 	walk(state{successor: true, older: 1}, 6)
 	if tried < 10000 {
 		t.Errorf("only %d steps were tried", tried)

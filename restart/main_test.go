@@ -72,6 +72,7 @@ type config struct {
 	Packet           string        // address of a UDP echo server
 	Many             int           // further servers, each with a listener of its own
 	More             []string      // further listeners, "network address", with a server each that answers its number
+	Exclusive        bool          // a lock on a file, which every request needs
 	Hand             bool          // hands a state and a file on
 	Fewer            bool          // not in a successor
 	Respelled        string        // the address that a successor listens on, if it is another one
@@ -116,8 +117,22 @@ func serverMain(text string) {
 		signals[syscall.SIGTSTP] = hook("TSTP", restart.ActionHandOver)
 		signals[syscall.SIGHUP] = hook("HUP", restart.ActionNothing)
 	}
+	var exclusive *restart.Exclusive
+	var lock fileLock
+	if c.Exclusive {
+		exclusive = &restart.Exclusive{
+			Acquire: func(context.Context) error {
+				misbehave(plan, "acquire")
+				if len(plan) == 1 && plan[0] == "unacquired" {
+					return errors.New("planned")
+				}
+				return lock.acquire(filepath.Join(filepath.Dir(c.Plan), "lock"))
+			},
+			Release: func(context.Context) error { return lock.release() },
+		}
+	}
 	r := restart.New(restart.Options{
-		Signals: signals,
+		Signals: signals, Exclusive: exclusive,
 		PIDFile: c.PIDFile, UpgradeTimeout: c.Start, Probation: c.Probation, Drain: c.Drain, Grace: c.Grace, ShutdownDelay: c.ShutdownDelay,
 		Logger: slog.New(slog.DiscardHandler),
 		OnEvent: func(e restart.Event) {
@@ -175,6 +190,12 @@ func serverMain(text string) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
+		if c.Exclusive && !lock.use() {
+			say("a request without the lock")
+			http.Error(w, "without the lock", http.StatusInternalServerError)
+			return
+		}
+		defer lock.used()
 		n, _ := io.Copy(io.Discard, req.Body)
 		fmt.Fprintf(w, "%d %d", os.Getpid(), n)
 	})

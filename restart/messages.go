@@ -9,6 +9,7 @@ const (
 	msgOlder   = 'o' // text: how many processes before me have not exited
 	msgTicket  = 'y' // text: a key for TLS session tickets
 	msgState   = 'S' // text: the name of a state, a zero byte, the next part of it
+	msgYours   = 'e' // I have let go of what is exclusive
 	msgFree    = 'f' // my workers have ended, run yours
 	msgStop    = 'x' // stop, I do too
 	msgRecall  = 'r' // give back what you have and go
@@ -19,6 +20,7 @@ const (
 // Messages of the successor.
 const (
 	msgHello   = 'p' // text: my process id
+	msgWaiting = 'q' // I could serve, and wait for what is exclusive
 	msgServing = 's' // I serve
 	msgWell    = 'w' // I am well; every second of the probation
 	msgProved  = 'd' // my probation is over: may I commit?
@@ -39,12 +41,13 @@ const (
 // What a process can, besides the messages of version 1.
 const (
 	confirms     = "confirm" // answers msgConnection
+	yields       = "yield"   // as a predecessor answers msgWaiting
 	namesSockets = "sockets" // as a successor names those that it takes over
 	grants       = "grant"   // as a successor asks before it commits, as a predecessor answers
 )
 
 // ourAbilities is the text of our msgVersion.
-const ourAbilities = "2 " + confirms + " " + grants + " " + namesSockets
+const ourAbilities = "2 " + confirms + " " + grants + " " + namesSockets + " " + yields
 
 // maxText is how many bytes a text may have.
 const maxText = 509

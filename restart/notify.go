@@ -78,9 +78,9 @@ func (r *Restarter) notify(from, to Phase) {
 		r.notifier.say("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", monotonic()), status, extend(r.opts.UpgradeTimeout+r.opts.Probation))
 	case to == PhaseStandingBy:
 		r.notifier.say(fmt.Sprintf("STATUS=standing by: process %d is on probation for %v", r.state.child, r.opts.Probation))
-	case to == PhaseServing && from == PhaseStarting && r.state.alone: // the predecessor may not have said it
+	case to == PhaseServing && (from == PhaseStarting || from == PhaseWaiting) && r.state.alone: // the predecessor may not have said it
 		r.notifier.say(fmt.Sprintf("MAINPID=%d", os.Getpid()), "READY=1", status)
-	case to == PhaseServing && from == PhaseStarting:
+	case to == PhaseServing && (from == PhaseStarting || from == PhaseWaiting):
 		r.notifier.say("READY=1", status)
 	case to == PhaseServing && from == PhaseProbation:
 		if r.state.alone { // nobody else can say it

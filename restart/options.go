@@ -44,6 +44,13 @@ type Options struct {
 	// Anchor says whether the process that was started keeps its process id. Default: AnchorAuto.
 	Anchor Anchor
 
+	// Exclusive is for programs that hold something that only one process may have, like the lock of a database. The old
+	// process finishes its requests, passes its idle connections on and lets go before the new one serves. Clients wait
+	// meanwhile, in the kernel's queue and in the new process, for as long as the longest request lasts and Acquire takes.
+	// TLS and HTTP/2 connections are ended first, because they cannot move. Requests that have not ended within Drain
+	// call the handover off. Nil: both processes serve side by side.
+	Exclusive *Exclusive
+
 	// ListenConfig opens the listeners that were not inherited. Nil: a zero net.ListenConfig.
 	ListenConfig *net.ListenConfig
 

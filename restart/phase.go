@@ -10,17 +10,20 @@ type Phase uint8
 
 const (
 	PhaseStarting    Phase = iota // Run was not called yet: nothing is accepted
+	PhaseWaiting                  // Options.Exclusive: a process waits for what is exclusive; nothing is accepted yet
 	PhaseProbation                // a new process serves, and its predecessor stands by
 	PhaseReturning                // a new process that has to leave gives its connections back
 	PhaseServing                  // in service
 	PhaseHandingOver              // in service, and the new process is starting
+	PhaseYielding                 // Options.Exclusive: finishing requests and letting go, so that the new process can serve
 	PhaseStandingBy               // the new process serves on probation; this one keeps the connections it has
 	PhaseRecalling                // the new process was told to go, or is going; this one serves again
 	PhaseDraining                 // another process serves, or the program stops: finishing what was begun
 	PhaseStopped                  // Run has returned, or is about to
 )
 
-var phaseNames = [...]string{"starting", "probation", "returning", "serving", "handing over", "standing by", "recalling", "draining", "stopped"}
+var phaseNames = [...]string{"starting", "waiting", "probation", "returning", "serving", "handing over", "yielding", "standing by", "recalling",
+	"draining", "stopped"}
 
 func (p Phase) String() string {
 	if int(p) < len(phaseNames) {
@@ -35,7 +38,7 @@ func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 // Ready reports whether a process in this phase should get traffic.
 func (p Phase) Ready() bool {
 	switch p {
-	case PhaseProbation, PhaseServing, PhaseHandingOver, PhaseStandingBy, PhaseRecalling:
+	case PhaseProbation, PhaseServing, PhaseHandingOver, PhaseStandingBy, PhaseRecalling, PhaseYielding:
 		return true
 	}
 	return false

@@ -96,9 +96,23 @@ func (r *Restarter) hearPredecessor(kind byte, text string) {
 		r.post(event{kind: evTold})
 	case msgRecall:
 		r.post(event{kind: evRecall})
+	case msgYours:
+		r.post(event{kind: evYours})
 	case msgGranted:
 		r.post(event{kind: evGranted})
 	case msgHangup:
 		r.post(event{kind: evHangup})
 	}
+}
+
+// answers reports whether the predecessor has an ability. It waits until that has said so.
+func (p *predecessor) answers(ability string) bool {
+	if p == nil {
+		return false
+	}
+	select {
+	case <-p.named:
+	case <-time.After(namedWithin):
+	}
+	return p.can(ability)
 }

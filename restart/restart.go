@@ -44,11 +44,12 @@ type Restarter struct {
 	cut      context.CancelFunc // ends the drain
 	cutCtx   context.Context
 
-	listenMu  sync.Mutex // one call of Listen at a time
-	sockets   sockets
-	activated activated
-	tickets   keyring
-	notifier  notifier
+	listenMu   sync.Mutex // one call of Listen at a time
+	sockets    sockets
+	possession possession
+	activated  activated
+	tickets    keyring
+	notifier   notifier
 
 	surroundings Surroundings
 	anchorFile   *os.File // the anchor's socket, until inheritAnchor has opened it
@@ -100,6 +101,7 @@ func New(o Options) *Restarter {
 		timers:   map[eventKind]*time.Timer{},
 		status:   Status{Phase: PhaseStarting, Since: time.Now(), PID: os.Getpid()},
 	}
+	r.state.exclusive = r.opts.Exclusive != nil
 	r.cutCtx, r.cut = context.WithCancel(context.Background())
 	r.workers.broken = func(err error) { r.post(event{kind: evBroken, err: err}) }
 	return r
@@ -155,7 +157,7 @@ func (r *Restarter) addGate(g gate, id socketID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.gates = append(r.gates, namedGate{g, id})
-	if p := r.Phase(); p.Ready() && p != PhaseStandingBy {
+	if p := r.Phase(); p.Ready() && p != PhaseStandingBy && p != PhaseYielding {
 		g.Resume()
 	}
 }
@@ -216,7 +218,7 @@ func (r *Restarter) Run(ctx context.Context) error {
 		r.event(Event{Kind: EventDowngrade, Text: "the service manager has passed a socket that nobody uses: " + name})
 	}
 	go r.watchdog(ctx)
-	r.post(event{kind: evRun})
+	r.post(event{kind: evRun, ask: r.opts.Exclusive != nil && r.predecessor.answers(yields)})
 	select {
 	case err := <-r.result:
 		return err

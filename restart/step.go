@@ -17,7 +17,7 @@ func step(s state, e event) (state, []action) {
 	m := machine{state: s}
 	switch e.kind {
 	case evRun:
-		m.run()
+		m.run(e.ask)
 	case evHangup, evCall, evCancel, evUndone:
 		m.handoverAsked(e)
 	case evStop, evBroken, evCut, evDrained:
@@ -26,12 +26,14 @@ func step(s state, e event) (state, []action) {
 		m.successorActs(e)
 	case evUpgraded:
 		m.successorSettled(e)
+	case evWaiting, evYours, evReleased, evAcquired:
+		m.exclusiveMoves(e)
 	case evFree, evTold, evRecall, evOlder, evGranted, evLinkLost, evOrphan, evParentGone:
 		m.predecessorActs(e)
 	case evTimePassed, evIll:
 		m.probationEnds(e)
 	case evIdle:
-		if m.phase == PhaseStandingBy || m.phase == PhaseDraining && !m.stop {
+		if m.phase == PhaseYielding || m.phase == PhaseStandingBy || m.phase == PhaseDraining && !m.stop {
 			m.idle = true
 			m.freeSuccessor()
 		}
@@ -53,25 +55,106 @@ func (m *machine) answer(err error) {
 	}
 }
 
-func (m *machine) run() {
+// run begins; asks is whether the predecessor lets go of what is exclusive when it is asked.
+func (m *machine) run(asks bool) {
 	switch {
 	case m.phase != PhaseStarting:
 	case m.stop: // the predecessor has told us to go already
 		m.phase = PhaseStopped
 		m.act(action{do: doEnd, err: m.err})
-	case m.successor && !m.alone:
+	case !m.exclusive:
+		m.serve()
+	case m.successor && !m.alone && asks:
+		m.phase = PhaseWaiting
+		m.act(action{do: doTellPredecessor, msg: msgWaiting})
+	case m.older > 0 && !m.successor: // a predecessor that knows of nothing lets go when it is told that we are ready
+		m.commit()
+		m.yielded = true
+		m.open()
+	default:
+		m.phase = PhaseWaiting
+		m.act(action{do: doAcquire})
+	}
+}
+
+// serve begins service: on probation if there is a predecessor to come back, else for good.
+func (m *machine) serve() {
+	onProbation := m.successor && !m.alone
+	if onProbation {
 		m.phase = PhaseProbation
 		m.act(action{do: doOpen}, action{do: doTellPredecessor, msg: msgServing}, action{do: doProve})
-		if m.free {
-			m.act(action{do: doWork})
-		}
-	default:
+	} else {
 		m.commit()
 		m.act(action{do: doOpen})
-		if m.free { // otherwise a predecessor that says nothing still drains, and evParentGone tells of its end
-			m.act(action{do: doWork})
+	}
+	if m.free { // otherwise those of a predecessor still run, and evFree or evParentGone tells of their end
+		m.act(action{do: doWork})
+	}
+	m.begin()
+}
+
+// open is back to service: at once, or once this process has again what it has let go of.
+func (m *machine) open() {
+	switch {
+	case !m.yielded:
+		m.act(action{do: doOpen})
+	case !m.reacquiring:
+		m.reacquiring = true
+		m.act(action{do: doReacquire})
+	}
+}
+
+// exclusiveMoves is about what only one process at a time may have (Options.Exclusive).
+func (m *machine) exclusiveMoves(e event) {
+	switch e.kind {
+	case evWaiting:
+		switch {
+		case m.phase != PhaseHandingOver:
+		case !m.exclusive: // we have nothing to let go of
+			m.tellSuccessor(msgYours)
+		default:
+			m.phase, m.yielded = PhaseYielding, true
+			m.disarm(evTimeStart)
+			m.act(action{do: doPark}, action{do: doRest}, action{do: doYield})
 		}
-		m.begin()
+
+	case evReleased:
+		switch {
+		case m.phase != PhaseYielding:
+		case e.err != nil:
+			m.recall(e.err, msgRecall)
+		default:
+			m.tellSuccessor(msgYours)
+			m.arm(evTimeStart)
+		}
+
+	case evYours:
+		if m.phase == PhaseWaiting {
+			m.act(action{do: doAcquire})
+		}
+
+	case evAcquired:
+		switch {
+		case m.yielded && e.err == nil:
+			m.yielded, m.reacquiring = false, false
+			switch {
+			case m.stop:
+			case m.phase == PhaseServing:
+				m.act(action{do: doOpen})
+				if m.free {
+					m.act(action{do: doWork})
+				}
+				m.begin()
+			case m.phase == PhaseRecalling:
+				m.act(action{do: doOpen})
+			}
+		case m.phase != PhaseWaiting:
+		case e.err == nil:
+			m.serve()
+		default:
+			m.err = fmt.Errorf("restart: acquiring what is exclusive: %w", e.err)
+			m.giveBack(m.err)
+		}
 	}
 }
 
@@ -83,7 +166,7 @@ func (m *machine) commit() {
 
 // begin starts a handover if one is wanted and nothing is in the way.
 func (m *machine) begin() {
-	if m.phase != PhaseServing || !m.want || m.older >= maxDraining || m.undoing {
+	if m.phase != PhaseServing || !m.want || m.yielded || m.older >= maxDraining || m.undoing {
 		return
 	}
 	m.phase, m.want, m.child, m.cause = PhaseHandingOver, false, 0, nil
@@ -96,10 +179,10 @@ func (m *machine) handoverAsked(e event) {
 	switch e.kind {
 	case evHangup:
 		switch m.phase {
-		case PhaseStarting, PhaseProbation, PhaseServing:
+		case PhaseStarting, PhaseWaiting, PhaseProbation, PhaseServing:
 			m.want = true
 			m.begin()
-		case PhaseHandingOver, PhaseStandingBy:
+		case PhaseHandingOver, PhaseYielding, PhaseStandingBy:
 			m.again = true
 		case PhaseDraining:
 			if !m.stop {
@@ -125,7 +208,7 @@ func (m *machine) handoverAsked(e event) {
 		switch {
 		case m.call == nil || m.call != e.call:
 		case m.granted: // too late
-		case m.phase == PhaseHandingOver || m.phase == PhaseStandingBy:
+		case m.phase == PhaseHandingOver || m.phase == PhaseYielding || m.phase == PhaseStandingBy:
 			m.recall(calledOff(fmt.Errorf("the caller has given up: %w", e.err)), msgRecall)
 		case m.phase == PhaseServing || m.phase == PhaseProbation: // it was waiting
 			m.answer(e.err)
@@ -153,12 +236,12 @@ func (m *machine) ending(e event) {
 				}
 				m.act(action{do: doDie, sig: e.sig})
 			}
-		case PhaseProbation:
+		case PhaseWaiting, PhaseProbation:
 			m.giveBack(e.err)
 		case PhaseServing:
 			m.leave()
 			m.countStop(e)
-		case PhaseHandingOver, PhaseStandingBy:
+		case PhaseHandingOver, PhaseYielding, PhaseStandingBy:
 			m.stop = true
 			switch {
 			case !m.granted:
@@ -215,7 +298,7 @@ func (m *machine) successorActs(e event) {
 		}
 
 	case evServing:
-		if m.phase == PhaseHandingOver {
+		if m.phase == PhaseHandingOver || m.phase == PhaseYielding {
 			m.phase = PhaseStandingBy
 			m.act(action{do: doPark})
 			m.disarm(evTimeStart)
@@ -237,7 +320,7 @@ func (m *machine) successorActs(e event) {
 
 	case evBack:
 		m.granted = false // it has not heard of it
-		if m.phase == PhaseHandingOver || m.phase == PhaseStandingBy {
+		if m.phase == PhaseHandingOver || m.phase == PhaseYielding || m.phase == PhaseStandingBy {
 			why := e.err
 			if why == nil {
 				why = errTold
@@ -246,7 +329,7 @@ func (m *machine) successorActs(e event) {
 		}
 
 	case evTimeStart:
-		if m.phase == PhaseHandingOver {
+		if m.phase == PhaseHandingOver || m.phase == PhaseYielding {
 			m.recall(errors.New("took too long to start"), msgRecall)
 			m.act(action{do: doKill})
 		}
@@ -254,10 +337,15 @@ func (m *machine) successorActs(e event) {
 	case evTimeSilent:
 		switch {
 		case m.phase != PhaseStandingBy:
-		case m.granted: // it may commit at any moment, so it stays; but somebody has to accept meanwhile
-			m.act(action{do: doOpen})
+		case m.granted: // it may commit at any moment, so it stays; but somebody has to accept meanwhile, if it can
+			if !m.yielded {
+				m.act(action{do: doOpen})
+			}
 		default:
 			m.recall(fmt.Errorf("has not reported for %v", healthSilence), msgRecall)
+			if m.yielded { // nobody serves as long as it has what is exclusive
+				m.act(action{do: doKill})
+			}
 		}
 
 	case evTimeKill:
@@ -276,7 +364,7 @@ func (m *machine) recall(why error, msg byte) {
 	m.failedOnProbation = m.phase == PhaseStandingBy
 	m.phase = PhaseRecalling
 	if !m.stop {
-		m.act(action{do: doOpen})
+		m.open()
 	}
 	m.disarm(evTimeStart)
 	m.disarm(evTimeSilent)
@@ -288,7 +376,9 @@ func (m *machine) recall(why error, msg byte) {
 
 // successorSettled is the end of a handover: the successor has proved itself (no err), or it is gone.
 func (m *machine) successorSettled(e event) {
-	if m.phase != PhaseHandingOver && m.phase != PhaseStandingBy && m.phase != PhaseRecalling {
+	switch m.phase {
+	case PhaseHandingOver, PhaseYielding, PhaseStandingBy, PhaseRecalling:
+	default:
 		return
 	}
 	m.disarm(evTimeStart)
@@ -318,7 +408,7 @@ func (m *machine) successorSettled(e event) {
 	// What signals have asked for meanwhile has just failed: again and want are dropped.
 	m.phase, m.cause, m.failedOnProbation, m.again, m.want, m.child = PhaseServing, nil, false, false, false, 0
 	if !m.stop {
-		m.act(action{do: doOpen}) // before anything else
+		m.open() // before anything else
 	}
 	m.act(action{do: doFail, err: failure})
 	if m.call != nil {
@@ -330,7 +420,7 @@ func (m *machine) successorSettled(e event) {
 	if m.stop {
 		m.leave()
 		m.stops = 1
-	} else if m.idle = false; m.free {
+	} else if m.idle = false; m.free && !m.yielded {
 		m.act(action{do: doWork})
 	}
 }
@@ -346,7 +436,7 @@ func (m *machine) predecessorActs(e event) {
 		switch m.phase {
 		case PhaseStarting:
 			m.stop, m.err = true, errTold
-		case PhaseProbation:
+		case PhaseWaiting, PhaseProbation:
 			m.giveBack(nil)
 		case PhaseServing:
 			m.leave()
@@ -356,7 +446,7 @@ func (m *machine) predecessorActs(e event) {
 		switch m.phase {
 		case PhaseStarting:
 			m.stop, m.err = true, errRecalled
-		case PhaseProbation:
+		case PhaseWaiting, PhaseProbation:
 			m.err = errRecalled
 			m.giveBack(nil)
 		}
@@ -372,7 +462,7 @@ func (m *machine) predecessorActs(e event) {
 		switch m.phase {
 		case PhaseStarting:
 			m.stop, m.err = true, errLost
-		case PhaseProbation:
+		case PhaseWaiting, PhaseProbation:
 			m.err = errLost
 			m.giveBack(nil)
 		}
@@ -380,7 +470,10 @@ func (m *machine) predecessorActs(e event) {
 	case evOrphan:
 		m.alone = true
 		m.unlockWorkers()
-		if m.phase == PhaseProbation {
+		switch m.phase {
+		case PhaseWaiting:
+			m.act(action{do: doAcquire})
+		case PhaseProbation:
 			m.commit()
 			m.begin()
 		}
@@ -411,7 +504,7 @@ func (m *machine) unlockWorkers() {
 
 // freeSuccessor lets the successor's workers run, once ours and those before ours have ended.
 func (m *machine) freeSuccessor() {
-	if m.idle && m.free && (m.phase == PhaseStandingBy || m.phase == PhaseDraining && !m.stop) {
+	if m.idle && m.free && (m.phase == PhaseYielding || m.phase == PhaseStandingBy || m.phase == PhaseDraining && !m.stop) {
 		m.idle = false
 		m.tellSuccessor(msgFree)
 	}
@@ -423,7 +516,7 @@ func (m *machine) setOlder(n int) {
 		return
 	}
 	m.older = n
-	if m.phase == PhaseHandingOver || m.phase == PhaseStandingBy || m.phase == PhaseDraining && !m.stop {
+	if m.phase == PhaseHandingOver || m.phase == PhaseYielding || m.phase == PhaseStandingBy || m.phase == PhaseDraining && !m.stop {
 		m.act(action{do: doTellSuccessor, msg: msgOlder, text: strconv.Itoa(n)})
 	}
 	m.begin()
@@ -444,8 +537,12 @@ func (m *machine) probationEnds(e event) {
 	}
 }
 
-// giveBack makes a process on probation return what it has.
+// giveBack makes a process that has not proved itself return what it has, if there is anybody to return it to.
 func (m *machine) giveBack(why error) {
+	if !m.successor || m.alone {
+		m.leave()
+		return
+	}
 	m.phase = PhaseReturning
 	text := ""
 	if why != nil {

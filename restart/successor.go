@@ -2,6 +2,7 @@ package restart
 
 import (
 	"errors"
+	"maps"
 	"net"
 	"os"
 	"strconv"
@@ -31,6 +32,12 @@ func (k *serverKeys) add(key string) {
 		k.keys = map[string]bool{}
 	}
 	k.keys[key] = true
+}
+
+func (k *serverKeys) all() map[string]bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return maps.Clone(k.keys)
 }
 
 func (k *serverKeys) take() map[string]bool {
@@ -142,6 +149,8 @@ func (r *Restarter) hearSuccessor(from *successor, attempt int, kind byte, text 
 			return
 		}
 		e.kind, e.pid = evHello, pid
+	case msgWaiting:
+		e.kind = evWaiting
 	case msgServing:
 		e.kind = evServing
 	case msgWell:

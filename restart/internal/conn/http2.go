@@ -120,6 +120,13 @@ func (f *farewells) begin() {
 	}
 }
 
+// resume ends begin for connections to come.
+func (f *farewells) resume() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.begun = false
+}
+
 // wait returns when all clients have acknowledged, or are gone. Their streams go on; Shutdown waits for them.
 func (f *farewells) wait(ctx context.Context) {
 	for {

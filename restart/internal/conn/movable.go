@@ -205,6 +205,11 @@ func (c *movable) Close() error {
 	case err == nil:
 		c.t.moved.Add(1)
 	case errors.Is(err, errExpired):
+	case errors.Is(err, errHeld):
+		c.Conn.SetDeadline(time.Time{})
+		if c.t.home.adopt(c.Conn) {
+			return nil
+		}
 	default: // nobody takes it: keep serving it here, and all the others
 		c.t.sink.CompareAndSwap(out, nil)
 		c.t.notify()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -133,6 +134,49 @@ func (s *Server) Serve(broken func(error)) {
 	}
 }
 
+// Quiesce returns when no request runs and no connection is left that could bring one, or when ctx ends. Idle connections are
+// held back, unread, if hold is set and they could leave; the others end as with Drain. So do connections that come from
+// other processes meanwhile. PassHeld lets another process have them, Resume undoes everything.
+func (s *Server) Quiesce(ctx context.Context, grace time.Duration, hold bool) {
+	s.t.home.hold()
+	var out Sink
+	if hold {
+		out = func(syscall.Conn) error { return errHeld }
+	}
+	s.empty(ctx, grace, out, nil)
+	for ctx.Err() == nil && (s.t.count() > 0 || s.handlers.Load() > 0) {
+		select {
+		case <-s.t.changed:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Resume serves what was held, and undoes Quiesce.
+func (s *Server) Resume() {
+	s.t.sink.Store(nil)
+	s.lame.Store(false)
+	s.h2.resume()
+	s.t.home.resume()
+}
+
+// PassHeld sends out what Quiesce holds back. What is not taken is held on.
+func (s *Server) PassHeld(out Sink) {
+	h := s.t.home
+	held := h.take()
+	h.coming.Add(int64(len(held))) // a drain waits for them
+	for _, c := range held {
+		raw, ok := c.(syscall.Conn)
+		if ok && out(raw) == nil {
+			c.Close()
+		} else if !h.adopt(c) {
+			c.Close()
+		}
+		h.coming.Add(-1)
+	}
+	s.t.notify()
+}
+
 // Drain finishes what was begun, and returns a description of what it cut when ctx ended. The listener has to be parked
 // or released before.
 //
@@ -142,6 +186,31 @@ func (s *Server) Serve(broken func(error)) {
 //
 // Until arriving is closed, other processes may still give connections to Adopt, which go on through out. It may be nil.
 func (s *Server) Drain(ctx context.Context, grace time.Duration, out Sink, arriving <-chan struct{}) (cut []string) {
+	if out != nil {
+		s.PassHeld(out)
+	}
+	s.t.home.release()
+	s.empty(ctx, grace, out, arriving)
+	if ctx.Err() == nil && s.srv.Shutdown(ctx) == nil {
+		for ctx.Err() == nil && s.handlers.Load() > 0 { // handlers of hijacked connections
+			select {
+			case <-s.t.changed:
+			case <-ctx.Done():
+			}
+		}
+	}
+	left := max(s.t.count(), int(s.handlers.Load()))
+	s.t.home.Close()
+	s.srv.Close()
+	if left > 0 {
+		return []string{fmt.Sprintf("%d connections of %s", left, s.ln.Addr())}
+	}
+	return nil
+}
+
+// empty makes connections leave, or say goodbye, and returns when no HTTP/1 connection is left and the HTTP/2 clients have
+// understood, or when ctx ends.
+func (s *Server) empty(ctx context.Context, grace time.Duration, out Sink, arriving <-chan struct{}) {
 	passing := out != nil && s.passes
 	if passing {
 		s.t.move(out)
@@ -176,19 +245,4 @@ func (s *Server) Drain(ctx context.Context, grace time.Duration, out Sink, arriv
 	understood, cancel := context.WithTimeout(ctx, farewellLimit)
 	s.h2.wait(understood)
 	cancel()
-	if ctx.Err() == nil && s.srv.Shutdown(ctx) == nil {
-		for ctx.Err() == nil && s.handlers.Load() > 0 { // handlers of hijacked connections
-			select {
-			case <-s.t.changed:
-			case <-ctx.Done():
-			}
-		}
-	}
-	left := max(s.t.count(), int(s.handlers.Load()))
-	s.t.home.Close()
-	s.srv.Close()
-	if left > 0 {
-		return []string{fmt.Sprintf("%d connections of %s", left, s.ln.Addr())}
-	}
-	return nil
 }

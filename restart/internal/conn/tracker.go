@@ -187,6 +187,9 @@ func (t *tracker) expire() {
 // errExpired tells Close to close.
 var errExpired = errors.New("idle for the whole grace")
 
+// errHeld tells Close to leave the connection to the home, which holds it.
+var errHeld = errors.New("held until another process can take it")
+
 // A home is a listener for connections that were accepted elsewhere: by the other process, or here when the other process
 // would not take them.
 type home struct {
@@ -195,10 +198,21 @@ type home struct {
 	coming atomic.Int64
 	done   chan struct{}
 	once   sync.Once
+
+	mu      sync.Mutex
+	holding bool
+	held    []net.Conn // nobody has read from them here
 }
 
 // adopt gives the server a connection, and waits until it takes it. It returns false if the server has ended.
 func (h *home) adopt(c net.Conn) bool {
+	h.mu.Lock()
+	if h.holding {
+		h.held = append(h.held, c)
+		h.mu.Unlock()
+		return true
+	}
+	h.mu.Unlock()
 	h.coming.Add(1)
 	select {
 	case h.conns <- c:
@@ -206,6 +220,46 @@ func (h *home) adopt(c net.Conn) bool {
 	case <-h.done:
 		h.coming.Add(-1)
 		return false
+	}
+}
+
+// hold keeps the connections that come, unread, until resume or release.
+func (h *home) hold() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.holding = true
+}
+
+// take returns the connections that were held, and holds on.
+func (h *home) take() []net.Conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	held := h.held
+	h.held = nil
+	return held
+}
+
+// release ends hold, and closes what is still held.
+func (h *home) release() {
+	h.mu.Lock()
+	h.holding = false
+	h.mu.Unlock()
+	for _, c := range h.take() {
+		c.Close()
+	}
+}
+
+// resume ends hold, and serves what was held.
+func (h *home) resume() {
+	h.mu.Lock()
+	h.holding = false
+	h.mu.Unlock()
+	for _, c := range h.take() {
+		go func() {
+			if !h.adopt(c) {
+				c.Close()
+			}
+		}()
 	}
 }
 
