@@ -12,6 +12,7 @@ import (
 // Each passphrase costs seconds and 1 GB, so each direction is tried once, and not with the race detector, which makes
 // it three times as long and has nothing to see: no goroutine is involved.
 func TestInteropKeyWithPassphrase(t *testing.T) {
+	testenv.NeedEffort(t, testenv.Long) // each use of a passphrase takes 1 GB of memory and a second or two
 	testenv.Need(t, "minisign")
 	t.Run("made by minisign", func(t *testing.T) {
 		t.Parallel()

@@ -18,6 +18,7 @@ import (
 	"github.com/theseus-go/theseus/cmd/theseus/internal/audit"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
+	"github.com/theseus-go/theseus/internal/testenv"
 	"github.com/theseus-go/theseus/internal/testfault"
 	"github.com/theseus-go/theseus/verify"
 )
@@ -158,6 +159,7 @@ func brokenPublish(t *testing.T) testfault.Program {
 		return r
 	}
 	return testfault.Program{
+		Every: testenv.Pick(4, 1, 1),
 		Command: func(tb testing.TB) *exec.Cmd {
 			if err := errors.Join(os.RemoveAll(work), os.CopyFS(work, os.DirFS(before))); err != nil {
 				tb.Fatal(err)

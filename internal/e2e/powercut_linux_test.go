@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -95,7 +96,13 @@ func (s *stage) newDisk(t *testing.T, kind diskKind) (*disk, *installation) {
 	if err := writeProgram(i.path, s.files["1.0.0"]); err != nil {
 		t.Fatal(err)
 	}
-	unix.Sync()
+	mnt, err := os.Open(d.mnt)
+	if err == nil {
+		err = errors.Join(unix.Syncfs(int(mnt.Fd())), mnt.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	return d, i
 }
 
