@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/theseus-go/theseus/delta/internal/coding"
+	"github.com/theseus-go/theseus/delta/internal/executable"
 	"github.com/theseus-go/theseus/delta/internal/testprogram"
 )
 
@@ -310,5 +311,43 @@ func TestGoAloneRefusesOtherFiles(t *testing.T) {
 	}
 	if _, err := Diff(t.Context(), nil, nil, io.Discard, Options{Predictors: []Predictor{7}}); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// What a publisher may do something about is told in bytes.
+func TestStatsTellWhatCouldBeSmaller(t *testing.T) {
+	cost := func(old, new []byte) Stats {
+		t.Helper()
+		s, err := Diff(t.Context(), old, new, io.Discard, Options{Predictors: []Predictor{Go}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Debug < 0 || s.Standard < 0 || s.Debug+s.Standard > s.Residue+s.Novel {
+			t.Errorf("debug %d, standard library %d; residue %d, novel %d", s.Debug, s.Standard, s.Residue, s.Novel)
+		}
+		return s
+	}
+	with, without := testprogram.Debug(62, 0, 5, true), testprogram.ELF(62, 0)
+	if s := cost(with, testprogram.Debug(62, 48, 5, true)); s.Debug == 0 {
+		t.Error("debugging information costs nothing")
+	}
+	if s := cost(without, testprogram.ELF(62, 48)); s.Debug != 0 {
+		t.Errorf("debugging information that is not there costs %d bytes", s.Debug)
+	}
+	old, new := testprogram.Host(t)
+	other := bytes.Clone(new) // as by another release: a function of the runtime differs
+	im, err := executable.Parse(bytes.NewReader(new), int64(len(new)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	region, changed := im.Regions(), 0
+	for off := range other {
+		if changed < 500 && region(int64(off)) == executable.RegionStandard {
+			other[off] ^= byte(off*7) | 1
+			changed++
+		}
+	}
+	if a, b := cost(old, new).Standard, cost(old, other).Standard; changed < 500 || b < a+200 {
+		t.Errorf("the standard library costs %d bytes, and %d after %d changes in it", a, b, changed)
 	}
 }

@@ -32,6 +32,11 @@ type Stats struct {
 	Novel     int64 // bytes that nothing predicts
 	Generated int64 // bytes of the new file that were made and not shipped
 
+	// Of Residue and Novel, what is there for parts of the new file that a publisher
+	// may do something about. Only predictor Go knows them.
+	Debug    int64 // debugging information and symbols, which -ldflags='-s -w' leaves out
+	Standard int64 // code of the standard library, which is the same in builds by one Go release
+
 	CopyCount  int // copies
 	NovelBytes int64
 	RunCount   int
@@ -128,6 +133,7 @@ func diff(ctx context.Context, h Header, old, new []byte) ([]byte, Stats, error)
 	if _, err := codeRecipe(e.c, h, nil, r); err != nil {
 		return nil, stats, err
 	}
+	e.charged = e.c.Written()
 	e.gather(r.ops)
 	stats.NovelBytes = int64(len(e.bytes))
 	e.step()
@@ -136,6 +142,7 @@ func diff(ctx context.Context, h Header, old, new []byte) ([]byte, Stats, error)
 		e.correct(o.new + o.n)
 	}
 	e.fill(r.size)
+	stats.Debug, stats.Standard = e.cost[executable.RegionDebug], e.cost[executable.RegionStandard]
 	stats.CopyCount, stats.RunCount = len(r.ops), len(r.runs)
 	for _, c := range wrong.list {
 		if c.k == executable.KindNone {
@@ -188,7 +195,7 @@ func (r *recipe) plan(ctx context.Context, old, new, packed []byte, stats *Stats
 	if was.Arch == executable.ArchNone || was.Arch != is.Arch || was.Narrow != is.Narrow || was.Big != is.Big {
 		return false, nil
 	}
-	r.image, r.layout = was, is.Layout
+	r.image, r.layout, r.regions = was, is.Layout, is.Regions()
 
 	maskedOld, maskedNew := was.Mask(old), is.Mask(new)
 	ops, err := align(ctx, maskedOld, maskedNew, slack)
@@ -266,6 +273,9 @@ type encoder struct {
 	c   *coding.Coder
 	new []byte
 
+	cost    [executable.Regions]int64 // bytes written for each region
+	charged int64
+
 	list    []correction // still to come
 	residue residueCoder
 
@@ -286,6 +296,15 @@ func (e *encoder) step() {
 	e.residue.place(e.c, next)
 }
 
+// charge puts what was written since the last call down to the region of off.
+func (e *encoder) charge(off int64) {
+	n := e.c.Written()
+	if e.regions != nil {
+		e.cost[e.regions(off)] += n - e.charged
+	}
+	e.charged = n
+}
+
 // correct writes the corrections before to.
 func (e *encoder) correct(to int64) {
 	for len(e.list) > 0 && e.list[0].off < to {
@@ -297,6 +316,7 @@ func (e *encoder) correct(to int64) {
 			e.residue.wrongReference(e.c, w.off, w.k, w.raw, w.v)
 		}
 		e.step()
+		e.charge(w.off)
 	}
 	e.at = to
 	e.account(e.c, partResidue)
@@ -345,6 +365,7 @@ func (e *encoder) fill(to int64) {
 				e.tokens = e.tokens[1:]
 				z.token(e.c, e.layout.Place(pos), t, e.bytes[e.done])
 				e.done += max(t.length, 1)
+				e.charge(pos)
 			}
 			n := min(to-pos, int64(e.done-e.asked))
 			for range n {

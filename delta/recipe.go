@@ -17,7 +17,8 @@ type recipe struct {
 	ops    []op
 	runs   []run
 
-	shares // what each part takes, for Stats
+	shares                                    // what each part takes, for Stats
+	regions func(off int64) executable.Region // of the new file, for Stats; nil for Plain
 }
 
 // codeRecipe codes the recipe in the order of the format. Decoding, old parses the

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"io"
@@ -91,6 +92,7 @@ func deltaStatsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "stats OLD NEW",
 		Short:   "Say what costs how many bytes in the patch from OLD to NEW",
+		Long:    "Says what costs how many bytes in the patch from OLD to NEW, and what would make the patch smaller.",
 		Example: "  theseus delta stats hello-1.0.0 hello-1.1.0",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -99,11 +101,21 @@ func deltaStatsCommand() *cobra.Command {
 				return err
 			}
 			r := reportDelta(s)
+			r.OldGo, r.NewGo = goRelease(args[0]), goRelease(args[1])
 			return ui.Result(asJSON, r, r.print)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
+}
+
+// goRelease returns the release of Go that linked the file, or nothing.
+func goRelease(path string) string {
+	info, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return info.GoVersion
 }
 
 func diff(ctx context.Context, oldPath, newPath string, w io.Writer) (s delta.Stats, err error) {
@@ -129,6 +141,17 @@ func deltaProblem(old, patch string, err error) error {
 		return &ui.Problem{Code: ui.ExitRefused, Text: fmt.Sprintf("%s is no delta, or one of a format that this version does not know", patch), Err: err}
 	}
 	return err
+}
+
+// advice says what would make the patch smaller.
+func (r deltaReport) advice() (lines []string) {
+	if r.Debug > 0 {
+		lines = append(lines, fmt.Sprintf("smaller: build both files with -ldflags='-s -w'; %d bytes of the patch are for debugging information and symbols", r.Debug))
+	}
+	if r.OldGo != r.NewGo && r.OldGo != "" && r.NewGo != "" {
+		lines = append(lines, fmt.Sprintf("smaller: build both files with the same Go release (%s made the old one, %s the new one); %d bytes of the patch are for code of the standard library alone", r.OldGo, r.NewGo, r.Standard))
+	}
+	return lines
 }
 
 // toFile writes a file that is there whole or not at all.
@@ -167,6 +190,10 @@ type deltaReport struct {
 	References int    `json:"references"`
 	Wrong      int    `json:"wrong"`
 	WrongBytes int    `json:"wrong_bytes"`
+	Debug      int64  `json:"debug"`
+	Standard   int64  `json:"standard"`
+	OldGo      string `json:"old_go,omitempty"`
+	NewGo      string `json:"new_go,omitempty"`
 }
 
 func reportDelta(s delta.Stats) deltaReport {
@@ -174,6 +201,7 @@ func reportDelta(s delta.Stats) deltaReport {
 		Predictor: s.Predictor.String(), Old: s.Old.Size, New: s.New.Size, Patch: s.Size,
 		Layout: s.Layout, Copies: s.Copies, Runs: s.Runs, Residue: s.Residue, Novel: s.Novel, Generated: s.Generated,
 		CopyCount: s.CopyCount, RunCount: s.RunCount, NovelBytes: s.NovelBytes, References: s.References, Wrong: s.Wrong, WrongBytes: s.WrongBytes,
+		Debug: s.Debug, Standard: s.Standard,
 	}
 }
 
@@ -189,4 +217,7 @@ func (r deltaReport) print(w io.Writer) {
 		fmt.Fprintf(w, "  novel\t%d\t%d bytes that nothing predicts\n", r.Novel, r.NovelBytes)
 		fmt.Fprintf(w, "generated\t%d bytes\tmade by the client, not shipped\n", r.Generated)
 	})
+	for _, line := range r.advice() {
+		fmt.Fprintln(w, line)
+	}
 }
