@@ -5,6 +5,8 @@ import (
 	"compress/zlib"
 	"errors"
 	"io"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/theseus-go/theseus/delta/internal/coding"
@@ -163,7 +165,7 @@ func TestHostilePackedSectionsP20(t *testing.T) {
 		{"a size too small", change(func(l []stream) []stream { l[2].Plain--; return l }), nil, 0, 0, ErrDamaged},
 		{"cut short", change(func(l []stream) []stream { l[2].N--; return l }), nil, 0, 0, ErrDamaged},
 		{"outside", []stream{{Stream: executable.Stream{Off: int64(len(old)), N: 10, Plain: 20}}}, nil, 0, 0, ErrDamaged},
-		{"too large for any file", []stream{{Stream: executable.Stream{Off: 0, N: 10, Plain: 1 << 40}}}, nil, 1 << 20, 0, ErrDamaged},
+		{"too large for any file", []stream{{Stream: executable.Stream{Off: 0, N: 10, Plain: 1 << 40}}}, nil, 0, 0, ErrDamaged},
 		{"too many", make([]stream, executable.MaxStreams+1), nil, 0, 0, ErrDamaged},
 		{"packs to another size", nil, []stream{{Stream: executable.Stream{Off: 5, N: 1000, Plain: 1}}}, 0, 0, ErrDamaged},
 		{"packs in an unknown way", nil, []stream{{executable.Stream{Off: 5, N: 1000, Plain: 2000}, pack.Methods}}, 0, 0, ErrDamaged},
@@ -184,8 +186,43 @@ func TestHostilePackedSectionsP20(t *testing.T) {
 		if !errors.Is(err, row.want) {
 			t.Errorf("%s: error is %v, want %v", row.name, err, row.want)
 		}
+		if row.says > 0 && row.want == ErrDamaged && !strings.Contains(err.Error(), "the header says") {
+			t.Errorf("%s: unpacked before the header was compared: %v", row.name, err)
+		}
 		if w.n > head.New.Size {
 			t.Errorf("%s: %d bytes written of %d", row.name, w.n, head.New.Size)
+		}
+	}
+}
+
+// P20: 256 MiB out of ten bytes. What a section promises is not believed before its size
+// says that it can hold as much.
+func TestPromisesAreNotAllocatedP20(t *testing.T) {
+	file := append(noise(1, 10), pack.Header+strings.Repeat("x", 1000)...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 4 {
+		if _, err := unpack(bytes.NewReader(file), executable.Stream{Off: 10, N: 10, Plain: 64 << 20}); err == nil {
+			t.Fatal("ten bytes were unpacked to 64 MiB")
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 32<<20 {
+		t.Errorf("%d bytes were allocated for ten", n)
+	}
+}
+
+// P20: a section that packs to more than the patch says. What does not belong to it is
+// not written.
+func TestPackedSectionsKeepTheirSizeP20(t *testing.T) {
+	for _, by := range []pack.Method{pack.Go17, pack.Go127} {
+		w := &counter{}
+		r := repacker{w: w, streams: []stream{{executable.Stream{Off: 5, N: 1000, Plain: 1 << 20}, by}}}
+		if _, err := r.Write(noise(2, 2<<20)); !errors.Is(err, ErrDamaged) {
+			t.Errorf("error is %v", err)
+		}
+		if w.n > 1005 {
+			t.Errorf("%d bytes written of 1005", w.n)
 		}
 	}
 }

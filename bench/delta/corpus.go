@@ -19,6 +19,7 @@ type pair struct {
 	target               string // os/arch
 	toolchain            string // of the old build, if not the local one
 	same                 bool   // the new build is by that toolchain too
+	debug                bool   // both with debugging information, as go build makes them
 	old, new             build
 	most                 int64 // bytes that the patch may have
 	small                bool
@@ -31,6 +32,9 @@ func (p pair) name() string {
 		s += ", " + p.toolchain
 	case p.toolchain != "":
 		s += ", " + p.toolchain + " → local"
+	}
+	if p.debug {
+		s += ", not stripped"
 	}
 	if p.old.version == p.new.version && p.old.ldflags != p.new.ldflags {
 		s += ", version string only"
@@ -66,6 +70,14 @@ var pairs = []pair{
 	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "darwin/amd64", old: restic("0.16.4"), new: restic("0.16.5")},
 	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "windows/amd64", old: restic("0.16.4"), new: restic("0.16.5")},
 	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "linux/amd64", old: restic("0.17.3"), new: build{"0.17.3", "-X main.version=0.17.10-rc.1"}, most: 950},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", debug: true, old: age("1.2.0"), new: age("1.2.1"), most: 16000, small: true},
+	{program: "caddy", module: caddyModule, pkg: "./cmd/caddy", target: "linux/amd64", debug: true, old: plain("2.8.3"), new: plain("2.8.4"), most: 42000},
+	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "linux/amd64", debug: true, old: restic("0.16.4"), new: restic("0.16.5"), most: 1400000},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/arm64", debug: true, old: age("1.2.0"), new: age("1.2.1"), most: 12500, small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "darwin/arm64", debug: true, old: age("1.2.0"), new: age("1.2.1"), most: 15500, small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "windows/amd64", debug: true, old: age("1.2.0"), new: age("1.2.1"), most: 13500, small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.24.11", same: true, debug: true, old: age("1.2.0"), new: age("1.2.1"), most: 14000, small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.27.3", same: true, debug: true, old: age("1.2.0"), new: age("1.2.1"), most: 15500, small: true},
 	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.24.11", same: true, old: age("1.2.0"), new: age("1.2.1"), small: true},
 	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.25.5", same: true, old: age("1.2.0"), new: age("1.2.1"), small: true},
 	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.27.3", same: true, old: age("1.2.0"), new: age("1.2.1"), small: true},
@@ -79,8 +91,12 @@ func (p pair) build(dir string, b build, toolchain string) (string, error) {
 		toolchain = "local"
 	}
 	goos, goarch, _ := strings.Cut(p.target, "/")
+	flags, kind := "-s -w ", ""
+	if p.debug {
+		flags, kind = "", "_debug"
+	}
 	label := strings.NewReplacer("-X main.", "", "=", "-", " ", "").Replace(b.ldflags)
-	out, err := filepath.Abs(filepath.Join(dir, strings.Join([]string{p.program, b.version, label, goos, goarch, toolchain}, "_")))
+	out, err := filepath.Abs(filepath.Join(dir, strings.Join([]string{p.program, b.version, label, goos, goarch, toolchain}, "_")+kind))
 	if err != nil {
 		return "", err
 	}
@@ -92,7 +108,7 @@ func (p pair) build(dir string, b build, toolchain string) (string, error) {
 		return "", err
 	}
 	fmt.Fprintln(os.Stderr, "building", filepath.Base(out))
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w "+b.ldflags, "-o", out, p.pkg)
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", flags+b.ldflags, "-o", out, p.pkg)
 	cmd.Dir = source
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+goos, "GOARCH="+goarch, "GOTOOLCHAIN="+toolchain, "GOWORK=off", "GOFLAGS=")
 	if text, err := cmd.CombinedOutput(); err != nil {

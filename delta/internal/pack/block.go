@@ -23,6 +23,7 @@ type block struct {
 	codes
 	nSymbols, nDistances, nRuns int
 
+	merger
 	lengths, runs []byte
 	runCount      [runSymbols]uint32
 	runCode       [runSymbols]code
@@ -125,8 +126,8 @@ func (b *block) makeCodes() int {
 	if max := slices.Max(b.distance[:]); max == 0 {
 		b.distance[0] = 1 // a code without any symbol cannot be written
 	}
-	makeCode(b.symbolCode[:], b.symbol[:], maxBits)
-	makeCode(b.distanceCode[:], b.distance[:], maxBits)
+	b.makeCode(b.symbolCode[:], b.symbol[:], maxBits)
+	b.makeCode(b.distanceCode[:], b.distance[:], maxBits)
 	b.nSymbols, b.nDistances = len(b.symbol), len(b.distance)
 	for b.symbol[b.nSymbols-1] == 0 {
 		b.nSymbols--
@@ -142,7 +143,7 @@ func (b *block) makeCodes() int {
 		b.lengths = append(b.lengths, c.length)
 	}
 	b.makeRuns()
-	makeCode(b.runCode[:], b.runCount[:], 7)
+	b.makeCode(b.runCode[:], b.runCount[:], 7)
 	b.nRuns = runSymbols
 	for b.nRuns > 4 && b.runCount[runOrder[b.nRuns-1]] == 0 {
 		b.nRuns--
@@ -241,30 +242,25 @@ func sizeOf(codes []code, counts []uint32) (n int) {
 }
 
 // makeCode makes the canonical code of the shortest lengths up to most (RFC 1951, 3.2.2).
-func makeCode(codes []code, counts []uint32, most int) {
+func (m *merger) makeCode(codes []code, counts []uint32, most int) {
 	clear(codes)
-	order := make([]int, 0, symbols) // symbols that occur, the rarest first
+	m.order = m.order[:0] // symbols that occur, the rarest first
 	for s, n := range counts {
 		if n != 0 {
-			order = append(order, s)
+			m.order = append(m.order, uint64(n)<<16|uint64(s))
 		}
 	}
-	if len(order) <= 2 {
-		for i, s := range order {
-			codes[s] = code{uint16(i), 1}
+	if len(m.order) <= 2 {
+		for i, s := range m.order {
+			codes[uint16(s)] = code{uint16(i), 1}
 		}
 		return
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return int(counts[a]) - int(counts[b]) })
-	weights := make([]int, len(order))
-	for i, s := range order {
-		weights[i] = int(counts[s])
-	}
-	perLength := codeLengths(weights, min(most, len(order)-1))
-	rest := order
-	for length, n := range perLength {
+	slices.Sort(m.order)
+	rest := m.order
+	for length, n := range m.lengths(min(most, len(rest)-1)) {
 		for _, s := range rest[len(rest)-n:] {
-			codes[s].length = uint8(length)
+			codes[uint16(s)].length = uint8(length)
 		}
 		rest = rest[:len(rest)-n]
 	}
@@ -290,52 +286,60 @@ func assign(codes []code) {
 	}
 }
 
-// codeLengths returns how many codes there are of each length, at most most bits: the
-// package-merge algorithm (Larmore and Hirschberg, 1990). weights rise, and there are
-// three or more. Of a leaf and a package of the same weight the package comes first:
-// which of the shortest codes it is hangs on that.
-func codeLengths(weights []int, most int) []int {
-	n := len(weights)
-	// lists[i] is the list of level i: for each item whether it is a leaf.
-	lists := make([][]bool, most)
-	items := slices.Clone(weights) // of the level below
-	lists[0] = slices.Repeat([]bool{true}, n)
-	for level := 1; level < most; level++ {
-		var merged []int
-		var leaf []bool
-		w := weights
-		for i := 0; i+1 < len(items) || len(w) > 0; {
-			if i+1 < len(items) && (len(w) == 0 || w[0] >= items[i]+items[i+1]) {
-				merged, leaf = append(merged, items[i]+items[i+1]), append(leaf, false)
-				i += 2
+// A merger chooses the lengths of codes by the package-merge algorithm (Larmore and
+// Hirschberg, 1990).
+type merger struct {
+	order   []uint64 // symbols below their weights, which rise
+	items   [2][2 * symbols]uint64
+	isLeaf  [maxBits][2 * symbols]bool // for each level
+	perBits [maxBits + 1]int
+}
+
+// lengths returns how many codes there are of each length, at most most bits. There
+// are three symbols or more. Of a leaf and a package of the same weight the package
+// comes first: which of the shortest codes it is hangs on that.
+func (m *merger) lengths(most int) []int {
+	n := len(m.order)
+	weight := func(i int) uint64 { return m.order[i] >> 16 }
+	wanted := 2*n - 2 // items of a level; the others are never used
+	below, level := m.items[0][:n], m.items[1][:0]
+	for i := range below {
+		below[i] = weight(i)
+		m.isLeaf[0][i] = true
+	}
+	for k := 1; k < most; k++ {
+		leaf, pair := 0, 0
+		for len(level) < wanted && (leaf < n || pair+1 < len(below)) {
+			if pair+1 < len(below) && (leaf == n || weight(leaf) >= below[pair]+below[pair+1]) {
+				m.isLeaf[k][len(level)] = false
+				level = append(level, below[pair]+below[pair+1])
+				pair += 2
 			} else {
-				merged, leaf = append(merged, w[0]), append(leaf, true)
-				w = w[1:]
+				m.isLeaf[k][len(level)] = true
+				level = append(level, weight(leaf))
+				leaf++
 			}
 		}
-		items, lists[level] = merged, leaf
+		below, level = level, below[:0]
 	}
-	// The first 2n-2 items of the last level, and what their packages are made of: a
-	// symbol's length is in how many levels it is one of those.
-	counts := make([]int, most+1)
-	take := 2*n - 2
-	for level := most - 1; level >= 0; level-- {
+	// The first items of the last level, and what their packages are made of: in how
+	// many levels a symbol is one of those, that is its length.
+	out := m.perBits[:most+1]
+	clear(out)
+	take, before := wanted, 0
+	for k := most - 1; k >= 0; k-- {
 		leaves := 0
-		for _, leaf := range lists[level][:take] {
+		for _, leaf := range m.isLeaf[k][:take] {
 			if leaf {
 				leaves++
 			}
 		}
-		counts[most-level] = leaves
+		if k < most-1 {
+			out[most-k-1] = before - leaves
+		}
+		before = leaves
 		take = 2 * (take - leaves)
 	}
-	// counts[k] symbols are in k levels or more: the last level has all of them.
-	out := make([]int, most+1)
-	for k := 1; k <= most; k++ {
-		out[k] = counts[k]
-		if k < most {
-			out[k] -= counts[k+1]
-		}
-	}
+	out[most] = before
 	return out
 }
