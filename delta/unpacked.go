@@ -164,41 +164,53 @@ type repacker struct {
 	streams []stream // that are not done
 	at      int64    // bytes that came
 	end     int64    // of the stream under way
-	pack    *pack.Writer
-	packed  int64 // bytes of it
+	packing bool
+	pack    *pack.Writer // kept from one stream to the next
+	packed  int64        // bytes of it
 }
 
 func (r *repacker) Write(b []byte) (int, error) {
 	for rest := b; len(rest) > 0; {
 		n := int64(len(rest))
-		if r.pack == nil && len(r.streams) > 0 {
+		if !r.packing && len(r.streams) > 0 {
 			if before := r.streams[0].Off - r.at; before > 0 {
 				n = min(n, before)
 			} else {
-				r.end, r.packed = r.at+r.streams[0].Plain, 0
-				r.pack = pack.NewWriter(writerFunc(func(b []byte) (int, error) {
-					if r.packed += int64(len(b)); r.packed > r.streams[0].N {
-						return 0, damaged("a section packs to more than %d bytes", r.streams[0].N)
-					}
-					return r.w.Write(b)
-				}), r.streams[0].by)
+				r.begin()
 			}
 		}
 		to := r.w
-		if r.pack != nil {
+		if r.packing {
 			to, n = r.pack, min(n, r.end-r.at)
 		}
 		if _, err := to.Write(rest[:n]); err != nil {
 			return 0, err
 		}
 		rest = rest[n:]
-		if r.at += n; r.pack != nil && r.at == r.end {
+		if r.at += n; r.packing && r.at == r.end {
 			if err := r.close(); err != nil {
 				return 0, err
 			}
 		}
 	}
 	return len(b), nil
+}
+
+// begin begins the next stream.
+func (r *repacker) begin() {
+	s := r.streams[0]
+	r.packing, r.packed, r.end = true, 0, r.at+s.Plain
+	w := writerFunc(func(b []byte) (int, error) {
+		if r.packed += int64(len(b)); r.packed > s.N {
+			return 0, damaged("a section packs to more than %d bytes", s.N)
+		}
+		return r.w.Write(b)
+	})
+	if r.pack == nil {
+		r.pack = pack.NewWriter(w, s.by)
+	} else {
+		r.pack.Reset(w, s.by)
+	}
 }
 
 // close ends the stream under way; from there on r.at counts as in the file.
@@ -210,7 +222,7 @@ func (r *repacker) close() error {
 	if r.packed != s.N {
 		return damaged("a section packs to %d bytes, not to %d", r.packed, s.N)
 	}
-	r.pack, r.streams, r.at = nil, r.streams[1:], s.Off+s.N
+	r.packing, r.streams, r.at = false, r.streams[1:], s.Off+s.N
 	return nil
 }
 

@@ -137,8 +137,6 @@ func (m *later) close(w *bitWriter) {
 func (m *later) write(w *bitWriter, blk *block, buf []byte, from int, last bool) {
 	b := buf[from:]
 	switch {
-	case len(b) == 0:
-		return
 	case last && len(b) <= 32:
 		m.stored(w, b)
 		return

@@ -46,6 +46,30 @@ func (m *matcher) at(buf []byte, base int32, s int, v uint32) (int, bool) {
 	return was, s-was <= maxDistance && le.Uint32(buf[was:]) == v
 }
 
+func (m *matcher) write(w *bitWriter, blk *block, buf []byte, from int, _ bool) {
+	const (
+		least   = 128 // bytes that matches are looked for in
+		tiniest = 16  // bytes that are not worth any codes
+	)
+	b := buf[from:]
+	switch {
+	case len(b) <= tiniest:
+		w.stored(b, false)
+		return
+	case len(b) < least:
+		blk.literals(b)
+	default:
+		blk.reset()
+		m.tokens(blk, buf, from)
+		if len(blk.tokens) > len(b)-len(b)>>4 {
+			blk.literals(b)
+		}
+	}
+	blk.write(w, b)
+}
+
+func (m *matcher) close(w *bitWriter) { w.stored(nil, true) }
+
 // tokens cuts buf[from:], a block of at least 128 bytes, into tokens. Before from are
 // the bytes of the block before.
 func (m *matcher) tokens(out *block, buf []byte, from int) {

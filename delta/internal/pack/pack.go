@@ -34,28 +34,38 @@ const (
 
 const blockSize = 1<<16 - 1
 
-// A Writer packs what is written to it.
+// A compressor is a Method at work.
+type compressor interface {
+	// write writes the block buf[from:], before which is the one before.
+	write(w *bitWriter, b *block, buf []byte, from int, last bool)
+	// close writes what a stream ends with behind the last block.
+	close(w *bitWriter)
+}
+
+// A Writer packs what is written to it. It holds half a megabyte, whatever that is.
 type Writer struct {
 	bits  bitWriter
 	sum   hash.Hash32
 	buf   []byte // the block before, then the one that is being filled
 	from  int    // where that one begins
 	block block
-
-	matcher *matcher // of Go17
-	later   *later   // of Go127
+	by    compressor
 }
 
-// NewWriter returns a Writer to w. It holds half a megabyte, whatever is written.
 func NewWriter(w io.Writer, by Method) *Writer {
-	z := &Writer{bits: bitWriter{w: w}, sum: adler32.New(), buf: make([]byte, 0, 2*blockSize)}
-	if by == Go127 {
-		z.later = new(later)
-	} else {
-		z.matcher = new(matcher)
-	}
-	z.bits.buf = append(z.bits.buf, Header...)
+	z := &Writer{sum: adler32.New(), buf: make([]byte, 0, 2*blockSize)}
+	z.Reset(w, by)
 	return z
+}
+
+// Reset begins another stream.
+func (z *Writer) Reset(w io.Writer, by Method) {
+	z.bits = bitWriter{w: w, buf: append(z.bits.buf[:0], Header...)}
+	z.sum.Reset()
+	z.buf, z.from = z.buf[:0], 0
+	if z.by = new(matcher); by == Go127 {
+		z.by = new(later)
+	}
 }
 
 func (z *Writer) Write(b []byte) (int, error) {
@@ -75,41 +85,15 @@ func (z *Writer) Write(b []byte) (int, error) {
 // Close writes what is left, and the checksum. It does not close the writer below.
 func (z *Writer) Close() error {
 	z.writeBlock(true)
-	if z.later != nil {
-		z.later.close(&z.bits)
-	} else {
-		z.bits.stored(nil, true)
-	}
+	z.by.close(&z.bits)
 	z.bits.buf = binary.BigEndian.AppendUint32(z.bits.buf, z.sum.Sum32())
 	z.bits.flush()
 	return z.bits.err
 }
 
 func (z *Writer) writeBlock(last bool) {
-	defer z.bits.drain()
-	if z.later != nil {
-		z.later.write(&z.bits, &z.block, z.buf, z.from, last)
-		return
+	if z.from < len(z.buf) {
+		z.by.write(&z.bits, &z.block, z.buf, z.from, last)
+		z.bits.drain()
 	}
-	const (
-		least   = 128 // bytes that matches are looked for in
-		tiniest = 16  // bytes that are not worth any codes
-	)
-	b := z.buf[z.from:]
-	switch {
-	case len(b) == 0:
-		return
-	case len(b) <= tiniest:
-		z.bits.stored(b, false)
-		return
-	case len(b) < least:
-		z.block.literals(b)
-	default:
-		z.block.reset()
-		z.matcher.tokens(&z.block, z.buf, z.from)
-		if len(z.block.tokens) > len(b)-len(b)>>4 {
-			z.block.literals(b)
-		}
-	}
-	z.block.write(&z.bits, b)
 }
