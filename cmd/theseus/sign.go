@@ -139,13 +139,20 @@ func sign(ctx context.Context, o publisher.Options, d publisher.ToSign, path str
 	return &signedFile{path, claims.String()}, durable.WriteFile(path, file, info.Mode().Perm())
 }
 
-// confirm shows a person what is about to be signed, and asks. A signature that nobody agreed to has not left the process.
+// confirm shows a person what is about to be signed, and asks: until then no signature has left the process. Where there is
+// no terminal, a log gets what a trust document changes.
 func confirm(root *verify.Trust, d publisher.ToSign, claims *publisher.Claims) error {
+	change, noTrust := changeOf(root, d.File, d.Name)
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		if noTrust == nil {
+			for _, c := range change.Changes {
+				ui.Note("%s: %s", d.Name, c)
+			}
+		}
 		return nil
 	}
 	fmt.Fprintf(os.Stderr, "%s is %s, SHA-256 %s\n\n", d.Name, claims, claims.ID.SHA256)
-	if change, err := changeOf(root, d.File, d.Name); err == nil {
+	if noTrust == nil {
 		change.Print(os.Stderr)
 	} else {
 		newBodyPrinter(os.Stderr, claims.Body).value("", "")
