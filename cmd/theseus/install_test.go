@@ -1,7 +1,6 @@
 package main
 
 import (
-	"flag"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -13,19 +12,17 @@ import (
 	"github.com/theseus-go/theseus/internal/testenv"
 )
 
-var install = flag.Bool("install", false, "install the tool from a tagged copy of this tree, which compiles all of it once more")
+// No version of a module can be downloaded that has a file with a name that Windows reserves.
+func TestFileNamesThatModulesMayHave(t *testing.T) { checkFileNames(t, filepath.Join("..", "..")) }
 
-// TestInstallsByVersion, with -install, tags this tree as .ci/tag tags a release, in a repository of its own, and installs the tool from
+// TestInstallsByVersion tags this tree as .ci/tag tags a release, in a repository of its own, and installs the tool from
 // there by its version, as people do. A go.mod with a replace, or a file name that a module may not have, shows up here and
 // nowhere else before the day of the release.
 func TestInstallsByVersion(t *testing.T) {
-	root := filepath.Join("..", "..")
-	checkFileNames(t, root)
-	if !*install {
-		return
-	}
+	testenv.NeedEffort(t, testenv.Long) // compiles all of the tool once more
 	testenv.Need(t, "git", "go", "bash")
-	dir := t.TempDir()
+	t.Parallel()
+	root, dir := filepath.Join("..", ".."), t.TempDir()
 	source, published := filepath.Join(dir, "source"), filepath.Join(dir, "published")
 	run := func(in, name string, args ...string) string {
 		t.Helper()

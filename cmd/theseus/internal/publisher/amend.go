@@ -2,7 +2,6 @@ package publisher
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +28,7 @@ func (p *Publisher) Amend(ctx context.Context, channel string, v *semver.Version
 		}
 		return ChannelReport{}, "", err
 	}
-	next := &release.Channel{Name: channel, Entries: slices.Clone(old.Entries)}
+	next := old.next(channel)
 	entry := next.Entry(v)
 	if entry == nil {
 		return ChannelReport{}, "", ui.Fail(ui.ExitError, "channel %s does not list %s: it lists %s", channel, v, strings.Join(Versions(old.Channel), ", "))

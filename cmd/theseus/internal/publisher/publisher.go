@@ -53,6 +53,9 @@ func Open(ctx context.Context, o Options) (*Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.putRootBack(ctx); err != nil {
+		return nil, err
+	}
 	if err := p.settled(); err != nil {
 		return nil, err
 	}
@@ -124,8 +127,8 @@ func (p *Publisher) follow(ctx context.Context, root *verify.Trust) error {
 	}
 	for v, id := range known {
 		if !slices.Contains(versions, v) {
-			if v > root.Version {
-				continue // said below
+			if v >= root.Version {
+				continue // the root is put back, and what is above it said below
 			}
 			return p.trustRemoved(v)
 		}
@@ -164,6 +167,22 @@ func (p *Publisher) trustRemoved(version int) error {
 	return ui.Fail(ui.ExitRefused, "%s was removed: without it clients and this tool would believe keys that it revoked; restore it from your backup, or publish it again (theseus trust publish FILE)", p.path(release.TrustPath(version)))
 }
 
+// putRootBack brings the pinned trust document into a repository that has lost it, or never had it: nobody has to be
+// believed for that, and clients that were built with an older one cannot follow without it.
+func (p *Publisher) putRootBack(ctx context.Context) error {
+	root := p.chain[0]
+	if root.Version == 0 {
+		return nil
+	}
+	name := release.TrustPath(root.Version)
+	_, _, err := p.read(ctx, name, verify.TypeTrust)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err // follow has compared it
+	}
+	p.say(fmt.Sprintf("%s was not there, and is the root: put there again", p.path(name)))
+	return p.write(ctx, name, root.File, Nothing)
+}
+
 // settled writes down what was followed.
 func (p *Publisher) settled() error {
 	changed := p.memory.App != p.app
@@ -194,6 +213,16 @@ func (p *Publisher) of(role verify.Keys) []verify.Signer {
 type base struct {
 	*release.Channel         // nil: there is none
 	version          Version // what its successor replaces
+}
+
+// next is the channel as it is, to be changed; an empty one if there is none.
+func (b base) next(name string) *release.Channel {
+	if b.Channel == nil {
+		return &release.Channel{Name: name}
+	}
+	c := *b.Channel
+	c.Entries = slices.Clone(c.Entries)
+	return &c
 }
 
 // base opens a channel and decides whether the next one may be built on it.
@@ -450,7 +479,7 @@ func (p *Publisher) Refresh(ctx context.Context, names []string, lifetime time.D
 		if old.Channel == nil {
 			return reports, ui.Fail(ui.ExitError, "%s is not there, and a refresh cannot make it again: publish a release into it", p.path(name))
 		}
-		next := &release.Channel{Name: name, Entries: old.Entries}
+		next := old.next(name)
 		if err := p.put(ctx, next, old, old.lifetime(lifetime)); err != nil {
 			return reports, err
 		}

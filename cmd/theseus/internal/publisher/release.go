@@ -67,10 +67,7 @@ func (p *Publisher) Publish(ctx context.Context, r *Release) (*Published, error)
 	if err != nil {
 		return nil, err
 	}
-	next := &release.Channel{Name: r.Channel}
-	if old.Channel != nil {
-		next.Entries = slices.Clone(old.Entries)
-	}
+	next := old.next(r.Channel)
 	entry := next.Entry(r.Version)
 	var withdrawn []string
 	if higher := above(next, r.Version); len(higher) > 0 && (entry == nil || r.AllowDowngrade) {

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"path"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/release"
@@ -41,6 +44,9 @@ func Sign(ctx context.Context, o Options, d ToSign) (file []byte, claims *Claims
 	}
 	if d.SHA256 != nil && *d.SHA256 != claims.ID.SHA256 {
 		return nil, nil, ui.Fail(ui.ExitRefused, "%s has SHA-256 %s, and --sha256 names another document: ask whoever gave you the hash", d.Name, claims.ID.SHA256)
+	}
+	if text, ok := strings.CutSuffix(path.Base(filepath.ToSlash(d.Name)), ".manifest"); ok && (claims.Type != verify.TypeManifest || claims.Version != text) {
+		return nil, nil, ui.Fail(ui.ExitRefused, "%s is %s: somebody exchanged the file; restore it from your backup", d.Name, claims)
 	}
 	if err := mayBeSigned(ctx, o, d, file, claims); err != nil {
 		return nil, nil, err
@@ -129,11 +135,7 @@ func (p *Publisher) accountsFor(ctx context.Context, d ToSign, file []byte, clai
 	} else if d.Again == nil || len(d.Again.Artifacts) == 0 {
 		return ui.Fail(ui.ExitRefused, "%s is not signed by enough of the release keys that the root names, so nothing here says what it stands for: give the files with --artifact OS/ARCH=FILE, or the hash that its maker told you with --sha256: %w", d.Name, err)
 	}
-	anyKey, err := verify.NewKeys(1, p.trust.Release.All()...)
-	if err != nil {
-		return err
-	}
-	m, err := openManifest(file, anyKey, p.app, version)
+	m, err := openManifest(file, p.anyRelease(), p.app, version)
 	if err != nil {
 		return ui.Fail(ui.ExitRefused, "%s: %w", d.Name, err)
 	}
@@ -153,6 +155,24 @@ func (p *Publisher) accountsFor(ctx context.Context, d ToSign, file []byte, clai
 		}
 	}
 	return p.rebuild(ctx, m, file, &again)
+}
+
+// anyRelease is satisfied by one release key of the root or of what follows from it: enough to read what is then compared
+// with local files.
+func (p *Publisher) anyRelease() verify.Keys {
+	var all []verify.Key
+	for _, t := range p.chain {
+		for _, k := range t.Release.All() {
+			if !slices.ContainsFunc(all, k.Equal) {
+				all = append(all, k)
+			}
+		}
+	}
+	keys, err := verify.NewKeys(1, all...)
+	if err != nil {
+		return verify.Keys{} // cannot be: a trust document has release keys; nobody is trusted
+	}
+	return keys
 }
 
 // nowhere is a repository that is not here: holders of offline keys have the document alone.

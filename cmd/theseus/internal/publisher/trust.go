@@ -288,6 +288,9 @@ func PublishTrust(ctx context.Context, o Options, file []byte, name string, life
 			old = there // the root has moved, which is the last step
 		}
 	}
+	if err := p.putRootBack(ctx); err != nil {
+		return nil, err
+	}
 	change, next := (*TrustChange)(nil), p.trust
 	if old.Version < draft.Version {
 		if change, err = CompareTrust(old, file, name, p.now); err != nil {
@@ -342,7 +345,8 @@ func (p *Publisher) enforce(ctx context.Context, old, next *verify.Trust, lifeti
 		}
 		bases = append(bases, b)
 	}
-	if len(bases) == 0 && len(done.Failed) > 0 {
+	if len(done.Failed) > 0 && (!there || len(bases) == 0) {
+		// Nothing is in force yet: better all channels later than some now.
 		return nil, errors.Join(done.Failed...)
 	}
 	if err := p.releasesHold(ctx, bases); err != nil {
@@ -361,6 +365,10 @@ func (p *Publisher) enforce(ctx context.Context, old, next *verify.Trust, lifeti
 		}
 		name := release.TrustPath(next.Version)
 		if err := p.write(ctx, name, next.File, Nothing); err != nil {
+			if errors.Is(err, ErrChanged) { // for certain it did not arrive
+				delete(p.memory.Trust, next.Version)
+				err = errors.Join(err, p.memory.keep())
+			}
 			return nil, err
 		}
 	} else if err := p.settled(); err != nil {
@@ -371,7 +379,7 @@ func (p *Publisher) enforce(ctx context.Context, old, next *verify.Trust, lifeti
 			done.Channels = append(done.Channels, reportChannel(b.Channel, false))
 			continue
 		}
-		fresh := &release.Channel{Name: b.Name, Entries: b.Entries}
+		fresh := b.next(b.Name)
 		if err := p.put(ctx, fresh, b, b.lifetime(lifetime)); err != nil {
 			return nil, err
 		}
@@ -554,43 +562,38 @@ func sameRoles(a, b verify.TrustDraft) bool {
 	return a.App == b.App && a.Version == b.Version
 }
 
-// countersign has the release keys of next that are here sign what is on offer, if enough of today's keys have.
+// countersign has the release keys of next that are here sign every release that enough of today's keys have signed: what
+// is on offer, and what waits for its promotion.
 func (p *Publisher) countersign(ctx context.Context, next *verify.Trust) error {
-	names, err := p.channels(ctx)
+	versions, err := p.versions(ctx)
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		c, err := p.base(ctx, name)
+	for _, v := range versions {
+		path := release.ManifestPath(v)
+		file, version, err := p.read(ctx, path, verify.TypeManifest)
 		if err != nil {
 			return err
 		}
-		for _, e := range c.Entries {
-			path := release.ManifestPath(e.Version)
-			file, version, err := p.read(ctx, path, verify.TypeManifest)
-			if err != nil {
+		if _, err := openManifest(file, p.trust.Release, p.app, v); err != nil {
+			continue // if a channel offers it, releasesHold says what is wrong
+		}
+		progress, err := next.Release.Progress(file)
+		if err != nil {
+			return err
+		}
+		signed := file
+		for _, s := range p.of(next.Release) {
+			if slices.ContainsFunc(progress.Signed, s.Key().Equal) {
+				continue
+			}
+			if signed, err = verify.AddSignature(signed, s); err != nil {
 				return err
 			}
-			if _, err := release.OpenManifest(file, p.trust.Release, p.app, e); err != nil {
-				return fmt.Errorf("%s: %w", p.path(path), err)
-			}
-			progress, err := next.Release.Progress(file)
-			if err != nil {
+		}
+		if !bytes.Equal(signed, file) {
+			if err := p.write(ctx, path, signed, version); err != nil {
 				return err
-			}
-			signed := file
-			for _, s := range p.of(next.Release) {
-				if slices.ContainsFunc(progress.Signed, s.Key().Equal) {
-					continue
-				}
-				if signed, err = verify.AddSignature(signed, s); err != nil {
-					return err
-				}
-			}
-			if !bytes.Equal(signed, file) {
-				if err := p.write(ctx, path, signed, version); err != nil {
-					return err
-				}
 			}
 		}
 	}
