@@ -82,9 +82,13 @@ type Options struct {
 	// AllowHTTP permits plain http to other hosts than loopback. Signatures still decide what is installed;
 	// eavesdroppers learn which version runs.
 	AllowHTTP bool
-	// Stall is how long a source may take to answer, and the time over which it has to bring 4 KiB a second on
-	// average; then the next one is asked. Default: 30 s.
+	// Stall is how long a source may take to answer, and the time over which MinRate is averaged. 30 s if zero. There is no
+	// limit to a whole download.
 	Stall time.Duration
+
+	// MinRate is the least throughput, in bytes per second, for which a source is kept; one that brings less is given up, and
+	// what it brought is resumed later. 4 KiB if zero; set less for machines on slower lines.
+	MinRate int64
 	// Built is the date of the build, a floor for the clock: a machine whose clock stands before it does not believe
 	// its clock. Default: vcs.time of the build information, else none.
 	Built time.Time
@@ -144,7 +148,7 @@ func (o Options) judge() (s *settings, err error) {
 	}
 	s.network = &fetch.Client{
 		Sources: append([]string{o.Source}, o.Mirrors...), HTTP: o.HTTP, CAFile: o.CAFile,
-		AllowHTTP: o.AllowHTTP, Stall: o.Stall,
+		AllowHTTP: o.AllowHTTP, Stall: o.Stall, MinRate: o.MinRate,
 		UserAgent: fmt.Sprintf("theseus (%s/%s; %s/%s)", o.App, s.running, runtime.GOOS, runtime.GOARCH),
 	}
 	if err := s.network.Check(); err != nil {
@@ -179,6 +183,6 @@ func (s *settings) only(path string) (*fetch.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &fetch.Client{Sources: []string{source}, Stall: s.Stall}
+	c := &fetch.Client{Sources: []string{source}, Stall: s.Stall, MinRate: s.MinRate}
 	return c, c.Check()
 }
