@@ -69,9 +69,13 @@ var layers = []layer{
 	},
 	{
 		pkg:     "restart",
-		ours:    []string{"restart/internal/anchor", "restart/internal/conn"},
+		ours:    []string{"internal/blame", "restart/internal/anchor", "restart/internal/conn"},
 		outside: []string{"github.com/cloudflare/tableflip"},
 		why:     "a handover knows nothing of updates: whoever replaces the executable by other means can use it",
+	},
+	{
+		pkg: "internal/blame",
+		why: "whose fault is it? One answer for the probe, the handover and whoever undoes, so it knows none of them",
 	},
 	{
 		pkg:     "internal/aside",
@@ -85,7 +89,7 @@ var layers = []layer{
 	},
 	{
 		pkg:     "internal/state",
-		ours:    []string{"internal/beside", "internal/content", "internal/durable", "internal/text"},
+		ours:    []string{"internal/beside", "internal/blame", "internal/content", "internal/durable", "internal/text"},
 		outside: []string{"github.com/go-json-experiment/json"},
 		why:     "parses as strictly as what was signed, and knows nothing of signatures",
 	},
@@ -118,7 +122,7 @@ var layers = []layer{
 	},
 	{
 		pkg:  "internal/installation",
-		ours: []string{"internal/beside", "internal/content", "internal/durable", "internal/state", "internal/swap", "internal/text"},
+		ours: []string{"internal/beside", "internal/blame", "internal/content", "internal/durable", "internal/state", "internal/swap", "internal/text"},
 		why:  "what is on disk, and how does it get back? It works where the program itself cannot start, without key and network",
 	},
 	{

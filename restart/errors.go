@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/theseus-go/theseus/internal/blame"
 )
 
 var (
@@ -14,7 +16,7 @@ var (
 	ErrNotRunning error = blameless("restart: Handover works only while Run does")
 
 	// ErrCalledOff means that the handover ended for a reason that says nothing against the new version: an announced stop (a
-	// signal to either process, the end of a context), or something about this process or machine (its working
+	// signal to this process, the end of a context), or something about this process or machine (its working
 	// directory was deleted, no descriptors are left). It is a context.Canceled for errors.Is, so that a package
 	// which does not import this one can tell: whoever undoes an update because of it should not remember the
 	// version as bad.
@@ -42,6 +44,20 @@ func (e *HandoverError) Error() string {
 
 func (e *HandoverError) Unwrap() error { return e.Err }
 
+// Blame says whose fault it is: "release" of the new version, "machine" where something was used up (descriptors,
+// processes, memory, processor time), "stop" if somebody has called it off, and "unknown" where a signal or a silence may
+// have come from outside. It is for whoever undoes an update, who need not import this package to ask.
+func (e *HandoverError) Blame() string {
+	fault := blame.Of(e.Err)
+	if fault == blame.Release { // what tableflip and the new process say has no type
+		fault = blame.OfText(e.Err.Error())
+	}
+	return string(fault)
+}
+
+// Served reports whether the new process had begun to accept connections.
+func (e *HandoverError) Served() bool { return e.Phase == PhaseStandingBy }
+
 // blameless is an error that says nothing against the version that should have been started.
 type blameless string
 
@@ -49,7 +65,15 @@ func (b blameless) Error() string        { return string(b) }
 func (b blameless) Is(target error) bool { return target == context.Canceled }
 
 // errTold is the cause of a failure when a stop was announced.
-var errTold = calledOff(errors.New("told to stop before the new process had proved itself"))
+var errTold = stopped(errors.New("told to stop before the new process had proved itself"))
 
-// calledOff marks err as a reason for which no version is to blame.
-func calledOff(err error) error { return fmt.Errorf("%w: %w", ErrCalledOff, err) }
+// errLeft is the cause of a failure when the new process was told to stop and this one was not. It may have told itself.
+var errLeft = blame.As(blame.Unknown, errors.New("the new process was told to stop, by a signal that is not from this one"))
+
+// calledOff marks err as something about this process or machine, for which no version is to blame.
+func calledOff(err error) error {
+	return fmt.Errorf("%w: %w", ErrCalledOff, blame.As(blame.Machine, err))
+}
+
+// stopped marks err as somebody's wish.
+func stopped(err error) error { return fmt.Errorf("%w: %w", ErrCalledOff, blame.As(blame.Stop, err)) }

@@ -115,8 +115,9 @@ func TestSoakF31DeathOfASuccessor(t *testing.T) {
 	}
 }
 
-// TestFrozenSuccessor: one that is stopped, neither dead nor ill, is missed after three seconds.
-func TestFrozenSuccessor(t *testing.T) {
+// TestR07FrozenSuccessor: one that is stopped, neither dead nor ill, is missed after three seconds, and nobody says that it is
+// the new version's fault.
+func TestR07FrozenSuccessor(t *testing.T) {
 	t.Parallel()
 	s := startService(t, config{Probation: 20 * time.Second})
 	s.plan("serving 50ms freeze")
@@ -125,7 +126,7 @@ func TestFrozenSuccessor(t *testing.T) {
 	if got := s.alive(); got != s.pid() {
 		t.Errorf("%d serves, want %d", got, s.pid())
 	}
-	s.wait("undo, to blame")
+	s.wait("undo, to blame: unknown")
 }
 
 func (s *service) checkPIDFile(want int) {
@@ -175,7 +176,7 @@ func TestSoakF34Signals(t *testing.T) {
 		{"TERM to the new process", inProbation,
 			func(s *service, _, next int) { s.signal(next, syscall.SIGTERM) },
 			func(s *service, old, next int) {
-				s.wait("undo, not to blame")
+				s.wait("undo, to blame: unknown")
 				s.gone(next)
 				s.serves(old)
 			}},

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/theseus-go/theseus/internal/blame"
 )
 
 // A stamped event belongs to one handover, or to any if attempt is 0.
@@ -94,7 +96,33 @@ func (r *Restarter) signal(s os.Signal) (event, Signal) {
 	return event{}, h
 }
 
+// excused returns e, if that is about a successor which is late or says that it is ill, with what has kept it from running.
+func (r *Restarter) excused(e event) event {
+	watch := r.watch
+	switch {
+	case e.kind == evTimeStart && r.successor != nil:
+		pid := r.state.child
+		if pid == 0 {
+			pid = findSuccessor(r.successor.link)
+		}
+		watch = blame.WatchFrom(pid, r.started)
+	case e.kind == evTimeSilent, e.kind == evBack && e.err != nil:
+	default:
+		return e
+	}
+	fault, why := watch.Silent()
+	switch {
+	case fault == blame.Release:
+	case e.err == nil:
+		e.err = blame.As(fault, errors.New(why))
+	default:
+		e.err = blame.As(fault, fmt.Errorf("%w: %s", e.err, why))
+	}
+	return e
+}
+
 func (r *Restarter) decide(e event) {
+	e = r.excused(e)
 	before := r.state.phase
 	var todo []action
 	r.state, todo = step(r.state, e)
@@ -279,6 +307,12 @@ const flushLimit = time.Second
 
 func (r *Restarter) arm(kind eventKind) {
 	r.disarm(kind)
+	switch kind {
+	case evTimeStart:
+		r.started = time.Now()
+	case evTimeSilent:
+		r.watch = blame.NewWatch(r.state.child)
+	}
 	d := map[eventKind]time.Duration{evTimeStart: r.opts.UpgradeTimeout, evTimeSilent: healthSilence, evTimeKill: killAfter}[kind]
 	attempt := r.attempt
 	r.timers[kind] = time.AfterFunc(d, func() { r.postFor(attempt, event{kind: kind}) })

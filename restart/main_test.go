@@ -298,8 +298,11 @@ func serverMain(text string) {
 	})
 	r.OnFailure(func(_ context.Context, cause error) error {
 		blame := "to blame"
-		if errors.Is(cause, context.Canceled) {
+		switch h, ok := errors.AsType[*restart.HandoverError](cause); {
+		case errors.Is(cause, context.Canceled):
 			blame = "not to blame"
+		case ok && h.Blame() != "release":
+			blame = "to blame: " + h.Blame()
 		}
 		say("undo, %s: %v", blame, cause)
 		return nil
@@ -350,6 +353,8 @@ func misbehave(plan []string, when string) {
 		panic("planned")
 	case "kill":
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "term":
+		syscall.Kill(os.Getpid(), syscall.SIGTERM)
 	case "hang":
 		say("hanging")
 		time.Sleep(time.Hour)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cloudflare/tableflip"
 
+	"github.com/theseus-go/theseus/internal/blame"
 	"github.com/theseus-go/theseus/restart/internal/conn"
 )
 
@@ -64,8 +65,10 @@ type Restarter struct {
 	// Owned by loop.
 	lastStop     time.Time // of the signals
 	state        state
-	successor    *successor // of the last handover; nil before the first
-	attempt      int        // numbers the handovers, so that late words of a failed successor are not taken for the next one's
+	successor    *successor  // of the last handover; nil before the first
+	started      time.Time   // of the last successor
+	watch        blame.Watch // of it, since its last report
+	attempt      int         // numbers the handovers, so that late words of a failed successor are not taken for the next one's
 	timers       map[eventKind]*time.Timer
 	endProbation context.CancelFunc
 

@@ -38,8 +38,9 @@ func TestSignalHooks(t *testing.T) {
 	}
 }
 
-// TestKilledBeforeHello: a successor that a signal meets before it can catch it is not to blame.
-func TestKilledBeforeHello(t *testing.T) {
+// TestR21KilledBeforeHello: an end by a signal is an end. Who sent it is not known, so it is neither the new version's fault
+// nor forgotten.
+func TestR21KilledBeforeHello(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT} {
 		s := startService(t, config{})
@@ -51,7 +52,20 @@ func TestKilledBeforeHello(t *testing.T) {
 		}
 		s.wait("hanging")
 		s.signal(child, sig)
-		s.wait("undo, not to blame")
+		s.wait("undo, to blame: unknown")
+		s.serves(s.pid())
+	}
+}
+
+// TestR21EndsBySIGTERM: a version that tells itself to stop is undone like one that dies, each time.
+func TestR21EndsBySIGTERM(t *testing.T) {
+	t.Parallel()
+	s := startService(t, config{Probation: 20 * time.Second})
+	for _, plan := range []string{"run 0s term", "serving 0s term", "serving 50ms term"} {
+		s.plan(plan)
+		mark := s.mark()
+		s.signal(s.pid(), syscall.SIGHUP)
+		s.waitAfter(mark, "undo, to blame: unknown")
 		s.serves(s.pid())
 	}
 }

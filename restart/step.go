@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"github.com/theseus-go/theseus/internal/blame"
 )
 
 // A machine is a state, and the actions that the current event has led to so far.
@@ -209,7 +211,7 @@ func (m *machine) handoverAsked(e event) {
 		case m.call == nil || m.call != e.call:
 		case m.granted: // too late
 		case m.phase == PhaseHandingOver || m.phase == PhaseYielding || m.phase == PhaseStandingBy:
-			m.recall(calledOff(fmt.Errorf("the caller has given up: %w", e.err)), msgRecall)
+			m.recall(stopped(fmt.Errorf("the caller has given up: %w", e.err)), msgRecall)
 		case m.phase == PhaseServing || m.phase == PhaseProbation: // it was waiting
 			m.answer(e.err)
 			m.want = false
@@ -323,14 +325,14 @@ func (m *machine) successorActs(e event) {
 		if m.phase == PhaseHandingOver || m.phase == PhaseYielding || m.phase == PhaseStandingBy {
 			why := e.err
 			if why == nil {
-				why = errTold
+				why = errLeft
 			}
 			m.recall(why, 0)
 		}
 
 	case evTimeStart:
 		if m.phase == PhaseHandingOver || m.phase == PhaseYielding {
-			m.recall(errors.New("took too long to start"), msgRecall)
+			m.recall(late("took too long to start", e.err), msgRecall)
 			m.act(action{do: doKill})
 		}
 
@@ -342,7 +344,7 @@ func (m *machine) successorActs(e event) {
 				m.act(action{do: doOpen})
 			}
 		default:
-			m.recall(fmt.Errorf("has not reported for %v", healthSilence), msgRecall)
+			m.recall(late(fmt.Sprintf("has not reported for %v", healthSilence), e.err), msgRecall)
 			if m.yielded { // nobody serves as long as it has what is exclusive
 				m.act(action{do: doKill})
 			}
@@ -354,6 +356,14 @@ func (m *machine) successorActs(e event) {
 			m.arm(evTimeKill)
 		}
 	}
+}
+
+// late is what a successor has not done in time, and what has kept it from that, nil if nothing is known.
+func late(what string, because error) error {
+	if because == nil {
+		return errors.New(what)
+	}
+	return fmt.Errorf("%s: %w", what, because)
 }
 
 // recall makes the successor go, for a reason. This process is back in service at once.
@@ -404,6 +414,9 @@ func (m *machine) successorSettled(e event) {
 	}
 	if m.cause != nil {
 		failure.Err = m.cause
+	}
+	if m.stop && blame.Of(failure) == blame.Unknown {
+		failure.Err = errTold // by a signal to both, of which the successor's came first
 	}
 	// What signals have asked for meanwhile has just failed: again and want are dropped.
 	m.phase, m.cause, m.failedOnProbation, m.again, m.want, m.child = PhaseServing, nil, false, false, false, 0

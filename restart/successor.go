@@ -2,6 +2,7 @@ package restart
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/theseus-go/theseus/internal/blame"
 )
 
 // A successor is the process that this one has started, and this process's end of the link to it. Each handover has a
@@ -54,6 +57,7 @@ func (r *Restarter) startSuccessor() {
 	attempt := r.attempt
 	failed := func(err error) { go r.postFor(attempt, event{kind: evUpgraded, err: err}) }
 	r.successor = nil
+	oomKills := blame.OOMKills()
 	if err := checkSurroundings(); err != nil {
 		failed(err)
 		return
@@ -99,7 +103,7 @@ func (r *Restarter) startSuccessor() {
 		}
 		// What it has said and sent on the link comes first.
 		if err != nil {
-			err = classifyUpgradeError(err)
+			err = ended(err, oomKills)
 			next.finish()
 			<-heard
 			next.Close()
@@ -128,13 +132,11 @@ func tooEarly(err error) bool {
 	return err != nil && (err.Error() == "process is not ready yet" || err.Error() == "parent hasn't exited")
 }
 
-// classifyUpgradeError returns tableflip's error of an upgrade, which has no type, as a cause. The new version is not to
-// blame if its process ended by a signal that people and terminals send, before it could catch it.
-func classifyUpgradeError(err error) error {
-	for _, s := range []string{"hangup", "interrupt", "terminated"} {
-		if strings.HasSuffix(err.Error(), "signal: "+s) {
-			return calledOff(err)
-		}
+// ended returns tableflip's error of an upgrade, which has no type, as a cause. A new process that was killed while the
+// kernel killed one of this cgroup for want of memory has used it up.
+func ended(err error, oomKills int64) error {
+	if strings.HasSuffix(err.Error(), "signal: killed") && blame.OOMKills() > oomKills {
+		return blame.As(blame.Release, fmt.Errorf("%w, by the kernel, for want of memory", err))
 	}
 	return err
 }
