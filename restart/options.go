@@ -32,8 +32,8 @@ type Options struct {
 
 	// Grace is how long an idle HTTP/1 connection that cannot be passed on (TLS, or nobody to pass it to) is kept
 	// open for the request that may be on its way; the answer then says "Connection: close". Closing it earlier
-	// loses requests of clients that are a round trip away. Default, with a successor: the server's idle timeout,
-	// at most Drain; when the program stops: 1 s. At most Drain.
+	// loses requests of clients that are a round trip away. Default, with a successor: the server's idle timeout, or
+	// 5 s if it has none; when the program stops: 1 s. At most three quarters of Drain.
 	Grace time.Duration
 
 	// ShutdownDelay is how long a process that was told to stop goes on accepting before it drains, with
@@ -72,6 +72,7 @@ const (
 	defaultDrain          = 30 * time.Second
 
 	stopGrace     = time.Second     // Grace of a process that stops
+	idleGrace     = 5 * time.Second // Grace without an idle timeout
 	healthEvery   = time.Second     // between two calls of Health
 	healthAnswer  = 2 * time.Second // for Health to answer; below healthSilence
 	healthSilence = 3 * time.Second // a new process that does not report for so long is ill
@@ -115,7 +116,7 @@ func (o Options) grace(idle time.Duration, stopping bool) time.Duration {
 	case idle > 0:
 		g = idle
 	default:
-		g = o.Drain
+		g = idleGrace
 	}
-	return min(g, o.Drain)
+	return min(g, o.Drain*3/4) // what is only idle is not cut at the limit
 }

@@ -174,7 +174,7 @@ func (r *Restarter) Serve(ln net.Listener, srv *http.Server) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.tickets.serve(srv.TLSConfig)
-	r.servers = append(r.servers, conn.NewServer(ln, srv, r.draining, func(text string) {
+	r.servers = append(r.servers, conn.NewServer(ln, srv, r.servers, r.draining, func(text string) {
 		r.event(Event{Kind: EventDowngrade, Text: text})
 	}))
 }
@@ -248,6 +248,7 @@ func (r *Restarter) Ready() bool { return r.Status().Ready }
 func (r *Restarter) Draining() <-chan struct{} { return r.draining }
 
 // DrainStarted returns a channel that is closed when the process that serves the request with this context begins to
-// drain: a WebSocket or an event stream should say goodbye then. For a context that does not come from a server given to
+// drain: a WebSocket or an event stream should say goodbye then. A handler that hijacks its connection and returns calls
+// DrainStarted before it returns: then a drain waits, up to its limit, until the connection is closed. For a context that does not come from a server given to
 // Serve, the channel is nil and blocks for ever.
 func DrainStarted(ctx context.Context) <-chan struct{} { return conn.DrainStarted(ctx) }

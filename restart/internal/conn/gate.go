@@ -89,6 +89,8 @@ func NewGate(ln net.Listener, key string) *Gate {
 	return g
 }
 
+func (g *Gate) gate() *Gate { return g }
+
 // past is a deadline that makes blocked calls return.
 var past = time.Unix(1, 0)
 

@@ -27,7 +27,7 @@ func BenchmarkHTTP2(b *testing.B) {
 		if wrapped {
 			g := NewGate(ln, "bench")
 			g.Resume()
-			NewServer(g, srv, nil, func(text string) { b.Error(text) }).Serve(func(err error) { b.Error(err) })
+			NewServer(g, srv, nil, nil, func(text string) { b.Error(text) }).Serve(func(err error) { b.Error(err) })
 		} else {
 			go srv.Serve(ln)
 		}

@@ -162,14 +162,6 @@ func (c *movable) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{c.Conn}, r)
 }
 
-// CloseWrite lets net/http finish an answer while the request body is still arriving.
-func (c *movable) CloseWrite() error {
-	if to, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return to.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
-
 // NetConn returns the wrapped connection, as (*tls.Conn).NetConn does, for handlers that hijack.
 func (c *movable) NetConn() net.Conn { return c.Conn }
 

@@ -33,7 +33,7 @@ func TestPassRefused(t *testing.T) {
 	g := NewGate(ln, "tcp x")
 	g.Resume()
 	draining := make(chan struct{})
-	s := NewServer(g, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })}, draining, func(string) {})
+	s := NewServer(g, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })}, nil, draining, func(string) {})
 	s.Serve(func(err error) { t.Error(err) })
 	var conns []net.Conn
 	var answers [100]byte
@@ -128,7 +128,7 @@ func TestHijackedIsAnyConnection(t *testing.T) {
 		_, err = io.CopyN(io.Discard, buf, 1000)
 		done <- errors.Join(err, nc.Close())
 	})}
-	s := NewServer(g, srv, nil, func(string) {})
+	s := NewServer(g, srv, nil, nil, func(string) {})
 	s.Serve(func(err error) { t.Error(err) })
 	defer srv.Close()
 	c, err := net.Dial("tcp", ln.Addr().String())

@@ -6,34 +6,54 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// A Server is an http.Server that can leave without losing a request.
+// A Server is one listener of an http.Server that can leave without losing a request.
 type Server struct {
-	ln        net.Listener
+	*site
+	ln     net.Listener
+	key    string // the key of its listener
+	passes bool   // its connections may leave
+	t      *tracker
+}
+
+// A site is an http.Server with all its listeners.
+type site struct {
 	srv       *http.Server
-	key       string // the key of its listener
 	tls       bool
-	passes    bool // its connections may leave
 	downgrade func(string)
-	t         *tracker
 	h2        farewells
 	attach    sync.Once
+	hooks     sync.Once    // those of RegisterOnShutdown
 	lame      atomic.Bool  // HTTP/1 answers say "Connection: close"
 	handlers  atomic.Int64 // HTTP/1 handlers that have not returned, including those that hijacked their connection
+
+	mu      sync.Mutex
+	servers []*Server
+	left    int           // of them have finished their own part of the drain
+	all     chan struct{} // closed when all have
 }
 
 // farewellLimit is how long HTTP/2 clients may take to acknowledge the farewell; then they get net/http's single GOAWAY.
 const farewellLimit = 3 * time.Second
 
-type drainingKey struct{}
+type (
+	drainingKey struct{}
+	trackKey    struct{}
+)
 
-// DrainStarted returns the channel that [NewServer] was given, for the context of one of that server's requests.
+// DrainStarted returns the channel that [NewServer] was given, for the context of one of that server's requests. If the
+// request's connection is hijacked, a drain waits for that to be closed.
 func DrainStarted(ctx context.Context) <-chan struct{} {
+	if k, ok := ctx.Value(trackKey{}).(*track); ok {
+		k.goodbye.Store(true)
+	}
 	c, _ := ctx.Value(drainingKey{}).(<-chan struct{})
 	return c
 }
@@ -43,32 +63,51 @@ func hasCertificates(srv *http.Server) bool {
 	return c != nil && (len(c.Certificates) > 0 || c.GetCertificate != nil || c.GetConfigForClient != nil)
 }
 
-// NewServer wraps srv, which serves ln once Serve is called. downgrade is told which mechanism does not work with this
-// release of Go.
-func NewServer(ln net.Listener, srv *http.Server, draining <-chan struct{}, downgrade func(string)) *Server {
+// NewServer wraps srv, which serves ln once Serve is called. One of the others may serve another listener by the same srv.
+// downgrade is told which mechanism does not work with this release of Go.
+func NewServer(ln net.Listener, srv *http.Server, others []*Server, draining <-chan struct{}, downgrade func(string)) *Server {
 	s := &Server{
-		ln: ln, srv: srv, downgrade: downgrade,
+		ln:  ln,
 		key: ln.Addr().Network() + " " + ln.Addr().String(),
 		t:   newTracker(ln.Addr()),
-		tls: hasCertificates(srv),
 	}
-	if g, ok := ln.(*Gate); ok {
-		s.key, s.passes = g.key, !s.tls
+	for _, o := range others {
+		if o.srv == srv {
+			s.site = o.site
+		}
 	}
+	if s.site == nil {
+		s.site = newSite(srv, draining, downgrade)
+	}
+	if g, ok := ln.(interface{ gate() *Gate }); ok {
+		s.key, s.passes = g.gate().key, !s.tls
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.servers = append(s.servers, s)
+	return s
+}
 
+func newSite(srv *http.Server, draining <-chan struct{}, downgrade func(string)) *site {
+	s := &site{srv: srv, tls: hasCertificates(srv), downgrade: downgrade, all: make(chan struct{})}
 	handler := srv.Handler
 	if handler == nil {
 		handler = http.DefaultServeMux
 	}
 	srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ProtoMajor == 1 { // in HTTP/2 the header would cause the single GOAWAY that loses streams
+		preface := r.Method == "PRI" && r.ProtoMajor == 2 // of HTTP/2, to a handler that understands it (x/net's h2c)
+		if r.ProtoMajor == 1 || preface {                 // in HTTP/2 the header would cause the single GOAWAY that loses streams
 			s.handlers.Add(1)
 			defer func() {
 				if s.handlers.Add(-1) == 0 {
-					s.t.notify()
+					s.notify()
 				}
 			}()
-			if s.lame.Load() {
+			switch upgrade := r.Header["Upgrade"]; {
+			case preface || upgrade != nil && strings.Contains(strings.ToLower(upgrade[0]), "h2c"):
+				w = &h2cWriter{ResponseWriter: w, of: &s.h2, preface: preface}
+			case upgrade != nil: // a proxy copies the header of its backend beside ours
+			case s.lame.Load():
 				w.Header().Set("Connection", "close")
 			}
 		}
@@ -77,7 +116,7 @@ func NewServer(ln net.Listener, srv *http.Server, draining <-chan struct{}, down
 	base := srv.BaseContext
 	srv.BaseContext = func(l net.Listener) context.Context {
 		s.attach.Do(func() {
-			if !s.h2.attach(srv) {
+			if !s.h2.attach(srv) && (s.tls || srv.Protocols != nil && srv.Protocols.UnencryptedHTTP2()) {
 				downgrade("this release of Go does not hand HTTP/2 connections over as expected: they end with a single GOAWAY")
 			}
 		})
@@ -87,11 +126,60 @@ func NewServer(ln net.Listener, srv *http.Server, draining <-chan struct{}, down
 		}
 		return context.WithValue(ctx, drainingKey{}, draining)
 	}
-	srv.ConnState = s.t.hook(srv.ConnState)
-	if next := srv.ConnContext; next != nil {
-		srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context { return next(ctx, unwrapped(nc)) }
+	srv.ConnState = hook(s.follow, srv.ConnState)
+	next := srv.ConnContext
+	srv.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
+		if k := s.lookup(nc); k != nil {
+			ctx = context.WithValue(ctx, trackKey{}, k)
+		}
+		if next != nil {
+			ctx = next(ctx, unwrapped(nc))
+		}
+		return ctx
 	}
 	return s
+}
+
+func (s *site) each() []*Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.servers
+}
+
+// notify wakes whoever drains.
+func (s *site) notify() {
+	for _, o := range s.each() {
+		o.t.notify()
+	}
+}
+
+func (s *site) follow(nc net.Conn, state http.ConnState, h2 bool) bool {
+	return slices.ContainsFunc(s.each(), func(o *Server) bool { return o.t.follow(nc, state, h2) })
+}
+
+func (s *site) lookup(nc net.Conn) *track {
+	if c, ok := nc.(*movable); ok {
+		return c.t.lookup(nc)
+	}
+	for _, o := range s.each() {
+		if k := o.t.lookup(nc); k != nil {
+			return k
+		}
+	}
+	return nil
+}
+
+// leave notes that one listener of the server has nothing left to do, and waits for the others.
+func (s *site) leave(ctx context.Context) {
+	s.mu.Lock()
+	if s.left++; s.left == len(s.servers) {
+		close(s.all)
+	}
+	s.mu.Unlock()
+	select {
+	case <-s.all:
+	case <-ctx.Done():
+	}
 }
 
 // Key names the socket that the server listens on. Connections pass between servers with equal keys.
@@ -177,6 +265,9 @@ func (s *Server) PassHeld(out Sink) {
 	s.t.notify()
 }
 
+// goodbyeTick is how often a drain looks whether hijacked connections are closed, which nothing tells.
+const goodbyeTick = 20 * time.Millisecond
+
 // Drain finishes what was begun, and returns a description of what it cut when ctx ended. The listener has to be parked
 // or released before.
 //
@@ -190,16 +281,21 @@ func (s *Server) Drain(ctx context.Context, grace time.Duration, out Sink, arriv
 		s.PassHeld(out)
 	}
 	s.t.home.release()
+	s.hooks.Do(func() { runOnShutdown(s.srv) })
 	s.empty(ctx, grace, out, arriving)
+	s.leave(ctx)
 	if ctx.Err() == nil && s.srv.Shutdown(ctx) == nil {
-		for ctx.Err() == nil && s.handlers.Load() > 0 { // handlers of hijacked connections
+		tick := time.NewTicker(goodbyeTick)
+		defer tick.Stop()
+		for ctx.Err() == nil && (s.handlers.Load() > 0 || s.t.goodbyes() > 0) { // hijacked connections
 			select {
 			case <-s.t.changed:
+			case <-tick.C:
 			case <-ctx.Done():
 			}
 		}
 	}
-	left := max(s.t.count(), int(s.handlers.Load()))
+	left := max(s.t.count()+s.t.goodbyes(), int(s.handlers.Load()))
 	s.t.home.Close()
 	s.srv.Close()
 	if left > 0 {

@@ -30,7 +30,7 @@ func TestHooksSeeTheConnection(t *testing.T) {
 				ConnState:   func(c net.Conn, _ http.ConnState) { seen <- fmt.Sprintf("%T", c) },
 				Handler:     http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}),
 			}
-			s := NewServer(g, srv, nil, func(string) {})
+			s := NewServer(g, srv, nil, nil, func(string) {})
 			s.Serve(func(err error) { t.Error(err) })
 			defer srv.Close()
 			defer g.Close()

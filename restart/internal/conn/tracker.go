@@ -18,12 +18,16 @@ type tracker struct {
 	home    *home                // accepts connections that come from another process, or back
 	moved   atomic.Int64
 	changed chan struct{} // holds a token when something happened that a drain waits for
+
+	hijacked map[net.Conn]*track // and perhaps closed since
+	sweep    int                 // look for those that are, when there are so many
 }
 
 type track struct {
-	conn  net.Conn // as the server knows it: the tls.Conn, if ServeTLS made one
-	state http.ConnState
-	http2 bool
+	conn    net.Conn // as the server knows it: the tls.Conn, if ServeTLS made one
+	state   http.ConnState
+	http2   bool
+	goodbye atomic.Bool // somebody wants to say goodbye on it when a drain begins
 }
 
 func newTracker(addr net.Addr) *tracker {
@@ -67,6 +71,10 @@ func (l trackedListener) Accept() (net.Conn, error) {
 
 // hook returns a ConnState hook that follows the connections' states and then calls next.
 func (t *tracker) hook(next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
+	return hook(t.follow, next)
+}
+
+func hook(follow func(nc net.Conn, state http.ConnState, h2 bool) bool, next func(net.Conn, http.ConnState)) func(net.Conn, http.ConnState) {
 	return func(nc net.Conn, state http.ConnState) {
 		if c, ok := nc.(*movable); ok && (state == http.StateActive || state == http.StateIdle) { // at every request
 			if state == http.StateIdle {
@@ -87,7 +95,7 @@ func (t *tracker) hook(next func(net.Conn, http.ConnState)) func(net.Conn, http.
 		case *tls.Conn:
 			h2 = c.ConnectionState().NegotiatedProtocol == "h2"
 		}
-		t.follow(nc, state, h2)
+		follow(nc, state, h2)
 		if next != nil {
 			next(unwrapped(nc), state)
 		}
@@ -106,16 +114,29 @@ func unwrapped(nc net.Conn) net.Conn {
 	}
 }
 
-func (t *tracker) follow(nc net.Conn, state http.ConnState, h2 bool) {
+// find returns what is known of a connection, and the key by which it is.
+func (t *tracker) find(nc net.Conn) (key net.Conn, k *track) {
+	if c, ok := nc.(*tls.Conn); ok && t.conns[nc] == nil {
+		nc = c.NetConn()
+	}
+	return nc, t.conns[nc]
+}
+
+// lookup returns what is known of a connection that net/http shows to a hook, or nil.
+func (t *tracker) lookup(nc net.Conn) *track {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	key := nc
-	if c, ok := nc.(*tls.Conn); ok && t.conns[key] == nil {
-		key = c.NetConn()
-	}
-	k := t.conns[key]
+	_, k := t.find(nc)
+	return k
+}
+
+// follow notes the state of a connection. It returns false for one of another tracker.
+func (t *tracker) follow(nc net.Conn, state http.ConnState, h2 bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key, k := t.find(nc)
 	if k == nil {
-		return
+		return false
 	}
 	k.conn, k.state = nc, state
 	if c, ok := key.(*movable); ok && state == http.StateHijacked {
@@ -125,10 +146,51 @@ func (t *tracker) follow(nc net.Conn, state http.ConnState, h2 bool) {
 		delete(t.conns, key)
 		t.notify()
 	}
+	if state == http.StateHijacked {
+		if t.hijacked == nil {
+			t.hijacked = map[net.Conn]*track{}
+		}
+		if t.hijacked[key] = k; len(t.hijacked) > t.sweep {
+			t.sweepLocked()
+			t.sweep = 2*len(t.hijacked) + 16
+		}
+	}
 	if h2 && !k.http2 {
 		k.http2 = true
 		t.notify()
 	}
+	return true
+}
+
+// sweepLocked forgets hijacked connections that were closed since. Nothing tells when that happens.
+func (t *tracker) sweepLocked() {
+	for nc := range t.hijacked {
+		if isClosed(nc) {
+			delete(t.hijacked, nc)
+		}
+	}
+}
+
+func isClosed(nc net.Conn) bool {
+	c, ok := nc.(syscall.Conn)
+	if !ok {
+		return true // nothing can be known of it
+	}
+	raw, err := c.SyscallConn()
+	return err != nil || raw.Control(func(uintptr) {}) != nil
+}
+
+// goodbyes counts the hijacked connections that are open, and on which somebody wants to say goodbye.
+func (t *tracker) goodbyes() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sweepLocked()
+	for _, k := range t.hijacked {
+		if k.goodbye.Load() {
+			n++
+		}
+	}
+	return n
 }
 
 // move sends the connections out: idle ones now, the others as they become idle.
