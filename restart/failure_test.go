@@ -406,3 +406,68 @@ func TestSuccessorAtItsDescriptorLimit(t *testing.T) {
 		})
 	}
 }
+
+// TestDescriptorLimits: a handover at any limit of descriptors works, or is called off without blame; the service goes on,
+// and no connection is lost without a word.
+func TestDescriptorLimits(t *testing.T) {
+	t.Parallel()
+	for _, idle := range []int{0, rounds(50, 2000)} {
+		t.Run(fmt.Sprintf("%d idle", idle), func(t *testing.T) {
+			t.Parallel()
+			s := startService(t, config{Probation: 20 * time.Millisecond, Drain: time.Second})
+			s.alive()
+			for left := 0; left < 40; left += rounds(4, 1) {
+				kept := idleClients(t, s, idle)
+				pid := s.alive()
+				open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := limitFiles(pid, uint64(len(open)+left)); err != nil { // the successor inherits it
+					t.Fatal(err)
+				}
+				mark := s.mark()
+				s.signal(pid, syscall.SIGHUP)
+				now, _ := s.waitAny(mark, "this process is in service", "undo, ")
+				if now != pid {
+					if err := limitFiles(now, 20000); err != nil {
+						t.Fatal(err)
+					}
+				} else if n := s.count(mark, "undo, to blame"); n > 0 {
+					t.Errorf("with %d descriptors left the new version is to blame", left)
+				}
+				if err := limitFiles(pid, 20000); err != nil {
+					t.Fatal(err)
+				}
+				t.Logf("%d descriptors left: handed over: %v", left, now != pid)
+				for n, c := range kept {
+					if _, err := c.get("/"); err != nil {
+						t.Errorf("with %d descriptors left, connection %d: %v", left, n, err)
+					}
+					c.close()
+				}
+				if now != pid {
+					s.waitAfter(mark, fmt.Sprintf("%d run: <nil>", pid))
+				}
+				s.serves(now)
+			}
+		})
+	}
+}
+
+// idleClients opens connections that have had an answer.
+func idleClients(t *testing.T, s *service, n int) (kept []*client) {
+	t.Helper()
+	for range n {
+		c, err := s.dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(c.close)
+		if _, err := c.get("/"); err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, c)
+	}
+	return kept
+}

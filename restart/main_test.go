@@ -555,6 +555,30 @@ func (s *service) waitAfter(mark int, text string) (pid int, line string) {
 	}
 }
 
+// waitAny waits for a line after mark that contains one of the texts.
+func (s *service) waitAny(mark int, texts ...string) (pid int, line string) {
+	s.t.Helper()
+	limit := time.After(15 * time.Second)
+	for {
+		s.mu.Lock()
+		lines, more := s.lines[mark:], s.more
+		s.mu.Unlock()
+		for _, l := range lines {
+			for _, text := range texts {
+				if strings.Contains(l, text) {
+					pid, _ := strconv.Atoi(strings.Fields(l)[0])
+					return pid, l
+				}
+			}
+		}
+		select {
+		case <-more:
+		case <-limit:
+			s.t.Fatalf("the service never said one of %q", texts)
+		}
+	}
+}
+
 // count counts the lines from mark on that contain text.
 func (s *service) count(mark int, text string) (n int) {
 	s.mu.Lock()
