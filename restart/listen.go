@@ -125,7 +125,7 @@ func (r *Restarter) explainInUse(err error, kind, network, address string) error
 	}
 	for id, addr := range r.left(namedWithin) {
 		if id.kind == kind && inTheWay(network, address, addr) {
-			return fmt.Errorf("%w: the process before this one listens on %s, which is another address; use that one for a version, "+
+			return fmt.Errorf("%w: the process before this one listens on %s, which is another address: keep that one in this version, "+
 				"or stop the service and start it again", err, id.name())
 		}
 	}

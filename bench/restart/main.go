@@ -4,6 +4,7 @@
 //	GOWORK=off go run . -handovers 100                  # the first: HTTP/1 on this machine
 //	GOWORK=off go run . -only theseus,nginx -delay 40ms -clients 200
 //	GOWORK=off go run . -only theseus-h2 -slow 2s
+//	GOWORK=off go run . -steady 10                      # what Serve costs between handovers
 //	GOWORK=off go run . -external "name=/path/server {addr}"   # any server that hands over on SIGHUP and answers its process id
 //
 // "Failed" means: written or dialled, and no complete answer. Clients never retry and never look at a connection before
@@ -27,6 +28,7 @@ var (
 	all      = flag.Bool("all", false, "every table, each with the settings it needs")
 	only     = flag.String("only", "", "servers to measure, separated by commas")
 	external = flag.String("external", "", "name=command of one more server; {addr} is replaced")
+	turns    = flag.Int("steady", 0, "compare Serve with net/http alone, without handovers: turns of a second each (needs wrk)")
 	asJSON   = flag.Bool("json", false, "print one object per row")
 )
 
@@ -50,7 +52,11 @@ func main() {
 		return
 	}
 	flag.Parse()
-	if err := run(); err != nil {
+	do := run
+	if *turns > 0 {
+		do = func() error { return steady(*turns) }
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/restart:", err)
 		os.Exit(1)
 	}

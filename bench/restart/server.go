@@ -48,6 +48,7 @@ func handler(drainBegan func() time.Time) http.Handler {
 		}
 		fmt.Fprintf(w, "%d", os.Getpid())
 	})
+	mux.HandleFunc("/big", bigFile)
 	mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
