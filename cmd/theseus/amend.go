@@ -59,7 +59,7 @@ func amend(ctx context.Context, o *editFlags, channel, version string, do func(p
 	if err := o.load(); err != nil {
 		return err
 	}
-	if channel == "" && o.repo == o.project.At(o.project.Repo) {
+	if channel == "" && o.own() {
 		channel = o.project.Channel
 	}
 	if channel == "" || version == "" {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -94,9 +95,22 @@ func (e *editFlags) options(ctx context.Context) (o publisher.Options, folder *p
 	return o, folder, nil
 }
 
-// app is the project's, if this is the project's repository.
+// own reports whether this is about the project's own repository, however that is written.
+func (p *projectFlags) own() bool {
+	if p.project == nil || p.project.Repo == "" {
+		return false
+	}
+	here, err := filepath.Abs(p.repo)
+	if err != nil {
+		return false
+	}
+	there, err := filepath.Abs(p.project.At(p.project.Repo))
+	return err == nil && here == there
+}
+
+// app is the project's, if this is the project's repository or the project names none.
 func (p *projectFlags) app() string {
-	if p.project.Repo != "" && p.repo != p.project.At(p.project.Repo) {
+	if p.project.Repo != "" && !p.own() {
 		return ""
 	}
 	return p.project.App
@@ -131,7 +145,7 @@ func (e *editFlags) lifetime() (time.Duration, error) {
 // deadline tells a person the one thing that must not be forgotten.
 func (e *editFlags) deadline(r publisher.ChannelReport) string {
 	again := "theseus refresh"
-	if e.project == nil || !e.project.Exists() || e.repo != e.project.At(e.project.Repo) {
+	if !e.own() || !e.project.Exists() {
 		again += fmt.Sprintf(" --repo %s --channel %s --key FILE", e.repo, r.Channel)
 	}
 	return fmt.Sprintf("Clients stop updating from channel %s on %s unless it is refreshed before: %s", r.Channel, ui.Date(r.Expires), again)

@@ -128,7 +128,7 @@ func publish(ctx context.Context, o *publishOptions) (*publishReport, error) {
 	if err := o.load(); err != nil {
 		return nil, err
 	}
-	if o.repo == o.project.At(o.project.Repo) {
+	if o.own() {
 		o.app, o.channel = cmp.Or(o.app, o.project.App), cmp.Or(o.channel, o.project.Channel)
 	}
 	r, err := o.release()

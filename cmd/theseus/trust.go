@@ -304,6 +304,8 @@ func reportTrust(o *editFlags, done *publisher.PublishedTrust) error {
 		fmt.Fprintf(w, "Trust document %d of %s is published. It holds until %s: publish its successor before then.\n", t.Version, t.App, ui.Date(t.Expires))
 		if o.project.Exists() {
 			fmt.Fprintf(w, "It is the root of %s now: commit that, theseus.root and %s.\n", publisher.ProjectFile, publisher.LockFile)
+		} else {
+			fmt.Fprintln(w, "Keep it: it is what --root names from now on.")
 		}
 		for _, r := range done.Channels {
 			fmt.Fprintln(w, o.deadline(r))

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/theseus-go/theseus/cmd/theseus/internal/audit"
@@ -29,7 +31,8 @@ and hashed. Of a folder everything in it is checked; of a URL the channels that 
 With --as it is a client of that platform and version instead, and takes one update after the other until there is no
 other: so a publisher finds out who is stuck before they do. --as all asks for every platform of every release on offer.
 
-In a folder with theseus.yaml it also says what is older than what theseus.lock knows, or lacks a withdrawal in it.
+In a folder with theseus.yaml it also says what is older than what theseus.lock knows, or lacks a withdrawal in it; of a
+URL too, where the project's repository was copied to.
 
 Exit code: 0 all is well, 3 a client of --as is stuck, 4 something does not hold, 5 the source does not answer.`,
 		Example: `  theseus verify --repo dl --key theseus.pub
@@ -102,8 +105,12 @@ func (o *verifyOptions) options() (look audit.Options, err error) {
 		_, err := readTrust("")
 		return look, err
 	}
-	if o.repo != "" {
-		look.Memory, err = o.project.Memory(o.repo)
+	signed := o.repo // what is known of it
+	if strings.Contains(o.repo, "://") && o.project.Repo != "" {
+		signed = o.project.At(o.project.Repo) // that is where it was copied to
+	}
+	if signed != "" {
+		look.Memory, err = o.project.Memory(signed)
 	}
 	return look, err
 }
