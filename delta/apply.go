@@ -120,7 +120,7 @@ func (a *applier) run(old io.ReaderAt) error {
 	m := r.predictor()
 	a.tables = r.made
 	for _, g := range r.made {
-		maker, err := g.Maker(&r.layout, m.functions(), r.size)
+		maker, err := g.Maker(&r.layout, m.mover(), r.size)
 		if err != nil {
 			return damaged("%v", err)
 		}

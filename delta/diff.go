@@ -209,7 +209,7 @@ func (r *recipe) plan(ctx context.Context, old, new, packed []byte, stats *Stats
 	for {
 		r.made = is.Verified(new, packed, candidates, nil)
 		stats.References = r.follow(old, new, is, ops)
-		checked := is.Verified(new, packed, r.made, r.predictor().functions())
+		checked := is.Verified(new, packed, r.made, r.predictor().mover())
 		if len(checked) == len(r.made) {
 			r.made = checked
 			break

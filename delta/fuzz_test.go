@@ -21,6 +21,9 @@ func FuzzApply(f *testing.F) {
 		testprogram.ELF(62, 48), testprogram.ELF(183, 32), noise(9, 2900), testprogram.ELF125(62, 48), testprogram.ELF127(62, 48),
 		testprogram.Debug(62, 48, 5, true), testprogram.Debug(62, 32, 4, true),
 	}
+	for _, m := range testprogram.Machines {
+		olds, news = append(olds, testprogram.ELF(m, 0)), append(news, testprogram.ELF(m, 48))
+	}
 	for i, old := range olds {
 		for _, p := range []Predictor{Plain, Go} {
 			var b bytes.Buffer

@@ -10,14 +10,14 @@ type predictor struct {
 	to  *addressMap
 }
 
-// functions returns the executable.Mover of m, nil if there is no map yet.
-func (m *predictor) functions() executable.Mover {
+// mover returns the executable.Mover of m, nil if there is no map yet.
+func (m *predictor) mover() executable.Mover {
 	if m == nil {
 		return nil
 	}
-	text := m.new.Base[executable.BaseText]
-	return func(lo, hi int64) []uint32 {
-		return m.old.FunctionsMoved(lo, hi, func(addr uint64) int64 { return int64(addr + m.to.at(addr) - text) })
+	return func(list executable.List, lo, hi int64) []uint32 {
+		base := m.new.Base[list.Base()]
+		return m.old.Moved(list, lo, hi, func(addr uint64) int64 { return int64(addr + m.to.at(addr) - base) })
 	}
 }
 

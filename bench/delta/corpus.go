@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -20,6 +22,7 @@ type pair struct {
 	toolchain            string // of the old build, if not the local one
 	same                 bool   // the new build is by that toolchain too
 	debug                bool   // both with debugging information, as go build makes them
+	way                  string // of ways
 	old, new             build
 	most                 int64 // bytes that the patch may have
 	small                bool
@@ -35,6 +38,9 @@ func (p pair) name() string {
 	}
 	if p.debug {
 		s += ", not stripped"
+	}
+	if p.way != "" {
+		s += ", " + p.way
 	}
 	if p.old.version == p.new.version && p.old.ldflags != p.new.ldflags {
 		s += ", version string only"
@@ -55,6 +61,7 @@ const (
 	caddyModule  = "github.com/caddyserver/caddy/v2"
 	resticModule = "github.com/restic/restic"
 	rcloneModule = "github.com/rclone/rclone"
+	sqliteModule = "github.com/mattn/go-sqlite3"
 )
 
 var pairs = []pair{
@@ -85,18 +92,44 @@ var pairs = []pair{
 	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", toolchain: "go1.25.5", old: age("1.2.1"), new: age("1.2.1"), small: true},
 }
 
+// The same programs for other processors, and as people build them besides.
+var otherPairs = []pair{
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/arm", old: age("1.2.0"), new: age("1.2.1"), most: 5000, small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/386", old: age("1.2.0"), new: age("1.2.1"), most: 4800, small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/riscv64", old: age("1.2.0"), new: age("1.2.1"), most: 4300, small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/loong64", old: age("1.2.0"), new: age("1.2.1"), most: 3900, small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/ppc64le", old: age("1.2.0"), new: age("1.2.1"), most: 4100, small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/s390x", old: age("1.2.0"), new: age("1.2.1"), most: 4300, small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/mips", old: age("1.2.0"), new: age("1.2.1"), most: 4800, small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/mips64le", old: age("1.2.0"), new: age("1.2.1"), small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "windows/386", old: age("1.2.0"), new: age("1.2.1"), most: 5600, small: true},
+	{program: "fzf", module: fzfModule, pkg: ".", target: "linux/arm", old: fzf("0.56.0"), new: fzf("0.56.3"), most: 16500, small: true},
+	{program: "fzf", module: fzfModule, pkg: ".", target: "linux/386", old: fzf("0.56.0"), new: fzf("0.56.3"), most: 16500, small: true},
+	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "linux/arm", old: restic("0.16.4"), new: restic("0.16.5"), most: 575000},
+	{program: "restic", module: resticModule, pkg: "./cmd/restic", target: "linux/386", old: restic("0.16.4"), new: restic("0.16.5"), most: 575000},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", way: "PIE", old: age("1.2.0"), new: age("1.2.1"), small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", way: "c-shared", old: age("1.2.0"), new: age("1.2.1"), small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", way: "linked by gcc", old: age("1.2.0"), new: age("1.2.1"), small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", way: "with musl, static", old: age("1.2.0"), new: age("1.2.1"), small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", way: "packed", old: age("1.2.0"), new: age("1.2.1"), small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/arm64", way: "PIE", old: age("1.2.0"), new: age("1.2.1"), small: true},
+	{program: "age", module: ageModule, pkg: "./cmd/age", target: "linux/amd64", way: "by garble", toolchain: "go1.25.5", same: true, old: age("1.2.0"), new: age("1.2.1"), small: true},
+	{program: "sqlite", module: sqliteModule, pkg: "./_example/simple", target: "linux/amd64", way: "with C code", old: plain("1.14.22"), new: plain("1.14.24")},
+}
+
 // build builds one side of the pair, or finds it built, and returns its path.
 func (p pair) build(dir string, b build, toolchain string) (string, error) {
 	if toolchain == "" {
 		toolchain = "local"
 	}
+	w := ways[p.way]
 	goos, goarch, _ := strings.Cut(p.target, "/")
 	flags, kind := "-s -w ", ""
 	if p.debug {
 		flags, kind = "", "_debug"
 	}
 	label := strings.NewReplacer("-X main.", "", "=", "-", " ", "").Replace(b.ldflags)
-	out, err := filepath.Abs(filepath.Join(dir, strings.Join([]string{p.program, b.version, label, goos, goarch, toolchain}, "_")+kind))
+	out, err := filepath.Abs(filepath.Join(dir, strings.Join([]string{p.program + w.label, b.version, label, goos, goarch, toolchain}, "_")+kind))
 	if err != nil {
 		return "", err
 	}
@@ -108,11 +141,18 @@ func (p pair) build(dir string, b build, toolchain string) (string, error) {
 		return "", err
 	}
 	fmt.Fprintln(os.Stderr, "building", filepath.Base(out))
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", flags+b.ldflags, "-o", out, p.pkg)
+	args := slices.Concat([]string{"build", "-trimpath", "-ldflags", flags + b.ldflags + w.ldflags}, w.flags, []string{"-o", out, p.pkg})
+	cmd := exec.Command(cmp.Or(w.tool, "go"), args...)
 	cmd.Dir = source
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+goos, "GOARCH="+goarch, "GOTOOLCHAIN="+toolchain, "GOWORK=off", "GOFLAGS=")
+	cmd.Env = append(cmd.Env, w.env...)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building %s: %w\n%s", p.name(), err, text)
+	}
+	if w.packed {
+		if err := pack(out); err != nil {
+			return "", err
+		}
 	}
 	return out, nil
 }

@@ -1,6 +1,6 @@
 // Command delta measures patches between releases of real programs: Theseus beside what else there is.
 //
-//	GOWORK=off go run .                                   # the table of doc/benchmarks.md: builds about 25 programs first
+//	GOWORK=off go run .                                   # the table of doc/benchmarks.md: builds about 70 programs first
 //	GOWORK=off go run . -short                            # two small programs, a minute
 //	GOWORK=off go run . -only restic -tools delta,bsdiff
 //	GOWORK=off go run . -pair OLD NEW                     # two files of your own
@@ -8,7 +8,8 @@
 // The programs are built from their module sources with the local toolchain, CGO_ENABLED=0 -trimpath -ldflags '-s -w',
 // and kept in -dir. Every tool runs as a process of its own; CPU seconds (user and system) and peak memory are those that the
 // system reports for it, so that a busy machine matters little. Tools that are not installed are left out. Every result
-// is compared with the new file. The last column is delta.Apply alone, per second of CPU time. It exits 1 if one differs, or if a row misses what it must hold.
+// is compared with the new file. The last column is delta.Apply alone, per second of CPU time. It exits 1 if one
+// differs, if a row misses what it must hold, or if a delta is larger than bsdiff's by more than 1 % or 150 bytes.
 package main
 
 import (
@@ -68,9 +69,15 @@ func run(dir, only string, short, pair bool, names []string, child string, args 
 		return measure(use, row{name: filepath.Base(args[1]), old: args[0], new: args[1]})
 	}
 	var rows []row
-	for _, p := range pairs {
+	for _, p := range append(pairs, otherPairs...) {
 		if short && !p.small || only != "" && !strings.Contains(p.name(), only) {
 			continue
+		}
+		if need := ways[p.way].needs; need != "" {
+			if _, err := exec.LookPath(need); err != nil {
+				fmt.Fprintf(os.Stderr, "%s is not installed: %s is left out\n", need, p.name())
+				continue
+			}
 		}
 		old, err := p.build(dir, p.old, p.toolchain)
 		if err != nil {
@@ -165,6 +172,9 @@ func measure(use []tool, r row) error {
 		fmt.Printf(" %s MB/s", rate)
 	}
 	fmt.Println(" |")
+	if b, ok := sizes["bsdiff"]; ok && sizes["delta"] > b+max(b/100, 150) {
+		failed = errors.Join(failed, fmt.Errorf("%s: %d bytes, bsdiff %d", r.name, sizes["delta"], b))
+	}
 	if r.most > 0 && sizes["delta"] > r.most {
 		failed = errors.Join(failed, fmt.Errorf("%s: %d bytes, must be at most %d", r.name, sizes["delta"], r.most))
 	}

@@ -84,23 +84,46 @@ func (t *FindFuncTab) fits(n int64) bool {
 	return t.Min >= 0 && t.Max > t.Min && t.Max <= 1<<32 && findFuncSize(uint64(t.Max-t.Min)) == n
 }
 
-// A Mover returns where the functions of the old file begin in the new one, as
-// rising offsets from the base of text in [lo, hi).
-type Mover func(lo, hi int64) []uint32
+// A Mover returns where the places of a list of the old file are in the new one,
+// as offsets in [lo, hi) from the list's base there, rising, each once.
+type Mover func(list List, lo, hi int64) []uint32
 
-// FunctionsMoved returns the offsets that to gives for the file's functions: those
-// in [lo, hi), sorted, each once. to is asked about addresses of the image.
-func (im *Image) FunctionsMoved(lo, hi int64, to func(addr uint64) int64) []uint32 {
-	t, text := &im.tab, im.Base[BaseText]
-	out := make([]uint32, 0, t.funcs)
-	for i := range t.funcs {
-		addr := text + uint64(im.File.u32(t.funcTab+8*i))
+// A List of places in a file.
+type List uint8
+
+const (
+	functionStarts     List = iota
+	relocatedAddresses      // of a PE file
+)
+
+// Base is what the offsets of the list's places count from.
+func (l List) Base() Base {
+	if l == relocatedAddresses {
+		return baseImage
+	}
+	return BaseText
+}
+
+// Moved returns the offsets that to gives for the places of a list: those in
+// [lo, hi), sorted, each once. to is asked about addresses of the image.
+func (im *Image) Moved(list List, lo, hi int64, to func(addr uint64) int64) []uint32 {
+	var out []uint32
+	move := func(addr uint64) {
 		if !im.Holds(addr) {
-			continue
+			return
 		}
 		if at := to(addr); at >= lo && at < hi {
 			out = append(out, uint32(at))
 		}
+	}
+	switch list {
+	case functionStarts:
+		out = make([]uint32, 0, im.tab.funcs)
+		for i := range im.tab.funcs {
+			move(im.Base[BaseText] + uint64(im.File.u32(im.tab.funcTab+8*i)))
+		}
+	case relocatedAddresses:
+		im.eachRelocated(func(rva uint64) { move(im.Base[baseImage] + rva) })
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
@@ -123,6 +146,15 @@ func differ(list []uint32, except []int64) []uint32 {
 	return append(out, list...)
 }
 
+// exceptions returns what makes is of moved; false if that is too much.
+func exceptions(moved []uint32, is []int64) ([]int64, bool) {
+	var except []int64
+	for _, e := range differ(moved, is) {
+		except = append(except, int64(e))
+	}
+	return except, len(except) <= MaxExceptions
+}
+
 // movedElsewhere returns the functions of which the address map is wrong: those
 // that are new, and places where none is; false if they are too many.
 func (im *Image) movedElsewhere(moved Mover, g Table) ([]int64, bool) {
@@ -133,9 +165,5 @@ func (im *Image) movedElsewhere(moved Mover, g Table) ([]int64, bool) {
 		}
 	}
 	slices.Sort(is)
-	var except []int64
-	for _, e := range differ(moved(g.P[2], g.P[3]), is) {
-		except = append(except, int64(e))
-	}
-	return except, len(except) <= MaxExceptions
+	return exceptions(moved(functionStarts, g.P[2], g.P[3]), is)
 }

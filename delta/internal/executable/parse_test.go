@@ -27,6 +27,7 @@ func TestTinyExecutables(t *testing.T) {
 		{"elf s390x, big-endian", testprogram.ELF(22, 0), map[Kind]int{kindS390: 2, kindPointer: 17, offset32(BaseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 6}},
 		{"elf of another processor", testprogram.ELF(testprogram.OtherMachine, 0), map[Kind]int{kindARM64: 0, kindARM64 + 1: 0, kindAMD64: 0, kindPointer: 17, offset32(BaseText): 6, offset32(baseFuncName): 4, offset32(baseTypes): 6}},
 		{"pe", testprogram.PE(), map[Kind]int{kindAMD64: 2, offset32(baseFuncTab): 2}},
+		{"pe of 386", testprogram.PE32(0), map[Kind]int{kind386 + code386Rel: 1, kind386 + code386Address: 1, offset32(baseFuncTab): 2}},
 		{"mach-o", testprogram.MachO(), map[Kind]int{kindARM64: 1, kindRebase: 44}},
 	} {
 		im, err := Parse(bytes.NewReader(row.file), int64(len(row.file)), nil)

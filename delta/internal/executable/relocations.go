@@ -1,5 +1,7 @@
 package executable
 
+import "slices"
+
 // The base relocations of a PE file list every pointer in it, page by page
 // (Microsoft, "PE Format", "The .reloc Section"; cmd/link/internal/ld/pe.go,
 // peBaseRelocTable): the page's address and the block's size, 4 bytes each, then
@@ -72,10 +74,14 @@ func (m *relocMaker) pointer(off int64, v uint64, s *Section) {
 	if !is || off < s.Off {
 		return
 	}
+	m.add(s.Addr + uint64(off-s.Off) - m.l.Base[baseImage])
+}
+
+// add records the place at an address relative to the image.
+func (m *relocMaker) add(addr uint64) {
 	if int64(len(m.out)) > m.size {
 		return
 	}
-	addr := s.Addr + uint64(off-s.Off) - m.l.Base[baseImage]
 	if page := addr &^ (relocPage - 1); len(m.out) == 0 || page != m.page {
 		m.finish()
 		m.page, m.block = page, len(m.out)
@@ -113,6 +119,9 @@ func (im *Image) relocations() (Table, bool) {
 	if !ok {
 		return Table{}, false
 	}
+	if im.Narrow {
+		return Table{Kind: madeRelocationsMoved, Off: d.off, N: d.n}, true
+	}
 	g := Table{Kind: madeRelocations, Off: d.off, N: d.n, P: [4]int64{lo &^ 7, (lo + int64(im.tab.pclnHi-im.tab.pclnLo) + 7) &^ 7}}
 	return g, g.P[1] >= lo && g.P[1] <= f.size
 }
@@ -123,17 +132,11 @@ func (im *Image) exceptions(g Table) ([]int64, bool) {
 	f, d, wide := im.File, im.pe.relocations, im.File.wide
 	var except []int64
 	listed := make(map[int64]bool)
-	for at := d.off; at+8 <= d.off+d.n; {
-		page, size := uint64(f.u32(at)), int64(f.u32(at+4))
-		for e := at + 8; e+2 <= min(at+size, d.off+d.n); e += 2 {
-			if w := uint64(f.u16(e)); w&0xf000 == uint64(im.relocType()) {
-				if off, ok := im.offset(im.Base[baseImage] + page + w&0xfff); ok {
-					listed[off] = true
-				}
-			}
+	im.eachRelocated(func(rva uint64) {
+		if off, ok := im.offset(im.Base[baseImage] + rva); ok {
+			listed[off] = true
 		}
-		at += max(size, 8)
-	}
+	})
 	for i := range im.Sections {
 		s := &im.Sections[i]
 		if s.Content != contentData {
@@ -156,4 +159,28 @@ func (im *Image) exceptions(g Table) ([]int64, bool) {
 func (m *relocMaker) Make() []byte {
 	m.finish()
 	return m.out
+}
+
+// eachRelocated calls f for each place in the table, with its address relative to
+// the image.
+func (im *Image) eachRelocated(f func(rva uint64)) {
+	file, d := im.File, im.pe.relocations
+	for at := d.off; at+8 <= d.off+d.n; {
+		page, size := uint64(file.u32(at)), int64(file.u32(at+4))
+		for e := at + 8; e+2 <= min(at+size, d.off+d.n); e += 2 {
+			if w := file.u16(e); w&0xf000 == im.relocType() {
+				f(page + uint64(w&0xfff))
+			}
+		}
+		at += max(size, 8)
+	}
+}
+
+// relocatedElsewhere returns the places of which the address map is wrong: those
+// that are new, and places that are in the table no longer.
+func (im *Image) relocatedElsewhere(moved Mover) ([]int64, bool) {
+	var is []int64
+	im.eachRelocated(func(rva uint64) { is = append(is, int64(rva)) })
+	slices.Sort(is)
+	return exceptions(moved(relocatedAddresses, 0, 1<<32), is)
 }

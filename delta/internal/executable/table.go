@@ -28,10 +28,11 @@ func (b made) Make() []byte { return b }
 
 // What a generated range holds.
 const (
-	madeFindFunc      = iota // runtime.findfunctab
-	madePageHashes           // of a Mach-O code signature
-	madeRelocations          // of a PE file
-	MadeFindFuncAhead        // runtime.findfunctab before the function table
+	madeFindFunc         = iota // runtime.findfunctab
+	madePageHashes              // of a Mach-O code signature
+	madeRelocations             // of a PE file
+	MadeFindFuncAhead           // runtime.findfunctab before the function table
+	madeRelocationsMoved        // of a PE file of 32 bits, in whose code there are addresses too
 )
 
 // A Table is a range of the new file that can be made: N bytes at Off. P are the
@@ -76,8 +77,8 @@ func (im *Image) Tables() []Table {
 }
 
 // Maker checks the range's parameters against the new file's size: they may
-// come from a damaged patch. l is the layout
-// of the new file, moved where the old functions are there; nil if that is not known.
+// come from a damaged patch. l is the layout of the new file, moved where the places
+// of the old one are there; nil if that is not known.
 func (g Table) Maker(l *Layout, moved Mover, newSize int64) (Maker, error) {
 	within := func(off, n int64) bool { return off >= 0 && n >= 0 && off <= newSize && n <= newSize-off }
 	if !within(g.Off, g.N) {
@@ -96,7 +97,7 @@ func (g Table) Maker(l *Layout, moved Mover, newSize int64) (Maker, error) {
 		if moved == nil || !t.fits(g.N) {
 			return nil, errors.New("a function table lies outside")
 		}
-		t.Entries = differ(moved(t.Min, t.Max), g.Except)
+		t.Entries = differ(moved(functionStarts, t.Min, t.Max), g.Except)
 		return made(t.Make()), nil
 	case madePageHashes:
 		limit, page := g.P[0], g.P[1]
@@ -106,6 +107,15 @@ func (g Table) Maker(l *Layout, moved Mover, newSize int64) (Maker, error) {
 		return newPageHashMaker(limit, page, g.N), nil
 	case madeRelocations:
 		return &relocMaker{l: l, skip: g.P[0], skipTo: g.P[1], except: g.Except, size: g.N}, nil
+	case madeRelocationsMoved:
+		if moved == nil {
+			return nil, errors.New("relocations of what is not known")
+		}
+		m := &relocMaker{l: l, size: g.N}
+		for _, rva := range differ(moved(relocatedAddresses, 0, 1<<32), g.Except) {
+			m.add(uint64(rva))
+		}
+		return made(m.Make()), nil
 	}
 	return nil, fmt.Errorf("unknown table %d", g.Kind)
 }
@@ -120,12 +130,16 @@ func (im *Image) Verified(file, packed []byte, list []Table, moved Mover) []Tabl
 		switch g.Kind {
 		case madeRelocations:
 			g.Except, ok = im.exceptions(g)
-		case MadeFindFuncAhead:
+		case MadeFindFuncAhead, madeRelocationsMoved:
 			if moved == nil {
 				out = append(out, g)
 				continue
 			}
-			g.Except, ok = im.movedElsewhere(moved, g)
+			if g.Kind == MadeFindFuncAhead {
+				g.Except, ok = im.movedElsewhere(moved, g)
+			} else {
+				g.Except, ok = im.relocatedElsewhere(moved)
+			}
 		}
 		if !ok {
 			continue

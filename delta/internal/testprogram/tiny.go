@@ -307,21 +307,68 @@ func PE() []byte {
 	return append(append(b, table...), make([]byte, 0x100-len(table))...)
 }
 
-// relocations lists the pointers of PE's data behind the pclntab, page by page.
-func relocations(data []byte, from int) (table []byte) {
-	const rva, lo, hi, dir64 = 0x1200, 0x401000, 0x402300, 10 << 12
-	block := 0
-	for i := from; i < len(data); i += 8 {
-		if v := le.Uint64(data[i:]); v < lo || v >= hi {
-			continue
+// PE32 is PE for 386, in whose code there is an address too.
+func PE32(extra int) []byte {
+	const textRVA, base, flags = 0x1000, 0x400000, 0x40
+	elf := ELF(3, extra)
+	text, data := elf[0x1000:0x1200], elf[Data:Data+0x1000]
+	b := make([]byte, 0x1000, 0x4000)
+	copy(b, "MZ")
+	le.PutUint32(b[0x3c:], 0x80)
+	h := b[0x80:]
+	copy(h, "PE\x00\x00")
+	le.PutUint16(h[4:], 0x14c)
+	le.PutUint16(h[6:], 3)
+	le.PutUint16(h[20:], 224)
+	le.PutUint16(h[24:], 0x10b)
+	le.PutUint32(h[24+28:], base)
+	le.PutUint32(h[24+92:], 16)
+	section := func(i int, addr, off, size, flags uint32) {
+		s := h[24+224+40*i:]
+		for j, v := range []uint32{size, addr, size, off} {
+			le.PutUint32(s[8+4*j:], v)
 		}
-		page := uint32(rva+i) &^ 4095
+		le.PutUint32(s[36:], flags)
+	}
+	section(0, textRVA, 0x1000, 0x200, 0x20000020)
+	section(1, textRVA+0x200, 0x1200, 0x1000, flags)
+	b = append(append(b, text...), data...)
+	places := []uint32{textRVA + uint32(extra) + 2} // the operand of LEAL
+	for i := 648; i < len(data); i += 4 {
+		if v := le.Uint32(data[i:]); v >= base+textRVA && v < base+0x2300 {
+			places = append(places, textRVA+0x200+uint32(i))
+		}
+	}
+	table := relocationTable(places, 3<<12)
+	section(2, 0x2200, uint32(len(b)), 0x100, 0x42000040)
+	le.PutUint32(h[24+96+8*5:], 0x2200)
+	le.PutUint32(h[24+96+8*5+4:], uint32(len(table)))
+	return append(append(b, table...), make([]byte, 0x100-len(table))...)
+}
+
+// relocations lists the pointers of PE's data behind the pclntab.
+func relocations(data []byte, from int) []byte {
+	const rva, lo, hi, dir64 = 0x1200, 0x401000, 0x402300, 10 << 12
+	var places []uint32
+	for i := from; i < len(data); i += 8 {
+		if v := le.Uint64(data[i:]); v >= lo && v < hi {
+			places = append(places, uint32(rva+i))
+		}
+	}
+	return relocationTable(places, dir64)
+}
+
+// relocationTable lists places page by page.
+func relocationTable(places []uint32, kind uint16) (table []byte) {
+	block := 0
+	for _, at := range places {
+		page := at &^ 4095
 		if len(table) == 0 || le.Uint32(table[block:]) != page {
 			table = table[:(len(table)+3)&^3]
 			block = len(table)
 			table = le.AppendUint32(le.AppendUint32(table, page), 0)
 		}
-		table = le.AppendUint16(table, dir64|uint16((rva+i)&4095))
+		table = le.AppendUint16(table, kind|uint16(at&4095))
 		table = append(table, 0, 0)[:len(table)]
 		le.PutUint32(table[block+4:], uint32((len(table)-block+3)&^3))
 	}
