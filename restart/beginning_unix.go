@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"reflect"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -50,6 +51,32 @@ func (b beginning) startBy(upg *tableflip.Upgrader) bool {
 	}))
 	field.Set(env)
 	return true
+}
+
+// forgetFile closes the copy of a socket that upg keeps for the next process. tableflip has no function for that. It
+// returns false if upg has no such copy.
+func forgetFile(upg *tableflip.Upgrader, kind, network, address string) bool {
+	fds := reflect.ValueOf(upg.Fds).Elem()
+	lock, used := fds.FieldByName("mu"), fds.FieldByName("used")
+	if !lock.IsValid() || lock.Type() != reflect.TypeFor[sync.Mutex]() || !used.IsValid() || used.Kind() != reflect.Map ||
+		used.Type().Key().Kind() != reflect.Array || used.Type().Key().Elem().Kind() != reflect.String || used.Type().Key().Len() < 3 {
+		return false
+	}
+	mu := (*sync.Mutex)(unsafe.Pointer(lock.UnsafeAddr()))
+	mu.Lock()
+	defer mu.Unlock()
+	used = settable(used)
+	for _, key := range used.MapKeys() {
+		if key.Index(0).String() != kind || key.Index(1).String() != network || key.Index(2).String() != address {
+			continue
+		}
+		if f, ok := reflect.Indirect(used.MapIndex(key)).FieldByName("File").Interface().(*os.File); ok {
+			f.Close()
+			used.SetMapIndex(key, reflect.Value{})
+			return true
+		}
+	}
+	return false
 }
 
 // settable returns a value for the same private field that may be set.

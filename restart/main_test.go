@@ -60,6 +60,7 @@ type config struct {
 	Probation        time.Duration
 	Drain            time.Duration
 	Grace            time.Duration
+	Second           string // address of another listener, which the program closes and opens again by /reopen
 	Forget           bool   // the program changes its arguments and environment after the start
 	FirstPlan        string // what the first process does
 	Plan             string // file: what a successor does; see misbehave
@@ -241,6 +242,32 @@ func serverMain(text string) {
 		out, err := exec.Command("/bin/sh", "-c", "env; ls -l /proc/self/fd").CombinedOutput()
 		fmt.Fprintf(w, "%s%v", out, err)
 	})
+	if c.Second != "" {
+		network, address, _ := strings.Cut(c.Second, " ")
+		second, err := r.Listen(network, address)
+		if err != nil {
+			say("fatal %v", err)
+			os.Exit(1)
+		}
+		greet := func() {
+			for {
+				c, err := second.Accept()
+				if err != nil {
+					return
+				}
+				fmt.Fprint(c, os.Getpid())
+				c.Close()
+			}
+		}
+		go greet()
+		mux.HandleFunc("/close", func(w http.ResponseWriter, req *http.Request) { fmt.Fprint(w, second.Close()) })
+		mux.HandleFunc("/open", func(w http.ResponseWriter, req *http.Request) {
+			if second, err = r.Listen(network, address); err == nil {
+				go greet()
+			}
+			fmt.Fprint(w, err)
+		})
+	}
 	srv := &http.Server{Handler: mux}
 	if c.TLS {
 		srv.TLSConfig = testTLS()

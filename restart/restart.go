@@ -121,8 +121,9 @@ func New(o Options) *Restarter {
 // has proved itself; then it is closed, and the log says so.
 //
 // Nothing is accepted before Run. While another process takes the new connections, and after it has taken over for
-// good, Accept waits and gives no error; it ends with net.ErrClosed after Close. Close in one process leaves the
-// socket open in the other.
+// good, Accept waits and gives no error; it ends with net.ErrClosed after Close, and at a deadline that the program has set.
+// Close in one process leaves the socket open in the other; if there is no other, the address is free. The listener has
+// the methods of package net's for that network.
 func (r *Restarter) Listen(network, address string) (net.Listener, error) {
 	if err := r.start(); err != nil {
 		return nil, err
@@ -132,12 +133,15 @@ func (r *Restarter) Listen(network, address string) (net.Listener, error) {
 		return nil, fmt.Errorf("restart: listening on %s %s: %w", network, address, err)
 	}
 	g := conn.NewGate(ln, id.name())
+	g.Accepted = keepAlive(r.opts.ListenConfig)
+	g.Closed = func() { r.forget(id) }
 	r.addGate(g, id)
-	return g, nil
+	return g.Typed(), nil
 }
 
-// ListenPacket is Listen for packets: udp, unixgram and the like. Reads wait where Accept would. Packets that the
-// kernel has queued are read by whichever process reads then.
+// ListenPacket is Listen for packets: udp, unixgram and the like. Reads wait where Accept would, also those of raw access
+// and of batches (golang.org/x/net/ipv4). Packets that the kernel has queued are read by whichever process reads then. The
+// connection has the methods of package net's for that network.
 func (r *Restarter) ListenPacket(network, address string) (net.PacketConn, error) {
 	if err := r.start(); err != nil {
 		return nil, err
@@ -151,8 +155,9 @@ func (r *Restarter) ListenPacket(network, address string) (net.PacketConn, error
 		c.Close()
 		return nil, fmt.Errorf("restart: listening on %s %s: %w", network, address, err)
 	}
+	g.Closed = func() { r.forget(id) }
 	r.addGate(g, id)
-	return g, nil
+	return g.Typed(), nil
 }
 
 // addGate registers g, and opens it if this process accepts now.

@@ -50,6 +50,12 @@ func (s *sockets) add(id socketID, addr net.Addr) {
 	s.bound[id] = addr
 }
 
+func (s *sockets) remove(id socketID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.bound, id)
+}
+
 // has reports whether there is a socket with that name, whoever has opened it.
 func (s *sockets) has(id socketID) bool {
 	s.mu.Lock()

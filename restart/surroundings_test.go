@@ -519,3 +519,58 @@ func TestSoakNoGrowthOfFailures(t *testing.T) {
 func worse(a, b runtimeStats) runtimeStats {
 	return runtimeStats{max(a.Descriptors, b.Descriptors), max(a.Goroutines, b.Goroutines), max(a.HeapKB, b.HeapKB)}
 }
+
+// TestCloseFreesTheAddress: a listener that the program closes refuses connections, can be opened again, and is handed over
+// then like any other.
+func TestCloseFreesTheAddress(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			address := freeAddress(t)
+			if network == "unix" {
+				address = filepath.Join(t.TempDir(), "s")
+			}
+			s := startService(t, config{Second: network + " " + address, Probation: 20 * time.Millisecond})
+			greeting := func() string {
+				c, err := net.Dial(network, address)
+				if err != nil {
+					return ""
+				}
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(5 * time.Second))
+				b := make([]byte, 20)
+				n, _ := c.Read(b)
+				return string(b[:n])
+			}
+			ask := func(path string) {
+				t.Helper()
+				c, err := s.dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.close()
+				if _, body, err := c.do("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil || body != "<nil>" {
+					t.Fatalf("%s: %q, %v", path, body, err)
+				}
+			}
+			pid := s.pid()
+			for range 2 {
+				if got := greeting(); got != fmt.Sprint(pid) {
+					t.Errorf("%q greets, want %d", got, pid)
+				}
+				ask("/close")
+				if got := greeting(); got != "" {
+					t.Errorf("%q greets at a closed listener", got)
+				}
+				ask("/open")
+				if got := greeting(); got != fmt.Sprint(pid) {
+					t.Errorf("%q greets, want %d", got, pid)
+				}
+				pid = s.handover(pid)
+			}
+			if got := greeting(); got != fmt.Sprint(pid) {
+				t.Errorf("%q greets after the handovers, want %d", got, pid)
+			}
+		})
+	}
+}
