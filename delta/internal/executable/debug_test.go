@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/theseus-go/theseus/delta/internal/testprogram"
 )
@@ -75,5 +76,41 @@ func TestHostileDebuggingInformation(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// P20: units that each have a large table of abbreviations of their own, which all are
+// the same bytes. Reading every one of them would take a minute.
+func TestManyAbbreviationsP20(t *testing.T) {
+	var info, table []byte
+	for code := 1; code < 2000; code++ {
+		table = append(table, byte(code&0x7f)|0x80, byte(code>>7), 0x34, 0)
+		for range maxAttributes - 1 {
+			table = append(table, 0x03, formFlagPresent)
+		}
+		table = append(table, 0, 0)
+	}
+	for i := range 60000 {
+		info = le.AppendUint32(info, 7)
+		info = le.AppendUint16(info, 4)
+		info = le.AppendUint32(info, uint32(i%2*132)) // never that of the one before
+		info = append(info, 8)
+	}
+	b := append(info, table...)
+	im := &Image{File: NewPages(bytes.NewReader(b), int64(len(b))), Sites: newSites(int64(len(b)))}
+	im.budget = len(b)/2 + 1024
+	done := make(chan struct{})
+	go func() {
+		r := reader{im: im, end: int64(len(info))}
+		r.info(Section{Off: int64(len(info)), FileSize: int64(len(table))})
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("still reading")
+	}
+	if im.budget > 0 {
+		t.Error("the budget is not spent: the test shows nothing")
 	}
 }
