@@ -43,7 +43,8 @@ This is the publisher's tool. A first release takes three commands:
       --key theseus.key --artifact linux/amd64=./hello
   theseus verify --repo dl --key theseus.pub
 
-The folder dl is then served by any static web server. "theseus demo" shows what the clients do with it.
+The folder dl is then served by any static web server. "theseus demo" shows what the clients do with it. The first publish
+also writes theseus.yaml (what need not be typed again) and theseus.lock (what was signed): commit both.
 
 Exit codes: 0 done, 1 error, 2 usage, 3 nothing for such a client, 4 something does not verify, 5 the source does not
 answer, 6 no permission, 7 another theseus is at work on the repository.`,

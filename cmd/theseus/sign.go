@@ -31,7 +31,7 @@ func signCommand() *cobra.Command {
 	var o signOptions
 	c := &cobra.Command{
 		Use:   "sign FILE...",
-		Short: "Add a signature to a document that something other than the repository accounts for",
+		Short: "Add a signature to a document, if your root, a hash or your files account for it",
 		Long: `Adds a signature to documents, in place. Where several holders must sign, each runs this and passes the file on. A document
 that is signed stays the same document: signatures are not part of its identity.
 

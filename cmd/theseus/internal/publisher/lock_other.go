@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // lockFolder makes a lock file: a folder cannot be locked here. After a crash it has to be removed by hand, which busy says.
@@ -20,6 +21,17 @@ func lockFolder(dir string) (io.Closer, error) {
 		return nil, err
 	}
 	return lockFile{f}, nil
+}
+
+// waitForFolder locks a folder once nobody else has it locked; there is no event to wait for here.
+func waitForFolder(dir string) (lock io.Closer, err error) {
+	for range 100 {
+		if lock, err = lockFolder(dir); err == nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return lock, err
 }
 
 type lockFile struct{ *os.File }

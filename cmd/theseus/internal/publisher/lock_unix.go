@@ -20,6 +20,19 @@ func lockFolder(dir string) (io.Closer, error) {
 		d.Close()
 		return nil, busy(dir)
 	}
-	// Any other error: a file system without locks on folders (NFS). Two publishers there are told apart by putChannel only.
+	// Any other error: a file system without locks on folders (NFS). Two publishers there are told apart by what a Put replaces.
 	return d, nil
+}
+
+// waitForFolder locks a folder once nobody else has it locked.
+func waitForFolder(dir string) (io.Closer, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		if err = syscall.Flock(int(d.Fd()), syscall.LOCK_EX); !errors.Is(err, syscall.EINTR) {
+			return d, nil // any other error: as above
+		}
+	}
 }

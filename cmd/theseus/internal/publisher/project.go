@@ -210,7 +210,15 @@ func (p *Project) Memory(repo string) (*Memory, error) {
 		m = NewMemory()
 	}
 	m.save = func() error {
-		// Read again: another process may have written of another repository.
+		// Read again: another process may have written of another repository. If that is the project's own folder, it is
+		// locked already.
+		if name != "." {
+			lock, err := waitForFolder(p.dir)
+			if err != nil {
+				return err
+			}
+			defer lock.Close()
+		}
 		all, err := readLock(p.lockPath())
 		if err != nil {
 			return err
