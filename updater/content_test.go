@@ -154,3 +154,30 @@ func shown(t *testing.T, err error) {
 		t.Errorf("no text: %.200q", err.Error())
 	}
 }
+
+// R04: what was seen of the documents cannot be written, so nothing is installed that a replay could take back; it is tried
+// again, and goes through once it can be written.
+func TestR04NothingIsInstalledOnAFloorThatIsNotOnDisk(t *testing.T) {
+	repo := published(t, "1.0.0", "1.1.0")
+	c := install(t, repo, "1.0.0")
+	in := filepath.Join(c.disk.Home, "state", "in the way") // a folder cannot be replaced by a file
+	if err := os.MkdirAll(in, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if r, err := c.update(); err == nil || r.Installed != "" {
+			t.Errorf("with a state that cannot be written: %+v, %v", r, err)
+		}
+		c.holds("1.0.0")
+	}
+	if len(c.events.of(EventCannotWrite)) == 0 && len(c.events.of(EventUpdateFailed)) == 0 {
+		t.Error("no event says so")
+	}
+	if err := os.RemoveAll(filepath.Dir(in)); err != nil {
+		t.Fatal(err)
+	}
+	c.mustUpdate("1.1.0")
+	if got := c.state().Channels["stable"]; got == nil || got.Sequence != repo.Channel.Sequence {
+		t.Errorf("the floor on disk is %+v, want sequence %d", got, repo.Channel.Sequence)
+	}
+}
