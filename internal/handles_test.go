@@ -38,6 +38,8 @@ var paths = map[string]string{
 	"internal/durable/search_linux.go os":       "/proc/self/uid_map",
 	"internal/installation/installation.go os":  "Is, which looks at what a process of this program runs, and does no more",
 	"internal/state/holder_linux.go os":         "/proc/locks",
+	"internal/swap/swap.go filepath":            "Running, which opens what runs already",
+	"internal/swap/swap.go durable":             "the same",
 	"internal/swap/seal_linux.go os":            "/proc/self/fd, which is a handle",
 	"internal/swap/seal_linux.go unix":          "the same",
 }

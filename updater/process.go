@@ -39,7 +39,7 @@ func locate(configured string) (*process, error) {
 		return nil, fmt.Errorf("finding this program's file: %w", err)
 	}
 	p := &process{}
-	if p.disk, err = installation.Open(executable, aside.Commit); err != nil {
+	if p.disk, err = installation.Running(executable, aside.Commit); err != nil {
 		return nil, fmt.Errorf("finding this program's file: %w", err)
 	}
 	// What runs is not what is at the path by now, if another process has updated it since this one was started.

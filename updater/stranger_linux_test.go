@@ -74,3 +74,29 @@ func TestR12StateFolderOfAStranger(t *testing.T) {
 	}
 	again(t, repo, c.path, "1.1.0").mustUpdate("1.2.0")
 }
+
+// R05: a folder above the program's belongs to a stranger, who could put another in its place at any moment. The program
+// runs, says so, and changes nothing.
+func TestR05FolderOfAStrangerAbove(t *testing.T) {
+	testenv.NeedRoot(t)
+	repo := published(t, "1.0.0", "1.1.0")
+	above := filepath.Join(t.TempDir(), "above")
+	path := filepath.Join(above, "app", "hello")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, program("1.0.0"), 0o755), os.Chown(above, 1002, 1002)); err != nil {
+		t.Fatal(err)
+	}
+	c := again(t, repo, path, "1.0.0")
+	if _, err := c.update(); !errors.Is(err, ErrPermission) || !strings.Contains(err.Error(), "user 1002") {
+		t.Errorf("update: %v", err)
+	}
+	if _, err := Recover(t.Context(), path, nil); !errors.Is(err, ErrPermission) {
+		t.Errorf("recover: %v", err)
+	}
+	if _, err := os.Lstat(c.disk.Home); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("something was made: %v", err)
+	}
+	if err := os.Chown(above, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	again(t, repo, path, "1.0.0").mustUpdate("1.1.0")
+}

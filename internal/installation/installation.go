@@ -67,6 +67,16 @@ type held struct {
 // is there, from which something can be put back.
 func Open(path string, move func(path, save string) error) (*Installation, error) {
 	target, err := swap.Open(path)
+	return of(target, err, move)
+}
+
+// Running is Open for the program of this process: see swap.Running.
+func Running(path string, move func(path, save string) error) (*Installation, error) {
+	target, err := swap.Running(path)
+	return of(target, err, move)
+}
+
+func of(target *swap.Target, err error, move func(path, save string) error) (*Installation, error) {
 	if err != nil {
 		return nil, err
 	}

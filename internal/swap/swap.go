@@ -65,8 +65,22 @@ const (
 // Open resolves path (links followed, must be a regular file). Changes nothing, creates nothing. A path that names nothing
 // is an error, unless its Home is there: then an interrupted swap may have left it so, and Restore can put a file there.
 // What leads to the program must belong to root, to us, or to the owner of its folder.
-func Open(path string) (*Target, error) {
-	dir, name, info, err := resolve(path)
+func Open(path string) (*Target, error) { return openTarget(path, true, durable.Open) }
+
+// Running is Open for the program of this process, which runs already, whoever could have led it here: so nothing on the
+// way keeps it from running on. What is done with the target is judged all the same.
+func Running(path string) (*Target, error) {
+	return openTarget(path, false, func(dir string) (*durable.Folder, error) {
+		real, err := filepath.EvalSymlinks(dir)
+		if err != nil {
+			return nil, err
+		}
+		return durable.At(real)
+	})
+}
+
+func openTarget(path string, judged bool, open func(dir string) (*durable.Folder, error)) (*Target, error) {
+	dir, name, info, err := resolve(path, judged, open)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +97,7 @@ func Open(path string) (*Target, error) {
 }
 
 // resolve follows links, also to a file that is missing; then info is nil.
-func resolve(path string) (dir *durable.Folder, name string, info *durable.Info, err error) {
+func resolve(path string, judged bool, open func(dir string) (*durable.Folder, error)) (dir *durable.Folder, name string, info *durable.Info, err error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return nil, "", nil, err
 	}
@@ -94,7 +108,7 @@ func resolve(path string) (dir *durable.Folder, name string, info *durable.Info,
 	var followed []link
 	for range 40 { // as many links as Linux follows
 		name = filepath.Base(path)
-		if dir, err = durable.Open(filepath.Dir(path)); err != nil {
+		if dir, err = open(filepath.Dir(path)); err != nil {
 			return nil, "", nil, err
 		}
 		there, err := dir.Lstat(name)
@@ -119,7 +133,7 @@ func resolve(path string) (dir *durable.Folder, name string, info *durable.Info,
 			info = &there
 		}
 		for _, l := range followed {
-			if l.uid != 0 && !durable.Us(l.uid) && l.uid != in.UID {
+			if judged && l.uid != 0 && !durable.Us(l.uid) && l.uid != in.UID {
 				dir.Close()
 				return nil, "", nil, &durable.Untrusted{Path: l.path, UID: l.uid, Reason: ", who is neither root nor the owner of " + dir.Path() + ", and could lead it elsewhere"}
 			}
