@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // findSuccessor finds the process that holds the other half of l, before it has said hello: tableflip does not tell
@@ -49,6 +50,10 @@ func youngestSuccessor(parent int) (pid int) {
 	}
 	return pid
 }
+
+// upgradeLimit is after what time tableflip kills a successor that is not ready. The machine does that itself, knows which
+// one may be in service at any moment, and finds its process; so this is for a system without /proc.
+func upgradeLimit(longest time.Duration) time.Duration { return longest + time.Hour }
 
 // isChild guards against a process that names another one's id.
 func isChild(pid int) bool { return pid > 1 && parentOf(pid) == os.Getpid() }

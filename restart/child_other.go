@@ -2,7 +2,10 @@
 
 package restart
 
-import "os"
+import (
+	"os"
+	"time"
+)
 
 // findSuccessor cannot tell here; tableflip's own limit, which is longer, ends a successor that hangs before it says
 // hello.
@@ -10,6 +13,9 @@ func findSuccessor(*link) int { return 0 }
 
 // youngestSuccessor cannot tell either.
 func youngestSuccessor(int) int { return 0 }
+
+// upgradeLimit is after what time tableflip kills a successor that is not ready.
+func upgradeLimit(longest time.Duration) time.Duration { return longest }
 
 func socketName(int) string { return "" }
 

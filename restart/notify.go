@@ -75,7 +75,7 @@ func (r *Restarter) notify(from, to Phase) {
 	status := "STATUS=" + to.String()
 	switch {
 	case to == PhaseHandingOver:
-		r.notifier.say("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", monotonic()), status, extend(r.opts.UpgradeTimeout+r.opts.Probation))
+		r.notifier.say("RELOADING=1", fmt.Sprintf("MONOTONIC_USEC=%d", monotonic()), status, extend(r.opts.handover()))
 	case to == PhaseStandingBy:
 		r.notifier.say(fmt.Sprintf("STATUS=standing by: process %d is on probation for %v", r.state.child, r.opts.Probation))
 	case to == PhaseServing && (from == PhaseStarting || from == PhaseWaiting) && r.state.alone: // the predecessor may not have said it

@@ -106,6 +106,15 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// handover returns how long one may take.
+func (o Options) handover() time.Duration {
+	d := o.UpgradeTimeout + o.Probation
+	if o.Exclusive != nil {
+		d += o.Drain + o.UpgradeTimeout // for the last requests, and for Acquire
+	}
+	return d
+}
+
 // grace returns how long idle connections that cannot move are kept when a drain begins.
 func (o Options) grace(idle time.Duration, stopping bool) time.Duration {
 	g := o.Grace

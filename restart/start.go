@@ -39,7 +39,7 @@ func (r *Restarter) starting() error {
 		}
 	}
 	upg, err := tableflip.New(tableflip.Options{
-		UpgradeTimeout: r.opts.UpgradeTimeout + r.opts.Probation + 2*killAfter, // our own timers fire first
+		UpgradeTimeout: upgradeLimit(r.opts.handover() + 2*killAfter), // our own timers fire first
 		ListenConfig:   r.opts.ListenConfig,
 	})
 	os.Unsetenv(sentinel) // it would make other children of ours believe that they are successors
