@@ -24,8 +24,8 @@ type source[T io.Closer] struct {
 	pass      func(network, address string, socket T) error // to the next process
 }
 
-func (r *Restarter) listen(network, address string) (net.Listener, socketID, error) {
-	s := source[net.Listener]{kind: "listener", fromFile: net.FileListener, addr: net.Listener.Addr, open: r.open}
+func (r *Restarter) listen(network, address string, open func(network, address string) (net.Listener, error)) (net.Listener, socketID, error) {
+	s := source[net.Listener]{kind: "listener", fromFile: net.FileListener, addr: net.Listener.Addr, open: open}
 	if r.upg != nil {
 		s.inherited = r.upg.Listener
 		s.pass = func(network, address string, ln net.Listener) error {
@@ -154,7 +154,11 @@ const namedWithin = 5 * time.Second
 
 // open opens a listener that was not inherited.
 func (r *Restarter) open(network, address string) (net.Listener, error) {
-	ln, err := r.opts.ListenConfig.Listen(context.Background(), network, address)
+	return openListener(r.opts.ListenConfig, network, address)
+}
+
+func openListener(lc *net.ListenConfig, network, address string) (net.Listener, error) {
+	ln, err := lc.Listen(context.Background(), network, address)
 	if err == nil || !strings.HasPrefix(network, "unix") || !errors.Is(err, errAddressInUse) {
 		return ln, err
 	}
@@ -168,5 +172,5 @@ func (r *Restarter) open(network, address string) (net.Listener, error) {
 	if !errors.Is(derr, errConnRefused) || serr != nil || info.Mode()&os.ModeSocket == 0 || os.Remove(address) != nil {
 		return nil, err
 	}
-	return r.opts.ListenConfig.Listen(context.Background(), network, address)
+	return lc.Listen(context.Background(), network, address)
 }

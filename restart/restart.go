@@ -125,10 +125,15 @@ func New(o Options) *Restarter {
 // Close in one process leaves the socket open in the other; if there is no other, the address is free. The listener has
 // the methods of package net's for that network.
 func (r *Restarter) Listen(network, address string) (net.Listener, error) {
+	return r.listenBy(network, address, r.open)
+}
+
+// listenBy is Listen with another way to open what nobody has passed.
+func (r *Restarter) listenBy(network, address string, open func(network, address string) (net.Listener, error)) (net.Listener, error) {
 	if err := r.start(); err != nil {
 		return nil, err
 	}
-	ln, id, err := r.listen(network, address)
+	ln, id, err := r.listen(network, address, open)
 	if err != nil {
 		return nil, fmt.Errorf("restart: listening on %s %s: %w", network, address, err)
 	}

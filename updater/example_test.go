@@ -59,7 +59,7 @@ func ExampleUpdater_AdminServer() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	ln, err := net.Listen("unix", "/run/hello/admin.sock")
+	ln, err := net.Listen("unix", "/run/hello/admin.sock") // with package restart: ListenUnix, which sets its mode
 	if err != nil {
 		log.Fatal(err)
 	}

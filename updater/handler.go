@@ -39,11 +39,14 @@ const (
 // A POST answers 202 with the status at once and goes on by itself, because a request that waits for its own process
 // to drain would never end; the outcome is in GET. While an update runs it answers 409 with the same status.
 //
-// It fails closed. Without Options.AdminToken it serves unix sockets and loopback peers that name a loopback host;
-// with it, whoever sends the token. Requests from other web origins are refused. Nothing in a request can name a URL,
-// a path or a key.
+// It fails closed. With Options.AdminToken, it serves requests that carry the token, from anywhere, and no others. Without one
+// it serves unix sockets, and to loopback peers that name a loopback host it only gives the status: over TCP nobody knows
+// who asks, and a proxy on this machine makes the whole world look local. For the same reason a request that a proxy has
+// passed on gets nothing at all then. Requests from other web origins are refused. Nothing in a request can name a URL, a path
+// or a key.
 //
-// The caller's server needs timeouts; AdminServer has them.
+// The caller's server needs timeouts, and a unix socket a mode; AdminServer has the timeouts, and asks the kernel who is at
+// the other end of a unix socket.
 func (u *Updater) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/update", func(w http.ResponseWriter, r *http.Request) {
@@ -70,14 +73,22 @@ func (u *Updater) Handler() http.Handler {
 	return u.guard(http.NewCrossOriginProtection().Handler(mux))
 }
 
-// AdminServer returns a server of Handler for ln with the timeouts that an admin endpoint needs, or an error if ln
-// can be reached from other machines and there is no Options.AdminToken.
+// AdminServer returns a server of Handler for ln with the timeouts that an admin endpoint needs, or an error if ln can be
+// reached from other machines and there is no Options.AdminToken.
+//
+// A unix socket should have the mode 0600, or 0660 and a group: restart's ListenUnix makes one. Without a token the server
+// also asks the kernel, where that is possible, who has connected, and serves root, the user that this program runs as, and
+// the members of Options.AdminGroup. So a socket that a service manager has opened for everybody is not open for everybody.
 func (u *Updater) AdminServer(ln net.Listener) (*http.Server, error) {
 	if u.opts.AdminToken == "" && !local(ln.Addr()) {
 		return nil, fmt.Errorf("updater: the admin endpoint at %v can be reached from other machines: listen on a unix socket or on 127.0.0.1, or set Options.AdminToken", ln.Addr())
 	}
+	if u.opts.AdminToken == "" && ln.Addr().Network() != "unix" {
+		u.log.Warn("the admin endpoint only gives the status: over TCP, changes need Options.AdminToken; or listen on a unix socket", "addr", ln.Addr().String())
+	}
 	return &http.Server{
 		Handler:           u.Handler(),
+		ConnContext:       u.withPeer,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      10 * time.Second,
@@ -103,30 +114,46 @@ func (u *Updater) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
+		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		got := sha256.Sum256([]byte(token)) // equal lengths for the comparison
+		if ok && subtle.ConstantTimeCompare(got[:], want[:]) == 1 {
+			// Always: what strangers behind the same proxy guess must not lock the operator out.
+			next.ServeHTTP(w, r)
+			return
+		}
 		peer, _, _ := net.SplitHostPort(r.RemoteAddr)
 		if guesses.spent(peer, u.now()) {
 			h.Set("Retry-After", "60")
 			refuse(w, http.StatusTooManyRequests, "too many wrong tokens; wait a minute")
 			return
 		}
-		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		got := sha256.Sum256([]byte(token)) // equal lengths for the comparison
-		if !ok || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-			guesses.count(peer, u.now())
-			h.Set("WWW-Authenticate", "Bearer")
-			refuse(w, http.StatusUnauthorized, "this endpoint needs the header Authorization: Bearer TOKEN")
-			return
-		}
-		next.ServeHTTP(w, r)
+		guesses.count(peer, u.now())
+		h.Set("WWW-Authenticate", "Bearer")
+		refuse(w, http.StatusUnauthorized, "this endpoint needs the header Authorization: Bearer TOKEN")
 	})
 }
 
-// stranger says why a request without a token is not served: its peer is not on this machine, or it names a host that
-// is not (a page whose name was made to resolve to 127.0.0.1 sends its own name).
+// forwarded reports whether a proxy has passed the request on: then who asks is not who is connected.
+func forwarded(h http.Header) bool {
+	for name := range h {
+		if name == "Forwarded" || name == "Via" || name == "X-Real-Ip" || strings.HasPrefix(name, "X-Forwarded") {
+			return true
+		}
+	}
+	return false
+}
+
+// stranger says why a request without a token is not served: a proxy has passed it on, its peer is not who may ask, it would
+// change something over TCP, or it names a host that is not this machine (a page whose name was made to resolve to 127.0.0.1
+// sends its own name).
 func stranger(r *http.Request) string {
+	if forwarded(r.Header) {
+		return "what a proxy passes on is not served without Options.AdminToken"
+	}
 	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if addr != nil && addr.Network() == "unix" {
-		return ""
+		why, _ := r.Context().Value(peerKey{}).(string)
+		return why
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !peer.Addr().Unmap().IsLoopback() {
@@ -137,10 +164,13 @@ func stranger(r *http.Request) string {
 		host = h
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if ip, err := netip.ParseAddr(host); strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback() {
-		return ""
+	if ip, err := netip.ParseAddr(host); !strings.EqualFold(host, "localhost") && (err != nil || !ip.IsLoopback()) {
+		return "the request names a host that is not this machine's loopback"
 	}
-	return "the request names a host that is not this machine's loopback"
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return "over TCP, changes need Options.AdminToken; or use a unix socket"
+	}
+	return ""
 }
 
 func local(a net.Addr) bool {

@@ -18,10 +18,11 @@ import (
 
 const token = "0123456789abcdef0123456789abcdef"
 
-// call asks the handler as a loopback peer, unless edit says otherwise.
+// call asks the handler through a unix socket, unless edit says otherwise.
 func call(h http.Handler, method, path, body string, edit ...func(*http.Request)) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
-	r.RemoteAddr, r.Host = "127.0.0.1:40000", "127.0.0.1:8081"
+	r.RemoteAddr, r.Host = "@", "localhost"
+	*r = *r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(&net.UnixAddr{Name: "admin.sock", Net: "unix"})))
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -31,6 +32,12 @@ func call(h http.Handler, method, path, body string, edit ...func(*http.Request)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
+}
+
+// overTCP makes it a request of a loopback peer.
+func overTCP(r *http.Request) {
+	r.RemoteAddr, r.Host = "127.0.0.1:40000", "127.0.0.1:8081"
+	*r = *r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, net.Addr(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8081})))
 }
 
 func bearer(t string) func(*http.Request) {
@@ -125,6 +132,9 @@ func TestAdminEndpointRefuses(t *testing.T) {
 	header := func(name, value string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set(name, value) }
 	}
+	host := func(name string) func(*http.Request) {
+		return func(r *http.Request) { overTCP(r); r.Host = name }
+	}
 	for _, row := range []struct {
 		name         string
 		handler      http.Handler
@@ -133,9 +143,9 @@ func TestAdminEndpointRefuses(t *testing.T) {
 		edit         func(*http.Request)
 		code         int
 	}{
-		{"H01 DNS rebinding", open, "POST", "/update", "{}", func(r *http.Request) { r.Host = "evil.example:8081" }, 403},
-		{"H01 DNS rebinding of a read", open, "GET", "/update", "", func(r *http.Request) { r.Host = "evil.example" }, 403},
-		{"H01 a name that only begins like loopback", open, "GET", "/update", "", func(r *http.Request) { r.Host = "127.0.0.1.evil.example" }, 403},
+		{"H01 DNS rebinding", open, "POST", "/update", "{}", host("evil.example:8081"), 403},
+		{"H01 DNS rebinding of a read", open, "GET", "/update", "", host("evil.example"), 403},
+		{"H01 a name that only begins like loopback", open, "GET", "/update", "", host("127.0.0.1.evil.example"), 403},
 		{"H02 another origin", open, "POST", "/update", "{}", header("Origin", "https://evil.example"), 403},
 		{"H02 a cross-site request", open, "POST", "/update", "{}", header("Sec-Fetch-Site", "cross-site"), 403},
 		{"H02 a form", open, "POST", "/update", "a=b", header("Content-Type", "application/x-www-form-urlencoded"), 415},
@@ -151,8 +161,9 @@ func TestAdminEndpointRefuses(t *testing.T) {
 		{"H05 rollback by GET", open, "GET", "/update/rollback", "", nil, 405},
 		{"H05 deletion", open, "DELETE", "/update", "", nil, 405},
 		{"H06 a huge body", open, "POST", "/update", `{"version":"` + strings.Repeat("1", 5000) + `"}`, nil, 413},
-		{"H07 a peer on another machine", open, "GET", "/update", "", func(r *http.Request) { r.RemoteAddr = "192.0.2.1:4000" }, 403},
+		{"H07 a peer on another machine", open, "GET", "/update", "", func(r *http.Request) { overTCP(r); r.RemoteAddr = "192.0.2.1:4000" }, 403},
 		{"H07 the same with a forged header", open, "GET", "/update", "", func(r *http.Request) {
+			overTCP(r)
 			r.RemoteAddr = "192.0.2.1:4000"
 			r.Header.Set("X-Forwarded-For", "127.0.0.1")
 		}, 403},
@@ -185,7 +196,7 @@ func TestAdminEndpointRefuses(t *testing.T) {
 	if repo.Requested("") != 0 {
 		t.Error("a refused request reached the source")
 	}
-	if w := call(locked, "GET", "/update", "", bearer(token), func(r *http.Request) { r.RemoteAddr = "192.0.2.1:1" }); w.Code != 200 {
+	if w := call(locked, "GET", "/update", "", overTCP, bearer(token), func(r *http.Request) { r.RemoteAddr = "192.0.2.1:1" }); w.Code != 200 {
 		t.Errorf("the right token from another machine: %d", w.Code)
 	}
 }
@@ -201,15 +212,19 @@ func TestH03GuessingIsSlow(t *testing.T) {
 			t.Fatal(w.Code)
 		}
 	}
-	if w := call(h, "GET", "/update", "", bearer(token)); w.Code != 429 || w.Header().Get("Retry-After") == "" {
+	if w := call(h, "GET", "/update", "", bearer("wrong")); w.Code != 429 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("after %d guesses: %d", maxTokenGuesses, w.Code)
 	}
+	// R17: strangers behind the same proxy lock nobody out.
+	if w := call(h, "GET", "/update", "", bearer(token)); w.Code != 200 {
+		t.Errorf("the right token after %d wrong ones: %d", maxTokenGuesses, w.Code)
+	}
 	other := func(r *http.Request) { r.RemoteAddr = "127.0.0.2:1" }
-	if w := call(h, "GET", "/update", "", bearer(token), other); w.Code != 200 {
+	if w := call(h, "GET", "/update", "", bearer("wrong"), other); w.Code != 401 {
 		t.Errorf("another peer: %d", w.Code)
 	}
 	now = now.Add(time.Minute)
-	if w := call(h, "GET", "/update", "", bearer(token)); w.Code != 200 {
+	if w := call(h, "GET", "/update", "", bearer("wrong")); w.Code != 401 {
 		t.Errorf("a minute later: %d", w.Code)
 	}
 }

@@ -65,9 +65,12 @@ type Options struct {
 	// 1. At least one is needed to undo a release that fails.
 	Keep int
 
-	// AdminToken opens Handler to peers other than unix sockets and loopback, for requests with the header
-	// "Authorization: Bearer TOKEN". At least 32 bytes. Once set, every request needs it.
+	// AdminToken opens Handler to every peer that sends the header "Authorization: Bearer TOKEN", over TCP and through
+	// proxies too, and closes it to all others. At least 32 bytes.
 	AdminToken string
+	// AdminGroup is a group, by name or number, whose members AdminServer serves on a unix socket without a token, beside
+	// root and the user that this program runs as.
+	AdminGroup string
 	// Logger gets what an operator should know. Default: slog.Default().
 	Logger *slog.Logger
 	// OnEvent is called for every event, one at a time, on the goroutine that met it; it should not block. It may
@@ -100,6 +103,8 @@ type settings struct {
 	running *semver.Version
 	root    *verify.Trust // what the program was built with
 	network *fetch.Client // Source and Mirrors
+
+	adminGroup *uint32 // nil: none
 }
 
 // judge checks every option; the first that is wrong is the error.
@@ -130,6 +135,13 @@ func (o Options) judge() (s *settings, err error) {
 	}
 	if o.AdminToken != "" && len(o.AdminToken) < 32 {
 		return nil, errors.New("Options.AdminToken is shorter than 32 bytes; make one with: openssl rand -hex 32")
+	}
+	if o.AdminGroup != "" {
+		gid, err := groupID(o.AdminGroup)
+		if err != nil {
+			return nil, fmt.Errorf("Options.AdminGroup: %w", err)
+		}
+		s.adminGroup = &gid
 	}
 	if restart := o.Restart; restart != nil {
 		// Why a successor failed is what the successor says.

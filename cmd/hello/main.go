@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -28,7 +29,9 @@ var (
 
 var (
 	listenAddr  = flag.String("listen", "127.0.0.1:8080", "serve at `ADDR`: host:port, or unix:PATH")
-	adminAddr   = flag.String("admin", "", "serve /update at `ADDR`: 127.0.0.1:port, or unix:PATH")
+	adminAddr   = flag.String("admin", "", "serve /update at `ADDR`: unix:PATH, or host:port with --admin-token")
+	adminToken  = flag.String("admin-token", "", "serve /update only to requests with the token in `FILE`")
+	adminGroup  = flag.String("admin-group", "", "let the members of `GROUP` use the unix socket of --admin, too")
 	updates     = flag.String("updates", "", "take updates from the repository at `URL`")
 	keyFile     = flag.String("key", "", "take only updates signed by the minisign public key in `FILE`")
 	channel     = flag.String("channel", "stable", "follow the channel `NAME`")
@@ -75,9 +78,9 @@ func main() {
 		r.OnFailure(u.Undo) // a successor that fails is undone, whoever asked for it
 	}
 	if u != nil && *adminAddr != "" {
-		private, err := r.Listen(address(*adminAddr))
+		private, err := listenAdmin(r)
 		check(updater.ExitError, err)
-		admin, err := u.AdminServer(private) // refuses an address that other machines reach
+		admin, err := u.AdminServer(private) // refuses an address that other machines reach, without a token
 		check(updater.ExitUsage, err)
 		r.Serve(private, admin)
 	}
@@ -98,11 +101,32 @@ func newUpdater(handover func(context.Context) error) (*updater.Updater, error) 
 	if *updates == "" || key == "" {
 		return nil, nil
 	}
+	token := ""
+	if *adminToken != "" {
+		b, err := os.ReadFile(*adminToken)
+		if err != nil {
+			return nil, fmt.Errorf("reading the admin token: %w", err)
+		}
+		token = strings.TrimSpace(string(b))
+	}
 	return updater.New(updater.Options{
 		App: "hello", Version: version, Key: key,
 		Source: *updates, Channel: *channel, Interval: *interval,
-		Restart: handover,
+		Restart: handover, AdminToken: token, AdminGroup: *adminGroup,
 	})
+}
+
+// listenAdmin makes a unix socket that only this user can connect to, or a group as well.
+func listenAdmin(r *restart.Restarter) (net.Listener, error) {
+	network, addr := address(*adminAddr)
+	if network != "unix" {
+		return r.Listen(network, addr)
+	}
+	mode := os.FileMode(0o600)
+	if *adminGroup != "" {
+		mode = 0o660
+	}
+	return r.ListenUnix(addr, mode, *adminGroup)
 }
 
 func address(flag string) (network, addr string) {

@@ -40,7 +40,7 @@ func main() {
 	}
 	public, err := r.Listen("tcp", ":8080")
 	check(err)
-	private, err := r.Listen("unix", "hello.sock")
+	private, err := r.ListenUnix("hello.sock", 0o600, "")
 	check(err)
 	admin, err := u.AdminServer(private) // GET and POST /update
 	check(err)

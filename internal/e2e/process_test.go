@@ -273,13 +273,19 @@ func TestF35LockOfAnotherUser(t *testing.T) {
 	}
 }
 
-// The admin endpoint of the built program, over TCP as an attacker's browser would reach it.
+// The admin endpoint of the built program: over TCP as an attacker's browser or a proxy on the machine reaches it, and over
+// its unix socket.
 func TestAdminEndpoint(t *testing.T) {
 	t.Parallel()
 	i, repo := offered(t)
-	addr := testenv.Port(t)
-	s := i.start(append(i.flags(repo), "--admin", addr)...)
+	tcp, socket := testenv.Port(t), filepath.Join(i.side, "a")
+	s := i.start(i.flags(repo)...)
+	open, openRepo := offered(t)
+	open.start(append(open.flags(openRepo), "--admin", tcp)...)
 	repo.Forget()
+	if info, err := os.Lstat(socket); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("R18: the socket has mode %v, %v", info.Mode(), err)
+	}
 	before := i.look()
 
 	for _, c := range []struct {
@@ -291,6 +297,10 @@ func TestAdminEndpoint(t *testing.T) {
 	}{
 		{"H01 DNS rebinding", "POST", "/update", map[string]string{"Host": "rebind.example"}, "{}", 403},
 		{"H01 DNS rebinding, reading", "GET", "/update", map[string]string{"Host": "rebind.example:80"}, "", 403},
+		{"R16 a change over TCP", "POST", "/update", nil, "{}", 403},
+		{"R16 a rollback over TCP", "POST", "/update/rollback", nil, "{}", 403},
+		{"R16 what a proxy passes on over TCP", "GET", "/update", map[string]string{"X-Forwarded-For": "198.51.100.7"}, "", 403},
+		{"R16 what a proxy passes on", "POST", "/update", map[string]string{"Forwarded": "for=198.51.100.7"}, "{}", 403},
 		{"H02 CSRF: a form", "POST", "/update", map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, "a=b", 415},
 		{"H02 CSRF: a simple request", "POST", "/update", map[string]string{"Content-Type": "text/plain"}, "{}", 415},
 		{"H02 CSRF: another origin", "POST", "/update", map[string]string{"Origin": "https://evil.example"}, "{}", 403},
@@ -306,7 +316,11 @@ func TestAdminEndpoint(t *testing.T) {
 		{"no JSON", "POST", "/update", nil, "", 400},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			req, err := http.NewRequest(c.method, "http://"+addr+c.path, strings.NewReader(c.body))
+			network, addr := "unix", socket
+			if strings.HasPrefix(c.name, "H01") || strings.HasSuffix(c.name, "over TCP") {
+				network, addr = "tcp", tcp
+			}
+			req, err := http.NewRequest(c.method, "http://"+tcp+c.path, strings.NewReader(c.body))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -317,7 +331,7 @@ func TestAdminEndpoint(t *testing.T) {
 			if host := c.header["Host"]; host != "" {
 				req.Host = host
 			}
-			resp, err := over("tcp", addr).Do(req)
+			resp, err := over(network, addr).Do(req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -338,16 +352,51 @@ func TestAdminEndpoint(t *testing.T) {
 		t.Errorf("%d artifacts were asked for", n)
 	}
 	i.same(before)
-	s.admin = over("tcp", addr)
 	repo.Hook("stable", testrelease.Page())
 	s.post()
 	s.await("the refusal", func() bool { st := s.status(); return st.Outcome != nil && st.Outcome.Code == 4 })
-	resp, err := s.admin.Get("http://" + addr + "/update")
+	resp, err := s.admin.Get("http://localhost/update")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	s.quiet(t, resp)
+}
+
+// R16: with a token the endpoint is for whoever has it, through a proxy too, and for nobody else.
+func TestAdminToken(t *testing.T) {
+	t.Parallel()
+	i, repo := offered(t)
+	tcp, secret, file := testenv.Port(t), strings.Repeat("0123456789abcdef", 2), filepath.Join(i.side, "token")
+	if err := os.WriteFile(file, []byte(secret+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := i.start(append(i.flags(repo), "--admin", tcp, "--admin-token", file)...)
+	ask := func(method, token string) int {
+		t.Helper()
+		req, err := http.NewRequest(method, "http://"+tcp+"/update", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("X-Forwarded-For", "198.51.100.7")
+		req.Header.Set("Authorization", "Bearer "+token)
+		resp, err := over("tcp", tcp).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	for range 12 {
+		if code := ask("POST", strings.Repeat("x", 32)); code != 401 && code != 429 {
+			t.Fatalf("a wrong token: %d", code)
+		}
+	}
+	if code := ask("GET", secret); code != 200 { // R17: after all the wrong ones
+		t.Errorf("the right token: %d", code)
+	}
+	s.await("an update that is taken on", func() bool { return ask("POST", secret) == 202 })
 }
 
 // quiet is H11: an answer of the admin endpoint tells nothing about the machine and is nothing to a browser.

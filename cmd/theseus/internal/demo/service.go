@@ -22,7 +22,7 @@ import (
 // A service is the server of the demo: a process at first, then whichever process took over from it.
 type service struct {
 	path, addr string
-	admin      string        // URL of its admin endpoint
+	admin      *http.Client  // speaks to its admin endpoint, a unix socket
 	group      int           // process group of all its processes
 	ended      chan struct{} // closed when the last of them is gone
 
@@ -48,12 +48,13 @@ func startService(s *stage) (*service, error) {
 	if err := s.install("1.0.0", v.path); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2)
+	ports, err := freePorts(1)
 	if err != nil {
 		return nil, err
 	}
-	v.addr, v.admin = ports[0], "http://"+ports[1]+"/update"
-	c := exec.Command(v.path, "--listen", v.addr, "--admin", ports[1], "--updates", s.mirror.url, "--key", s.public,
+	socket := filepath.Join(dir, "admin.sock")
+	v.addr, v.admin = ports[0], adminClient(socket)
+	c := exec.Command(v.path, "--listen", v.addr, "--admin", "unix:"+socket, "--updates", s.mirror.url, "--key", s.public,
 		"--interval", "1s", "--probation", "2s", "--drain", "10s")
 	// Only builds with the tag "faults" look at this, and 1.3.0 is one.
 	c.Env = append(os.Environ(), "HELLO_FAULT=crash-after-ready")
@@ -93,8 +94,16 @@ func freePorts(n int) (addrs []string, err error) {
 	return addrs, nil
 }
 
+// adminURL is where the admin endpoint is, below its socket.
+const adminURL = "http://localhost/update"
+
 // adminClient opens a connection for each request, so that it reaches whoever serves then.
-var adminClient = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+func adminClient(socket string) *http.Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}
+	return &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
+}
 
 type writer func([]byte) (int, error)
 
@@ -117,11 +126,11 @@ func (v *service) printLog(w io.Writer) {
 }
 
 func (v *service) status(ctx context.Context) (s serviceStatus, err error) {
-	r, err := http.NewRequestWithContext(ctx, "GET", v.admin, nil)
+	r, err := http.NewRequestWithContext(ctx, "GET", adminURL, nil)
 	if err != nil {
 		return s, err
 	}
-	resp, err := adminClient.Do(r)
+	resp, err := v.admin.Do(r)
 	if err != nil {
 		return s, err
 	}
@@ -157,7 +166,7 @@ func (v *service) await(ctx context.Context, ok func(serviceStatus) bool) error 
 // post asks the server to update itself.
 func (v *service) post(ctx context.Context) (code int, err error) {
 	for deadline := time.Now().Add(patience); ; {
-		resp, err := adminClient.Post(v.admin, "application/json", strings.NewReader("{}"))
+		resp, err := v.admin.Post(adminURL, "application/json", strings.NewReader("{}"))
 		if err != nil {
 			return 0, err
 		}
