@@ -52,6 +52,7 @@ what the document claims and which keys it says have signed it.
 	f.BoolVar(&o.signature, "signature", false, "write the signature and nothing else")
 	f.StringVar(&o.signer, "signer", "", "with --signature, whose: the `ID` of the key (needed if several have signed)")
 	f.StringVar(&o.key, "key", "", "check the signatures by the public key or trust document in this `FILE`")
+	f.StringVar(&o.key, "root", "", "`FILE`: the same as --key")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	return c
 }

@@ -21,6 +21,7 @@ func (p *Publisher) Refresh(ctx context.Context, names []string, lifetime time.D
 				names = append(names, name)
 			}
 		}
+		slices.Sort(names)
 	}
 	for _, name := range names {
 		known := p.memory.Channels[name]
