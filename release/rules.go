@@ -14,7 +14,8 @@ type Client struct {
 	Installed    *semver.Version   // what is at the path; required
 	Now          time.Time         // for rollouts; Clock.Now
 	Installation string            // random id of this installation; without one it is the last that a rollout reaches
-	Failed       map[string]string // version -> why; not offered again unless named by Want
+	Failed       map[string]string // version -> why, and until when; not offered again unless named by Want
+	Urgent       map[string]bool   // those of Failed that are offered again all the same if they are critical for this client
 	Want         *semver.Version   // exactly this version; nil: the newest
 	Manual       bool              // a person asked: a rollout does not hold back
 	Downgrade    bool              // a person said that Want may be an older release, if the publisher lets people go back to it
@@ -158,6 +159,8 @@ func judgeFailed(c *candidate) (verdict, bool) {
 		return pass("no", "")
 	case c.Want != nil:
 		return pass(why, "failed here before, and is tried again because it was named")
+	case c.critical && c.Urgent[c.Version.String()]:
+		return pass(why, "failed here before, and is tried again so soon because it is critical for this installation")
 	}
 	return stop(why, "failed here before ("+why+"); name the version to try it again")
 }

@@ -115,6 +115,9 @@ var selections = []struct {
 	{"failed: the next lower", newShelf().add("1.1.0").add("1.2.0"), Client{Installed: version("1.0.0"), Failed: map[string]string{"1.2.0": "died"}}, "1.1.0"},
 	{"failed: nothing lower", newShelf().add("1.2.0"), Client{Installed: version("1.0.0"), Failed: map[string]string{"1.2.0": "died"}}, "!failed 1.2.0"},
 	{"failed: asked without a name", newShelf().add("1.2.0"), Client{Installed: version("1.0.0"), Manual: true, Failed: map[string]string{"1.2.0": "died"}}, "!failed 1.2.0"},
+	{"failed: critical, and its wait is not over", newShelf().add("1.2.0", critical("1.2.0")), Client{Installed: version("1.0.0"), Failed: map[string]string{"1.2.0": "died"}}, "!failed 1.2.0"},
+	{"failed: critical, and urgent", newShelf().add("1.2.0", critical("1.2.0")), Client{Installed: version("1.0.0"), Failed: map[string]string{"1.2.0": "died"}, Urgent: map[string]bool{"1.2.0": true}}, "1.2.0"},
+	{"failed: urgent, and not critical", newShelf().add("1.2.0"), Client{Installed: version("1.0.0"), Failed: map[string]string{"1.2.0": "died"}, Urgent: map[string]bool{"1.2.0": true}}, "!failed 1.2.0"},
 	{"failed: named", newShelf().add("1.2.0"), Client{Installed: version("1.0.0"), Want: version("1.2.0"), Failed: map[string]string{"1.2.0": "died"}}, "1.2.0"},
 
 	{"paused: the next lower", newShelf().add("1.1.0").add("1.2.0", paused), Client{Installed: version("1.0.0")}, "1.1.0"},

@@ -61,13 +61,39 @@ func (j *job) check(ctx context.Context) (err error) {
 	j.show(st)
 	defer func() { j.learn(j.view.Memory) }() // the manifests
 	var verdicts []release.Verdict
+	failed, urgent := waiting(st, j.now(), j.opts.RetryFailed)
 	j.offer, verdicts, err = j.view.Select(ctx, release.Client{
 		Platform:  release.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH, Variant: j.opts.Variant},
 		Installed: j.installed, Installation: st.Installation,
-		Failed: failures(st), Want: j.want, Manual: j.manual,
+		Failed: failed, Urgent: urgent, Want: j.want, Manual: j.manual,
 	})
 	j.set(func(s *Status) { s.Explain = verdicts })
+	j.noteWithdrawn(err)
 	return err
+}
+
+// noteWithdrawn tells that what is installed is withdrawn, and what becomes of it.
+func (j *job) noteWithdrawn(err error) {
+	e := j.view.Channel.Entry(j.installed)
+	if e == nil || e.Yanked == nil {
+		j.set(func(s *Status) { s.Withdrawn = "" })
+		j.events.clear(EventWithdrawn)
+		return
+	}
+	next := "nothing is on offer in its place"
+	switch {
+	case j.offer != nil && j.offer.Downgrade:
+		next = "this installation goes back to " + j.offer.Entry.Version.String()
+	case j.offer != nil:
+		next = j.offer.Entry.Version.String() + " is on offer in its place"
+	case err != nil:
+		next = err.Error()
+	case e.Yanked.Action == "stay":
+		next = "the publisher lets it run on"
+	}
+	text := fmt.Sprintf("the publisher has withdrawn %s, which is installed (%s): %s", j.installed, e.Yanked.Reason, next)
+	j.set(func(s *Status) { s.Withdrawn = text })
+	j.events.raise(EventWithdrawn, text, nil)
 }
 
 // noteView tells what the documents have brought besides an offer.

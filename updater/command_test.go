@@ -66,7 +66,7 @@ func TestCommand(t *testing.T) {
 			repo := published(t, "1.0.0")
 			repo.Publish("1.1.0", []byte("#!/bin/sh\nexit 1\n"))
 			return repo
-		}, code: ExitUndone, stderr: "will not be tried again"},
+		}, code: ExitUndone, stderr: "the release is not installed, and tried again later: --version failed"},
 		{name: "rollback without an earlier version", repo: newer, args: "--rollback", code: ExitNothing, stderr: "no earlier version"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -58,9 +58,12 @@ func (j *job) examine(ctx context.Context) diagnosis {
 	d.place(j.disk, j.room(ctx))
 	d.instances(j.process)
 	d.lock(j.disk)
-	d.memory(j.disk)
+	d.memory(j)
 	if v := j.view; v != nil && v.Clock.Behind() > 24*time.Hour {
 		d.add(0, setClock(), "this machine's clock is %v behind dates that were signed already", v.Clock.Behind().Round(time.Hour))
+	}
+	if w := j.Status().Withdrawn; w != "" {
+		d.add(0, j.opts.App+" self-update --explain", "%s", w)
 	}
 	d.source(j, served)
 	if release.Development(j.opts.running) {
@@ -148,7 +151,8 @@ func (d *diagnosis) lock(i *installation.Installation) {
 }
 
 // memory is what the installation remembers.
-func (d *diagnosis) memory(i *installation.Installation) {
+func (d *diagnosis) memory(j *job) {
+	i := j.disk
 	file := swap.Quote(filepath.Join(i.Home, "state"))
 	st, err := i.Look()
 	switch {
@@ -172,7 +176,7 @@ func (d *diagnosis) memory(i *installation.Installation) {
 		}
 	}
 	for version, f := range st.Failed {
-		d.add(0, d.App+" self-update --version "+version, "%s is not installed by itself: %s", version, f.Reason)
+		d.add(0, d.App+" self-update --version "+version, "%s failed here: %s", version, describeFailure(f, j.now(), j.opts.RetryFailed))
 	}
 }
 

@@ -64,8 +64,10 @@ func TestDoctor(t *testing.T) {
 			c.remembers(func(st *state.State) { st.Journal = &state.Journal{Step: state.Swap, To: state.File{Version: "1.1.0"}} })
 		}, want: "interrupted", fix: "theseus recover"},
 		{name: "failed version", spoil: func(t *testing.T, _ *testrelease.Repo, c *client) {
-			c.remembers(func(st *state.State) { st.Failed["1.0.5"] = state.Failure{Reason: text.Of("it crashed")} })
-		}, want: "1.0.5 is not installed by itself: it crashed", fix: "--version 1.0.5"},
+			c.remembers(func(st *state.State) {
+				st.Failed["1.0.5"] = state.Failure{Reason: text.Of("it crashed"), At: time.Now()}
+			})
+		}, want: "1.0.5 failed here: it crashed; not tried again before", fix: "--version 1.0.5"},
 		{name: "foreign file", spoil: func(t *testing.T, _ *testrelease.Repo, c *client) {
 			c.remembers(func(st *state.State) { st.Installed = &state.File{Version: "0.9.0"} })
 		}, want: "deployed it by hand"},

@@ -103,7 +103,10 @@ func (j *job) fetchLeg(ctx context.Context, here *os.File, l leg, before int64) 
 		j.held.Discard(out)
 		return nil, err
 	}
-	return j.held.Seal(out)
+	if sealed, err = j.held.Seal(out); err != nil {
+		j.held.Discard(out) // what it was made of is still here
+	}
+	return sealed, err
 }
 
 // patch builds a file from another one and a delta. What the delta says of itself is compared with what is signed

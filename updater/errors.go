@@ -3,6 +3,8 @@ package updater
 import (
 	"errors"
 	"fmt"
+
+	"github.com/theseus-go/theseus/internal/blame"
 )
 
 // The sentinels are what a caller or an operator would branch on; the text of the error around them names the attack
@@ -22,13 +24,19 @@ var (
 	ErrBusy = errors.New("another update is running")
 	// ErrUndone: the release was refused by its probe, or was installed, failed to start and was undone. Exit code 8.
 	ErrUndone = errors.New("the release failed and is not installed")
-	// ErrInconclusive is wrapped by a probe that could not decide: the release is not installed now, not remembered
-	// as failed, and tried again later.
-	ErrInconclusive = errors.New("probe was inconclusive")
+	// ErrInconclusive is wrapped by a probe that could not decide: the release is not installed now, and tried again
+	// later, without another download. After three such ends within a day it is left alone for a while.
+	ErrInconclusive error = undecided("probe was inconclusive")
 	// ErrRestart is returned by Run when a release was installed and there is no Options.Restart: main should exit
 	// with a code its service manager restarts on.
 	ErrRestart = errors.New("installed; restart to run it")
 )
+
+// undecided is an error that blames nobody.
+type undecided string
+
+func (u undecided) Error() string { return string(u) }
+func (u undecided) Blame() string { return string(blame.Unknown) }
 
 // Error is every error that an update returns: where it stopped, for which version ("" if none was chosen yet), and
 // why.

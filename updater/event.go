@@ -51,6 +51,7 @@ const (
 	EventCannotWrite    Kind = "cannot write"    // this process may not update its own file
 	EventProbeUndecided Kind = "probe undecided" // the probe of a release could not decide
 	EventDeltaFailed    Kind = "delta failed"    // a delta could not be used, the whole file is downloaded
+	EventWithdrawn      Kind = "withdrawn"       // the publisher has withdrawn what is installed
 	EventManaged        Kind = "managed"         // somebody else keeps the file current
 	EventUpdateFailed   Kind = "update failed"   // anything else that ended an update
 )
@@ -60,7 +61,7 @@ var level = map[Kind]slog.Level{
 	EventUndone: slog.LevelWarn, EventRefused: slog.LevelWarn, EventRollback: slog.LevelWarn, EventExpired: slog.LevelWarn,
 	EventClockBehind: slog.LevelWarn, EventStateCorrupt: slog.LevelWarn, EventTrustCorrupt: slog.LevelWarn,
 	EventCannotWrite: slog.LevelWarn, EventUnreachable: slog.LevelWarn, EventUpdateFailed: slog.LevelError,
-	EventProbeUndecided: slog.LevelWarn, EventDeltaFailed: slog.LevelWarn,
+	EventWithdrawn: slog.LevelError, EventProbeUndecided: slog.LevelWarn, EventDeltaFailed: slog.LevelWarn,
 }
 
 // unsaid are the kinds that the result of a command does not tell a person.

@@ -63,15 +63,6 @@ func record(st *state.State, channel string, m catalog.Memory) {
 	st.Channels[channel] = now
 }
 
-// failures are the versions that the interval must not install again by itself, and why.
-func failures(st *state.State) map[string]string {
-	m := make(map[string]string, len(st.Failed))
-	for version, f := range st.Failed {
-		m[version] = f.Reason.String()
-	}
-	return m
-}
-
 // What documents name and what lies on the disk are the same bytes in two vocabularies, because the packages that
 // bring a program back know nothing of signatures.
 

@@ -53,8 +53,11 @@ type Options struct {
 	Interval time.Duration
 	// Probe asks a downloaded file, before it is installed, whether it works here. The default runs FILE --version
 	// for at most ten seconds and compares the first semantic version in its output with the release's. An error
-	// refuses the release; wrap ErrInconclusive to have it tried again later.
+	// refuses the release; wrap ErrInconclusive to have it tried again later. Errors of a machine that is short of
+	// something (EMFILE, ENOMEM, ENOSPC, …) are told apart by themselves.
 	Probe func(ctx context.Context, file, version string) error
+	// RetryFailed says whether a release that failed here gets another chance by itself. Default: RetryFades.
+	RetryFailed Retry
 	// Executable is the program's file. Default: the running one.
 	Executable string
 	// Unmanaged: keep the file current also where a package manager or a container image seems to (see

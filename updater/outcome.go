@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/blame"
 	"github.com/theseus-go/theseus/internal/catalog"
 	"github.com/theseus-go/theseus/internal/fetch"
 	"github.com/theseus-go/theseus/internal/installation"
@@ -38,6 +39,7 @@ const (
 	BlameSource  Blame = "source"  // what was served, or that nothing was
 	BlameMachine Blame = "machine" // this installation or its machine
 	BlameCaller  Blame = "caller"  // somebody called it off
+	BlameUnknown Blame = "unknown" // a signal or a silence that may have come from outside
 )
 
 // outcome is one way in which a check or an update can end. Whatever depends on how it ended is read from the table
@@ -117,6 +119,16 @@ func outcomeOf(err error) outcome {
 		}
 	}
 	return failed
+}
+
+// blameOf is where the cause of an error lies. Whose fault it is that a release failed is in the error, not in its row.
+func blameOf(row outcome, err error) Blame {
+	if row.sentinel != ErrUndone {
+		return row.blame
+	}
+	return map[blame.Fault]Blame{
+		blame.Release: BlameRelease, blame.Machine: BlameMachine, blame.Stop: BlameCaller, blame.Unknown: BlameUnknown,
+	}[blame.Of(err)]
 }
 
 func exitCode(err error) int { return outcomeOf(err).code }

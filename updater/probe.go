@@ -11,10 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/blame"
 	"github.com/theseus-go/theseus/internal/swap"
 )
 
-// ProbeTimeout is how long the default probe waits for FILE --version.
+// ProbeTimeout is how long the default probe waits for FILE --version. It waits twice as long for a release each time
+// that it could not decide about it within a day.
 const ProbeTimeout = 10 * time.Second
 
 // probeOutput is how much of the output is looked at, in bytes; a version stands in the first line of any sane
@@ -25,21 +27,29 @@ const probeOutput = 64 << 10
 var versionPattern = regexp.MustCompile(`(?:^|[^0-9A-Za-z.+-])v?(\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?)`)
 
 // probe runs FILE --version and compares. It is run before the swap, so that a file that cannot start on this machine
-// (wrong libc, wrong CPU, noexec) never takes the place of one that can.
-func probe(ctx context.Context, sealed *os.File, version string) error {
-	said, err := sayVersion(ctx, func(ctx context.Context) *exec.Cmd { return swap.Command(ctx, sealed, "--version") })
-	if err != nil {
+// (wrong libc, wrong CPU, noexec) never takes the place of one that can. If it fails and the installed program, which
+// is known to work, does not start either, the machine is to blame.
+func probe(ctx context.Context, sealed *os.File, version, installed string, patience time.Duration) error {
+	said, err := sayVersion(ctx, patience, func(ctx context.Context) *exec.Cmd { return swap.Command(ctx, sealed, "--version") })
+	switch {
+	case err == nil && said != version:
+		return fmt.Errorf("the file says that it is version %s, the release says %s: %w", said, version, blame.ErrWrong)
+	case err == nil || ctx.Err() != nil || blame.Of(err) != blame.Release:
 		return err
 	}
-	if said != version {
-		return fmt.Errorf("the file says it is version %s, the release says %s", said, version)
+	_, control := sayVersion(ctx, ProbeTimeout, func(ctx context.Context) *exec.Cmd {
+		return exec.CommandContext(ctx, installed, "--version")
+	})
+	if fault := blame.Of(control); control != nil && fault != blame.Release {
+		return blame.As(fault, fmt.Errorf("%w; the installed version does not start now either: %w", err, control))
 	}
-	return nil
+	return err
 }
 
 // sayVersion runs a program that was asked for its version, and returns the first semantic version in its output.
-func sayVersion(ctx context.Context, command func(context.Context) *exec.Cmd) (string, error) {
-	timed, cancel := context.WithTimeout(ctx, ProbeTimeout)
+func sayVersion(ctx context.Context, patience time.Duration, command func(context.Context) *exec.Cmd) (string, error) {
+	oomKills := blame.OOMKills()
+	timed, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	out := &prefix{left: probeOutput}
 	cmd := command(timed)
@@ -53,13 +63,18 @@ func sayVersion(ctx context.Context, command func(context.Context) *exec.Cmd) (s
 		return "", ctx.Err()
 	}
 	if timed.Err() != nil {
-		return "", fmt.Errorf("%w: --version did not end within %v", ErrInconclusive, ProbeTimeout)
+		return "", fmt.Errorf("%w: --version did not end within %v", ErrInconclusive, patience)
 	}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		if !exit.Exited() {
-			return "", fmt.Errorf("%w: --version was ended by a signal: %v", ErrInconclusive, exit)
+		said := out.b.String()
+		err := fmt.Errorf("--version failed: %w: %s", exit, firstLine(said))
+		switch {
+		case exit.Exited() && blame.OfText(said) == blame.Machine:
+			return "", blame.As(blame.Machine, err)
+		case !exit.Exited() && blame.OOMKills() > oomKills:
+			return "", blame.As(blame.Release, fmt.Errorf("%w, by the kernel, for want of memory", err))
 		}
-		return "", fmt.Errorf("--version failed: %v: %s", exit, firstLine(out.b.String()))
+		return "", err
 	}
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return "", fmt.Errorf("running --version: %w", err)

@@ -95,7 +95,7 @@ func (p *process) installed(ctx context.Context, st *state.State) (*semver.Versi
 			return release.ParseVersion(st.Installed.Version)
 		}
 	}
-	said, err := sayVersion(ctx, func(ctx context.Context) *exec.Cmd {
+	said, err := sayVersion(ctx, ProbeTimeout, func(ctx context.Context) *exec.Cmd {
 		return exec.CommandContext(ctx, p.disk.Path, "--version")
 	})
 	if err == nil {

@@ -87,6 +87,9 @@ func (u *Updater) schedule(d time.Duration, first bool) time.Duration {
 // the source asks for.
 func (u *Updater) retry(failures int, err error) time.Duration {
 	d := fetch.Backoff(min(10*time.Second, u.opts.Interval), u.opts.Interval, failures, rand.Float64)
+	if row := outcomeOf(err); row.sentinel == ErrUndone && blameOf(row, err) != BlameRelease {
+		d = max(d, min(time.Minute, u.opts.Interval/4)) // a shortage takes its time, and chances are few
+	}
 	d = max(d, retryAfter(err))
 	u.set(func(s *Status) { s.NextCheck = u.now().Add(d).UTC() })
 	return d

@@ -47,7 +47,9 @@ type Status struct {
 	Outcome *Outcome `json:"outcome,omitzero"`
 	// Sources are those that failed at the last check, and why.
 	Sources []FailedSource `json:"sources,omitzero"`
-	// Failed are the versions that are not tried again by themselves.
+	// Withdrawn says that the publisher has withdrawn what is installed, why, and what becomes of it; "" if not.
+	Withdrawn string `json:"withdrawn,omitzero"`
+	// Failed are the versions that failed here: why, until when they are left alone, and what ends it.
 	Failed map[string]string `json:"failed,omitzero"`
 	// Explain is every rule of the last check, in order; only where asked for.
 	Explain []release.Verdict `json:"explain,omitzero"`
@@ -74,7 +76,7 @@ type Outcome struct {
 // describe says how an update to version ended.
 func describe(at time.Time, version string, err error) *Outcome {
 	row := outcomeOf(err)
-	o := &Outcome{At: at, Name: row.name, Version: version, Code: row.code, Blame: row.blame}
+	o := &Outcome{At: at, Name: row.name, Version: version, Code: row.code, Blame: blameOf(row, err)}
 	if err == nil {
 		return o
 	}
@@ -112,7 +114,7 @@ func (s Status) redacted(private []string, explain bool) Status {
 		o.Error = redact(o.Error)
 		s.Outcome = &o
 	}
-	s.Managed = redact(s.Managed)
+	s.Managed, s.Withdrawn = redact(s.Managed), redact(s.Withdrawn)
 	for i, a := range s.Sources {
 		s.Sources[i].Source, s.Sources[i].Error = redact(a.Source), redact(a.Error)
 	}

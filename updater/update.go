@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/theseus-go/theseus/internal/blame"
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/release"
@@ -100,7 +101,13 @@ func (j *job) install(ctx context.Context) (Result, error) {
 	if err := j.settle(); err != nil {
 		return Result{}, err
 	}
-	if err := j.check(ctx); err != nil {
+	err := j.check(ctx)
+	if err == nil || errors.Is(err, ErrNothing) {
+		if err := j.unstage(); err != nil {
+			j.log.Warn("removing a staged file", "err", err)
+		}
+	}
+	if err != nil {
 		return Result{}, err
 	}
 	r := j.result()
@@ -110,27 +117,84 @@ func (j *job) install(ctx context.Context) (Result, error) {
 	version := r.Offered
 	j.events.emit(Event{Kind: EventOffered, Version: version, Text: "a release is on offer"})
 
-	staged, err := j.download(ctx)
+	to := state.File{Version: version, ID: onDisk(j.offer.Artifact.File)}
+	staged, err := j.stage(ctx, to)
 	if err != nil {
 		return r, fail(StepDownloading, version, err)
 	}
-	defer j.held.Discard(staged)
-	j.events.emit(Event{Kind: EventDownloaded, Version: version, Text: "downloaded and verified"})
-
-	j.turn.at(StepProbing)
-	if err := j.probe(ctx, staged, version); err != nil {
-		return r, fail(StepProbing, version, err)
-	}
-	j.turn.at(StepSwapping)
-	settled, err := j.held.Swap(staged, r.Replaced, state.File{Version: version, ID: onDisk(j.offer.Artifact.File)}, j.opts.Keep)
-	j.events.settled(settled)
+	step, err := j.put(ctx, staged, r.Replaced, to)
 	if err != nil {
-		return r, fail(StepSwapping, version, err)
+		j.putAside(staged, to, err)
+		return r, fail(step, version, err)
 	}
+	_ = staged.Close() // its staged name is gone
 	r.Installed = version
+	j.show(j.held.State())
 	j.events.clear(EventCannotWrite)
 	j.events.emit(Event{Kind: EventInstalled, Version: version, Text: "installed; it has to prove itself"})
 	return r, nil
+}
+
+// unstage removes a file that waited for another attempt, once the channel has withdrawn it, has something else, or
+// space is short.
+func (j *job) unstage() error {
+	s := j.held.State().Staged
+	if s == nil {
+		return nil
+	}
+	offered := j.offer != nil && onDisk(j.offer.Artifact.File) == s.ID
+	wanted := offered
+	if v, err := release.ParseVersion(s.Version); err == nil && j.offer == nil {
+		e := j.view.Channel.Entry(v)
+		wanted = e != nil && e.Yanked == nil
+	}
+	if wanted && j.held.Roomy() {
+		return nil
+	}
+	return j.held.Unstage()
+}
+
+// stage brings the offered file into the state folder: the one that an earlier attempt left there, or a download.
+func (j *job) stage(ctx context.Context, to state.File) (*os.File, error) {
+	staged, err := j.held.Staged(to.ID)
+	if err != nil {
+		return nil, err
+	}
+	if staged != nil {
+		j.events.emit(Event{Kind: EventDownloaded, Version: to.Version, Text: "already here, and verified again"})
+		return staged, nil
+	}
+	if staged, err = j.download(ctx); err == nil {
+		j.events.emit(Event{Kind: EventDownloaded, Version: to.Version, Text: "downloaded and verified"})
+	}
+	return staged, err
+}
+
+// put probes a staged file and puts it at the path.
+func (j *job) put(ctx context.Context, staged *os.File, from string, to state.File) (Step, error) {
+	j.turn.at(StepProbing)
+	if err := j.probe(ctx, staged, to); err != nil {
+		return StepProbing, err
+	}
+	j.turn.at(StepSwapping)
+	settled, err := j.held.Swap(staged, from, to, j.opts.Keep)
+	j.events.settled(settled)
+	return StepSwapping, err
+}
+
+// putAside keeps a staged file for another attempt, unless what failed says that it should go.
+func (j *job) putAside(staged *os.File, file state.File, why error) {
+	var err error
+	if f := blame.Of(why); f == blame.Machine || f == blame.Unknown {
+		_ = staged.Close()
+		err = j.held.Await(file)
+	} else {
+		j.held.Discard(staged)
+		err = j.held.Unstage()
+	}
+	if err != nil {
+		j.log.Warn("putting a staged file aside", "err", err)
+	}
 }
 
 // settle finishes or undoes an interrupted update.
@@ -141,12 +205,13 @@ func (j *job) settle() error {
 }
 
 // probe runs the probe and remembers a release that failed it.
-func (j *job) probe(ctx context.Context, sealed *os.File, version string) error {
+func (j *job) probe(ctx context.Context, sealed *os.File, to state.File) error {
 	var err error
 	if j.opts.Probe != nil {
-		err = j.opts.Probe(ctx, sealed.Name(), version)
+		err = j.opts.Probe(ctx, sealed.Name(), to.Version)
 	} else {
-		err = probe(ctx, sealed, version)
+		patience := ProbeTimeout << len(j.held.State().Failed[to.Version].Recent)
+		err = probe(ctx, sealed, to.Version, j.disk.Path, patience)
 	}
 	switch {
 	case err == nil:
@@ -154,16 +219,25 @@ func (j *job) probe(ctx context.Context, sealed *os.File, version string) error 
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, ErrInconclusive):
-		j.events.raise(EventProbeUndecided, "the probe could not decide; it is tried again later", err)
-		return &classified{fmt.Errorf("the release is not installed, and tried again later: %w", err), ErrUndone}
 	}
-	if saveErr := j.held.Refuse(version, "refused by its probe: "+err.Error()); saveErr != nil {
+	cause := fmt.Errorf("refused by its probe: %w", err)
+	if blame.Of(err) == blame.Release {
+		j.events.clear(EventProbeUndecided)
+		j.events.emit(Event{Kind: EventUndone, Version: to.Version, Text: "refused by its probe, not installed", Err: err})
+	} else {
+		cause = fmt.Errorf("its probe could not decide: %w", err)
+		j.events.raise(EventProbeUndecided, "the probe could not decide; it is tried again later", err)
+	}
+	if saveErr := j.held.Fail(to, cause); saveErr != nil {
+		j.log.Warn("remembering that the release failed", "version", to.Version, "err", saveErr)
 		err = errors.Join(err, saveErr)
 	}
 	j.show(j.held.State())
-	j.events.emit(Event{Kind: EventUndone, Version: version, Text: "refused by its probe, not installed", Err: err})
-	return &classified{fmt.Errorf("the release is not installed, and will not be tried again unless it is named: %w", err), ErrUndone}
+	next := "tried again later"
+	if _, named := j.held.State().Failed[to.Version].Wait(); named {
+		next = "not tried again unless it is named"
+	}
+	return &classified{fmt.Errorf("the release is not installed, and %s: %w", next, err), ErrUndone}
 }
 
 // handOver has the installed file run, and undoes it if that fails.

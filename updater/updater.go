@@ -152,8 +152,9 @@ func (u *Updater) keep(m catalog.Memory, h *installation.Held) {
 
 // show puts what is remembered into the status.
 func (u *Updater) show(st *state.State) {
+	failed := failures(st, u.now(), u.opts.RetryFailed)
 	u.set(func(s *Status) {
-		s.Failed = failures(st)
+		s.Failed = failed
 		s.Proved = st.Installed == nil || st.Installed.Proved
 		switch {
 		case st.Installed != nil:

@@ -115,6 +115,38 @@ func (h *Held) save(change func(*state.State)) error {
 	return nil
 }
 
+// Staged opens the file with this content that an earlier attempt has left whole in the state folder, hashed again and
+// sealed; nil if there is none.
+func (h *Held) Staged(want content.ID) (*os.File, error) { return h.i.target.Staged(want) }
+
+// Await remembers that a staged file waits for another attempt, and removes everything else that was staged.
+func (h *Held) Await(file state.File) error {
+	h.i.mu.Lock()
+	defer h.i.mu.Unlock()
+	err := h.save(func(st *state.State) { st.Staged = &file })
+	if err == nil {
+		h.sweep()
+	}
+	return err
+}
+
+// Unstage removes a file that waits for another attempt, if there is one.
+func (h *Held) Unstage() error {
+	h.i.mu.Lock()
+	defer h.i.mu.Unlock()
+	if h.held.state.Staged == nil {
+		return nil
+	}
+	err := h.save(func(st *state.State) { st.Staged = nil })
+	if err == nil {
+		h.sweep()
+	}
+	return err
+}
+
+// Roomy reports whether a file that waits for another attempt may stay: space is not short.
+func (h *Held) Roomy() bool { return h.i.target.Roomy() }
+
 // Create makes a private, empty file for what shall have this digest.
 func (h *Held) Create(want content.Digest) (*os.File, error) { return h.i.target.Create(want) }
 
@@ -133,10 +165,13 @@ func (h *Held) Discard(f *os.File) {
 }
 
 // Spare removes from the state folder what is neither remembered nor listed, so that at most one download is begun
-// there.
+// there. A file that waited for another attempt is removed too.
 func (h *Held) Spare(staged ...content.Digest) error {
 	h.i.mu.Lock()
 	defer h.i.mu.Unlock()
+	if err := h.save(func(st *state.State) { st.Staged = nil }); err != nil {
+		return err
+	}
 	return h.i.target.Sweep(append(h.held.state.Keep(), staged...)...)
 }
 

@@ -1,12 +1,13 @@
 package installation
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 
+	"github.com/theseus-go/theseus/internal/blame"
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/swap"
@@ -60,12 +61,18 @@ func (h *Held) settle() (*Settlement, error) {
 		return nil, failed(err)
 	}
 	verdict := state.Settle(j, at, kept)
+	var spared *state.File
 	if verdict.Restore != nil {
+		spared = h.spare(j)
 		if err := h.i.target.Restore(verdict.Restore.ID); err != nil {
 			return nil, failed(err)
 		}
 	}
-	if err := h.save(func(st *state.State) { st.Settle(verdict, h.i.Now().UTC()) }); err != nil {
+	err = h.save(func(st *state.State) {
+		st.Settle(verdict, h.i.Now().UTC())
+		st.Staged = cmp.Or(spared, st.Staged)
+	})
+	if err != nil {
 		return nil, failed(err)
 	}
 	h.sweep()
@@ -74,6 +81,19 @@ func (h *Held) settle() (*Settlement, error) {
 		return s, failed(fmt.Errorf("%s; the version to go back to is missing: install a release by name", s.Text))
 	}
 	return s, nil
+}
+
+// spare keeps the file at the path, which a step back is about to take away, for another attempt, if the release is not
+// known to be at fault. It returns nil if it does not.
+func (h *Held) spare(j state.Journal) *state.File {
+	if j.Step != state.Undo || j.Judged.Fault != blame.Machine && j.Judged.Fault != blame.Unknown {
+		return nil
+	}
+	if err := h.i.target.Stage(j.From.ID); err != nil {
+		h.i.Log.Info("the file will be downloaded again for another attempt", "err", err)
+		return nil
+	}
+	return &state.File{Version: j.From.Version, ID: j.From.ID}
 }
 
 // Swap puts sealed at the path in place of what is there, which is taken for version from if it has no record, and
@@ -87,7 +107,8 @@ func (h *Held) Swap(sealed *os.File, from string, to state.File, keep int) (*Set
 		return nil, err
 	}
 	j := state.Journal{Step: state.Swap, From: old, To: to, Started: h.i.Now().UTC()}
-	if err := h.save(func(st *state.State) { st.Journal = &j }); err != nil {
+	// If the step fails, the file that was to be installed waits for another attempt.
+	if err := h.save(func(st *state.State) { st.Journal, st.Staged = &j, &to }); err != nil {
 		return nil, fmt.Errorf("writing the journal: %w", err)
 	}
 	if err := h.i.target.Replace(sealed, to.ID); err != nil {
@@ -108,7 +129,7 @@ func (h *Held) Swap(sealed *os.File, from string, to state.File, keep int) (*Set
 func Installed(st *state.State, j state.Journal, keep int) {
 	st.Swapped(j)
 	st.Trim(keep)
-	delete(st.Failed, j.To.Version) // it was named, so it gets another chance
+	st.Staged = nil
 }
 
 // Undone is a step back.
@@ -118,8 +139,9 @@ type Undone struct {
 }
 
 // Undo puts back the file that the last swap replaced, if the file at the path is the one that was swapped in and it
-// has not proved itself; else it does nothing and returns nil. cause is remembered unless it wraps context.Canceled:
-// a stop that was announced is nobody's failure.
+// has not proved itself; else it does nothing and returns nil. cause is judged and remembered, unless it is somebody's
+// stop, which is nobody's failure. The file of a release that is not known to be at fault stays in the state folder for
+// another attempt, where there are hard links.
 func (h *Held) Undo(cause error) (*Undone, error) {
 	h.i.mu.Lock()
 	defer h.i.mu.Unlock()
@@ -142,8 +164,8 @@ func (h *Held) undo(cause error) (*Undone, error) {
 		cause = errors.New("no reason was given")
 	}
 	j := state.Journal{Step: state.Undo, From: *st.Installed, To: *st.Previous, Started: h.i.Now().UTC()}
-	if !errors.Is(cause, context.Canceled) {
-		j.Cause = reason(cause.Error())
+	if judged := blame.Judge(cause); judged.Fault != blame.Stop {
+		j.Cause, j.Judged = reason(cause.Error()), judged
 	}
 	if err := h.restore(j); err != nil {
 		return nil, &Error{j.From.Version, fmt.Errorf("the failed version stays installed: %w", err)}
@@ -174,21 +196,33 @@ func (h *Held) restore(j state.Journal) error {
 		// matters more.
 		h.i.Log.Warn("writing the journal", "step", j.Step, "err", err)
 	}
+	spared := h.spare(j)
 	if err := h.i.target.Restore(j.To.ID); err != nil {
 		_, settleErr := h.settle()
 		return errors.Join(err, settleErr)
 	}
-	if err := h.save(func(st *state.State) { st.Undone(j, h.i.Now().UTC()) }); err != nil {
+	err := h.save(func(st *state.State) {
+		st.Undone(j, h.i.Now().UTC())
+		st.Staged = spared
+	})
+	if err != nil {
 		h.i.Log.Warn("recording that the earlier version is back; the journal will be settled later", "err", err)
 	}
 	return nil
 }
 
-// Refuse remembers that a version must not be installed again by itself, and removes its file.
-func (h *Held) Refuse(version, why string) error {
+// Fail remembers that a release failed before it was installed. Its staged file waits for another attempt, unless the
+// release is at fault, and everything else that was staged is removed.
+func (h *Held) Fail(release state.File, cause error) error {
 	h.i.mu.Lock()
 	defer h.i.mu.Unlock()
-	err := h.save(func(st *state.State) { st.Failed[version] = state.Failure{Reason: reason(why), At: h.i.Now().UTC()} })
+	judged := blame.Judge(cause)
+	err := h.save(func(st *state.State) {
+		st.Fail(release.Version, reason(cause.Error()), judged, h.i.Now().UTC())
+		if st.Staged = nil; judged.Fault != blame.Release {
+			st.Staged = &release
+		}
+	})
 	if err == nil {
 		h.sweep()
 	}
@@ -203,6 +237,7 @@ func (h *Held) Prove(id content.ID) (version string, err error) {
 	err = h.save(func(st *state.State) {
 		if in := st.Installed; in != nil && !in.Proved && in.ID == id {
 			in.Proved, in.Starts, in.Counted = true, 0, false
+			delete(st.Failed, in.Version)
 			version = in.Version
 		}
 	})
@@ -223,7 +258,7 @@ func (h *Held) Count(early bool) (*Undone, error) {
 	}
 	was := in.Counted && !early
 	if in.Starts >= MaxStarts && !was {
-		return h.undo(fmt.Errorf("started %d times and never ran for %v", in.Starts, ProveAfter))
+		return h.undo(tooManyStarts(in.Starts))
 	}
 	return nil, h.save(func(st *state.State) {
 		if !was {
@@ -232,3 +267,13 @@ func (h *Held) Count(early bool) (*Undone, error) {
 		st.Installed.Counted = early
 	})
 }
+
+// tooManyStarts is why a release is undone that never ran for long. What ended it nobody saw, so it may have been
+// anything; but each start was a chance.
+type tooManyStarts int
+
+func (n tooManyStarts) Error() string {
+	return fmt.Sprintf("started %d times and never ran for %v", int(n), ProveAfter)
+}
+func (n tooManyStarts) Blame() string { return string(blame.Unknown) }
+func (n tooManyStarts) Attempts() int { return int(n) }

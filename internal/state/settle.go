@@ -3,6 +3,7 @@ package state
 import (
 	"time"
 
+	"github.com/theseus-go/theseus/internal/blame"
 	"github.com/theseus-go/theseus/internal/content"
 )
 
@@ -136,10 +137,15 @@ func (s *State) Undone(j Journal, now time.Time) {
 	s.Journal = nil
 	s.Installed = &j.To
 	if !j.Cause.IsZero() {
-		if s.Failed == nil {
-			s.Failed = map[string]Failure{}
+		judged := j.Judged
+		if judged.Fault == "" {
+			judged.Fault = blame.Release // a journal of before
 		}
-		s.Failed[j.From.Version] = Failure{Reason: j.Cause, At: now, ByHand: j.Step == Rollback}
+		s.Fail(j.From.Version, j.Cause, judged, now)
+		if f, ok := s.Failed[j.From.Version]; ok && j.Step == Rollback {
+			f.ByHand = true
+			s.Failed[j.From.Version] = f
+		}
 	}
 	for s.Previous != nil && s.Previous.ID == j.To.ID {
 		s.Previous = nil

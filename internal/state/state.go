@@ -26,6 +26,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/theseus-go/theseus/internal/beside"
+	"github.com/theseus-go/theseus/internal/blame"
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/durable"
 	"github.com/theseus-go/theseus/internal/text"
@@ -58,8 +59,10 @@ type State struct {
 	Previous *File    `json:"previous,omitzero"`
 	Older    []*File  `json:"older,omitzero"`
 	Journal  *Journal `json:"journal,omitzero"`
-	// Failed are the versions that the interval does not install again, by version.
-	Failed   map[string]Failure  `json:"failed,omitzero"`
+	// Failed are the versions that failed here, by version: see Failure.Wait for how long the interval leaves one alone.
+	Failed map[string]Failure `json:"failed,omitzero"`
+	// Staged is a verified file in the state folder that was not put at the path, and waits for another attempt.
+	Staged   *File               `json:"staged,omitzero"`
 	Trust    *Trust              `json:"trust,omitzero"`
 	Floor    time.Time           `json:"floor,omitzero"` // the latest signed date of an accepted document
 	Channels map[string]*Channel `json:"channels,omitzero"`
@@ -80,20 +83,13 @@ type File struct {
 
 // Journal is the step at work: written and synced before the step begins, removed when its outcome is recorded.
 type Journal struct {
-	Step    string    `json:"step"` // Swap, Undo or Rollback
-	From    File      `json:"from"` // the file at the path before the step
-	To      File      `json:"to"`   // and after it
-	Cause   text.Line `json:"cause,omitzero"`
-	Started time.Time `json:"started"`
-
-	Unknown jsontext.Value `json:",embed"`
-}
-
-// Failure is why a version is not installed again by itself.
-type Failure struct {
-	Reason text.Line `json:"reason"`
-	At     time.Time `json:"at"`
-	ByHand bool      `json:"by_hand,omitzero"`
+	Step  string    `json:"step"` // Swap, Undo or Rollback
+	From  File      `json:"from"` // the file at the path before the step
+	To    File      `json:"to"`   // and after it
+	Cause text.Line `json:"cause,omitzero"`
+	// Judged says whose fault Cause is.
+	Judged  blame.Judgement `json:"judged,omitzero"`
+	Started time.Time       `json:"started"`
 
 	Unknown jsontext.Value `json:",embed"`
 }
@@ -142,6 +138,7 @@ func New() *State {
 func (s *State) Clone() *State {
 	c := *s
 	c.Installed, c.Previous, c.Journal, c.Trust = clone(s.Installed), clone(s.Previous), clone(s.Journal), clone(s.Trust)
+	c.Staged = clone(s.Staged)
 	c.Older = slices.Clone(s.Older)
 	for i, f := range c.Older {
 		c.Older[i] = clone(f)
@@ -177,6 +174,9 @@ func (s *State) Keep() []content.Digest {
 	}
 	for _, f := range s.Older {
 		keep = append(keep, f.ID.SHA256)
+	}
+	if s.Staged != nil {
+		keep = append(keep, s.Staged.ID.SHA256)
 	}
 	if s.Journal != nil {
 		keep = append(keep, s.Journal.From.ID.SHA256, s.Journal.To.ID.SHA256)
@@ -281,17 +281,22 @@ func (s *State) check() error {
 	if id, err := hex.DecodeString(s.Installation); err != nil || len(id) != 16 {
 		return errors.New("installation is not 16 bytes in hex")
 	}
-	files := append([]*File{s.Installed, s.Previous}, s.Older...)
+	files := append([]*File{s.Installed, s.Previous, s.Staged}, s.Older...)
 	if s.Journal != nil {
 		files = append(files, &s.Journal.From, &s.Journal.To)
 	}
 	for i, f := range files {
 		switch {
-		case f == nil && i < 2:
+		case f == nil && i < 3:
 		case f == nil:
 			return errors.New("a file that is null")
 		case f.ID.Size < 0 || f.Starts < 0:
 			return fmt.Errorf("version %q: a negative number", f.Version)
+		}
+	}
+	for version, f := range s.Failed {
+		if f.Steps < 0 || f.Served < 0 || f.Judged.Attempts < 0 {
+			return fmt.Errorf("failed %q: a negative number", version)
 		}
 	}
 	for name, c := range s.Channels {

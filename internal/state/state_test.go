@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/blame"
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/text"
@@ -58,7 +59,9 @@ func full() *state.State {
 	s.Previous = &state.File{Version: "1.1.0", ID: id("1.1.0"), Proved: true}
 	s.Older = []*state.File{{Version: "1.0.0", ID: id("1.0.0"), Proved: true}}
 	s.Journal = &state.Journal{Step: state.Undo, From: *s.Installed, To: *s.Previous, Cause: text.Of("exit status 2"), Started: at}
-	s.Failed["1.3.0"] = state.Failure{Reason: text.Of("its probe"), At: at, ByHand: true}
+	s.Failed["1.3.0"] = state.Failure{Reason: text.Of("its probe"), At: at, ByHand: true, Steps: 2, Served: 1, Recent: []time.Time{at},
+		Judged: blame.Judgement{Fault: blame.Unknown, Served: true, Wrong: true, Attempts: 3}}
+	s.Staged = &state.File{Version: "1.4.0", ID: id("1.4.0")}
 	s.Trust = &state.Trust{Version: 3, File: "theseus/trust/v1\n{}\n"}
 	s.Floor = at
 	s.Channels["stable"] = &state.Channel{Sequence: 42, ID: id("channel"), File: "theseus/channel/v1\n{}\n",

@@ -99,6 +99,81 @@ func (t *Target) Seal(f *os.File) (*os.File, error) {
 	return sealed, nil
 }
 
+// Staged returns what an earlier attempt staged whole, hashed by its handle and sealed; nil if there is no such file.
+func (t *Target) Staged(want content.ID) (*os.File, error) {
+	in, err := t.change()
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	names, err := in.Home.Names()
+	if err != nil {
+		return nil, t.explain(t.Home, "looking for what is there", err)
+	}
+	for _, name := range names {
+		if prefix, ok := durable.IsUnique(name); !ok || prefix != stagedPrefix+hex.EncodeToString(want.SHA256[:]) {
+			continue
+		}
+		f, err := in.Home.Read(name)
+		if err != nil {
+			continue
+		}
+		id, err := hash(f)
+		if err == nil {
+			err = in.Ours(f)
+		}
+		if err != nil || id != want {
+			f.Close()
+			continue
+		}
+		sealed, err := seal(in.Home, f)
+		if err != nil {
+			return nil, t.explain(f.Name(), "sealing it", err)
+		}
+		return sealed, nil
+	}
+	return nil, nil
+}
+
+// Stage gives the file at the path, which must be want, a second name as a staged file, so that Restore does not lose it.
+// Where there are no hard links that is an error, and nothing changes.
+func (t *Target) Stage(want content.ID) error {
+	in, err := t.change()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	f, err := openRegular(in.Dir, t.name())
+	if err != nil {
+		return t.explain(t.Path, "opening it", err)
+	}
+	defer f.Close()
+	id, err := t.identify(f)
+	if err != nil {
+		return err
+	}
+	name := durable.Unique(stagedPrefix + hex.EncodeToString(want.SHA256[:]))
+	switch {
+	case id != want:
+		return &Error{Kind: ErrChanged, Path: t.Path, Reason: "it is not the file that was installed"}
+	case t.movesAside:
+		return &Error{Kind: ErrUnfit, Path: t.Path, Reason: "there are no hard links here"}
+	}
+	if err := in.Dir.Link(t.name(), in.Home, name); err != nil {
+		return t.explain(t.Path, "keeping it for another attempt", err)
+	}
+	return same(f, in.Home, name)
+}
+
+// Roomy reports whether so much is free on the file system that a file which only waits may stay there.
+func (t *Target) Roomy() bool {
+	fs, err := statfs(t.Dir)
+	return err == nil && (!fs.known || fs.free >= roomy)
+}
+
+// roomy is how many bytes must be free for a staged file to stay.
+const roomy = 16 << 20
+
 // Discard closes and removes a staged or sealed file. One that Replace has put at the path has that name no more.
 func (t *Target) Discard(f *os.File) error {
 	_ = f.Close()
