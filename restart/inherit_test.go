@@ -40,9 +40,7 @@ func TestSessionsResume(t *testing.T) {
 				t.Fatal(err)
 			}
 			c := tls.Client(nc, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", ClientSessionCache: cache})
-			if _, err := fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
-				t.Fatal(err)
-			}
+			fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 			for b := make([]byte, 1000); ; { // the ticket comes with the answer
 				if _, err := c.Read(b); err != nil {
 					break
@@ -69,7 +67,7 @@ func TestSessionsResume(t *testing.T) {
 	mark := s.mark()
 	s.signal(pid, 1)
 	s.waitAfter(mark, "handing over -> standing by")
-	connect() // with tickets of the new process
+	connect() // with tickets of the new process, which dies meanwhile on a slow machine
 	s.waitAfter(mark, "undo, to blame")
 	if n := connect(); n != len(caches) {
 		t.Errorf("after the way back %d of %d sessions resumed", n, len(caches))
