@@ -32,7 +32,7 @@ func TestSessionsResume(t *testing.T) {
 	for n := range caches {
 		caches[n] = tls.NewLRUClientSessionCache(1)
 	}
-	connect := func() (resumed int) {
+	connect := func() (answered, resumed int) {
 		t.Helper()
 		for _, cache := range caches {
 			nc, err := net.Dial("tcp", s.conf.Address)
@@ -41,25 +41,30 @@ func TestSessionsResume(t *testing.T) {
 			}
 			c := tls.Client(nc, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", ClientSessionCache: cache})
 			fmt.Fprint(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			got := 0
 			for b := make([]byte, 1000); ; { // the ticket comes with the answer
-				if _, err := c.Read(b); err != nil {
+				n, err := c.Read(b)
+				if got += n; err != nil {
 					break
 				}
+			}
+			if got > 0 {
+				answered++
 			}
 			if c.ConnectionState().DidResume {
 				resumed++
 			}
 			c.Close()
 		}
-		return resumed
+		return answered, resumed
 	}
-	if n := connect(); n != 0 {
+	if _, n := connect(); n != 0 {
 		t.Fatalf("%d sessions resumed that never were", n)
 	}
 	pid := s.pid()
 	for range 2 {
 		pid = s.handover(pid)
-		if n := connect(); n != len(caches) {
+		if _, n := connect(); n != len(caches) {
 			t.Errorf("after a handover %d of %d sessions resumed", n, len(caches))
 		}
 	}
@@ -67,9 +72,9 @@ func TestSessionsResume(t *testing.T) {
 	mark := s.mark()
 	s.signal(pid, 1)
 	s.waitAfter(mark, "handing over -> standing by")
-	connect() // with tickets of the new process, which dies meanwhile on a slow machine
+	answered, _ := connect() // with tickets of the new process, which dies meanwhile on a slow machine
 	s.waitAfter(mark, "undo, to blame")
-	if n := connect(); n != len(caches) {
-		t.Errorf("after the way back %d of %d sessions resumed", n, len(caches))
+	if _, n := connect(); n < answered { // a client forgets a session that it could not resume
+		t.Errorf("after the way back %d of %d sessions resumed", n, answered)
 	}
 }
