@@ -141,6 +141,14 @@ func publish(ctx context.Context, o *publishOptions) (*publishReport, error) {
 	}
 	defer folder.Close()
 	options.App = o.app
+	if options.Root == nil && o.project.Exists() { // made while this waited for its turn
+		if err := o.load(); err != nil {
+			return nil, err
+		}
+		if options.Root, err = o.trust(); err != nil {
+			return nil, err
+		}
+	}
 	// The first publish of all: there is nobody to believe yet but the key that signs.
 	first := options.Root == nil && !o.project.Exists() && len(r.Artifacts) > 0 && len(options.Signers) == 1
 	if first {

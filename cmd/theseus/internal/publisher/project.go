@@ -113,23 +113,31 @@ func (p *Project) Trust() (*verify.Trust, error) {
 	return t, nil
 }
 
-// Save writes a project that was not there before.
+// Save writes a project that was not there before; the error is fs.ErrExist if it is.
 func (p *Project) Save() error {
 	var b bytes.Buffer
 	b.WriteString("# What theseus publishes from this folder. Flags on the command line come before it. Commit it, and theseus.lock.\n")
 	if err := encodeYAML(&b, p); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(p.dir, ProjectFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	// Whoever reads it finds all of it or none, so it gets its name when it is whole.
+	f, err := durable.Create(p.dir, ProjectFile)
 	if err != nil {
 		return err
 	}
+	defer os.Remove(f.Name())
 	_, err = f.Write(b.Bytes())
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		os.Remove(f.Name())
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return durable.Sync(p.dir)
+	path := filepath.Join(p.dir, ProjectFile)
+	switch err := os.Link(f.Name(), path); {
+	case err == nil:
+		return durable.Sync(p.dir)
+	case errors.Is(err, fs.ErrExist):
+		return err
+	}
+	return durable.Rename(f.Name(), path) // a file system without hard links
 }
 
 // MoveRoot makes a trust document the project's root, and a key the one to sign with if one is given. What people have
