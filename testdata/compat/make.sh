@@ -49,7 +49,8 @@ theseus verify --repo repo --key theseus.pub >/dev/null
 theseus bundle --repo repo --key theseus.pub --platform linux/amd64 --version 1.3.0 --out "$out/hello.bundle" >/dev/null
 cp -R repo "$out/repo"; cp stable.0 "$out/stable-under-the-bare-key"; cp theseus.pub "$out/theseus.pub"
 
-# What installations remember. The same keys, the real program.
+# What installations remember. The same keys, the real program, another repository, which is a project of its own.
+rm -f theseus.yaml theseus.lock theseus.root
 mkdir served
 offer() { theseus publish --repo served --app hello --version "$1" --channel stable --key "$2" --expires 3650d --deltas 0 \
   --artifact "$(go env GOOS)/$(go env GOARCH)=bin/hello-$1" >/dev/null; }
