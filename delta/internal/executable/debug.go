@@ -97,6 +97,19 @@ func debugForm(code int) form {
 	}
 }
 
+// debugPlace is Place in such a section.
+func debugPlace(c Content, off int64) Place {
+	switch c {
+	case contentInfo:
+		return placeDebug
+	case contentLines, contentLocations, contentRanges:
+		return placeLists
+	case contentStrings:
+		return placeText
+	}
+	return placeWord0 + Place(off&3)
+}
+
 // findDebug marks the references in these sections.
 func (im *Image) findDebug() {
 	for i := range im.Sections {

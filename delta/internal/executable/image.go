@@ -241,13 +241,8 @@ func (l *Layout) Place(off int64) Place {
 	if s.Content == contentCode {
 		return placeCode
 	}
-	switch s.Content {
-	case contentInfo:
-		return placeDebug
-	case contentLines, contentLocations, contentRanges:
-		return placeLists
-	case contentStrings:
-		return placeText
+	if s.unloaded() {
+		return debugPlace(s.Content, off)
 	}
 	switch addr := s.Addr + uint64(off-s.Off); {
 	case addr < l.Base[baseFuncName] || addr >= l.Base[baseFuncTab]:
