@@ -33,7 +33,12 @@
 //     client keeps its connection and notices nothing. A request that was begun is finished where it was begun.
 //   - HTTP/1 over TLS cannot move. It is answered with "Connection: close", and an idle connection is closed only
 //     after a grace, because a request may be on its way to it.
-//   - One hard limit bounds every drain; what it cuts is named in the log.
+//   - One hard limit bounds every drain; what it cuts is named in the log. A handover does not wait for the drain of the
+//     last one: up to three processes drain at once.
+//   - A successor asks before it takes over for good, and is never killed once it may.
+//   - Every socket is found again: several of one name in the order of the calls, and by another spelling of the address.
+//     One that the new version does not use is served by the old process until the new one has proved itself.
+//   - TLS sessions resume with the new process.
 //   - Workers (Go) run in one process at a time.
 //   - A stop is a stop: SIGTERM or Ctrl-C while a new process is on probation stops both, the new one first.
 //
@@ -42,7 +47,8 @@
 //   - A request inside a new process that dies is lost: it was that program's. So are connections that it had accepted.
 //   - A TLS or HTTP/2 connection does not survive a handover, only its requests do.
 //   - A client that pauses longer than Options.Grace on a TLS connection may write into one that has just been closed.
-//   - State in memory is the program's own business.
+//   - State in memory is the program's own business (see HandState, HandFile, and Options.Exclusive for a lock).
+//   - In a handover from a program that was not built with this package there is no probation and no way back.
 //   - A program that dies after its probation is the service manager's business.
 //   - Windows: Listen, Serve and Run work, Handover answers errors.ErrUnsupported.
 //
