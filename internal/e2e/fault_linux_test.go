@@ -233,7 +233,7 @@ func (s *stage) program(t *testing.T, sc scene) testfault.Program {
 				tb.Errorf("%s is at the path, may be %q", at, sc.may)
 			}
 			killed := r.Point.Index != 0 && r.Errno == 0
-			i.holdsOnly(killed || r.Errno != 0)
+			i.holdsOnly(killed || r.Errno != 0 || sc.rescue) // what is taken back stays staged, to be tried again without another download
 			switch {
 			case killed:
 			case r.State.Signal != 0 || strings.Contains(r.Out, "panic") || strings.Contains(r.Out, "goroutine "):

@@ -428,14 +428,14 @@ func endGroup(pid int) {
 	}
 }
 
-// The program is a model to be copied; what does not fit on two screens is not.
+// The program is a model to be copied; what does not fit on a few screens is not.
 func TestHelloIsShort(t *testing.T) {
 	b, err := os.ReadFile("../../cmd/hello/main.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := bytes.Count(b, []byte("\n")); n >= 150 {
-		t.Errorf("main.go has %d lines, and is to stay under 150", n)
+	if n := bytes.Count(b, []byte("\n")); n >= 175 {
+		t.Errorf("main.go has %d lines, and is to stay under 175", n)
 	}
 }
 
