@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sort"
 	"strings"
 	"sync"
@@ -71,7 +72,7 @@ func (r *Restarter) drain(ctx context.Context, limit time.Duration, out *link, k
 				delete(late, name)
 				mu.Unlock()
 				if err != nil && !errors.Is(err, context.Canceled) {
-					r.opts.Logger.Warn("a drain function has failed", "name", name, "err", err)
+					r.log.log(time.Now(), slog.LevelWarn, "a drain function has failed", "name", name, "err", err)
 				}
 			case <-ctx.Done():
 			}

@@ -1,6 +1,7 @@
 package restart
 
 import (
+	"log/slog"
 	"os"
 	"time"
 )
@@ -32,14 +33,14 @@ type Event struct {
 	Text  string // a sentence
 }
 
-// event logs e, with the keys event, phase, pid and err, and passes it to OnEvent.
+// event logs e, without waiting, with the keys event, phase, pid and err, and passes it to OnEvent.
 func (r *Restarter) event(e Event) {
 	r.eventMu.Lock()
 	defer r.eventMu.Unlock()
 	e.Time, e.Phase = time.Now(), r.Phase()
-	log := r.opts.Logger.Info
+	level := slog.LevelInfo
 	if e.Err != nil || e.Kind == EventCut || e.Kind == EventDowngrade || e.Kind == EventSurroundings {
-		log = r.opts.Logger.Warn
+		level = slog.LevelWarn
 	}
 	args := []any{"event", string(e.Kind), "phase", e.Phase.String(), "pid", os.Getpid()}
 	if e.PID != 0 && e.PID != os.Getpid() {
@@ -48,7 +49,7 @@ func (r *Restarter) event(e Event) {
 	if e.Err != nil {
 		args = append(args, "err", e.Err)
 	}
-	log(e.Text, args...)
+	r.log.log(e.Time, level, e.Text, args...)
 	if r.opts.OnEvent != nil {
 		r.opts.OnEvent(e)
 	}

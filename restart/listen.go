@@ -73,6 +73,11 @@ func find[T io.Closer](r *Restarter, s source[T], network, address string) (sock
 			if socket, err = s.inherited(id.network, id.address); err != nil {
 				return socket, id, err
 			} else if any(socket) != nil {
+				if pathIsGone(id) { // nobody reaches that one any more
+					socket.Close()
+					forgetFile(r.upg, id.kind, id.network, id.address)
+					break
+				}
 				r.took(id, s.addr(socket))
 				return socket, id, nil
 			}
@@ -173,4 +178,13 @@ func openListener(lc *net.ListenConfig, network, address string) (net.Listener, 
 		return nil, err
 	}
 	return lc.Listen(context.Background(), network, address)
+}
+
+// pathIsGone reports whether the path of a unix socket of ours was removed.
+func pathIsGone(id socketID) bool {
+	if !strings.HasPrefix(id.network, "unix") || id.address == "" || id.address[0] == '@' || id.address[0] == 0 {
+		return false
+	}
+	_, err := os.Lstat(id.address)
+	return errors.Is(err, os.ErrNotExist)
 }

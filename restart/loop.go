@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -260,7 +261,7 @@ func (r *Restarter) commit() {
 	if r.upg != nil {
 		// An error means that the predecessor is gone, so that nobody has to be told.
 		if err := r.upg.Ready(); err != nil && !r.state.alone {
-			r.opts.Logger.Warn("telling the process before this one that this one is in service", "err", err)
+			r.log.log(time.Now(), slog.LevelWarn, "telling the process before this one that this one is in service", "err", err)
 		}
 	}
 	for id := range r.left(0) {
@@ -344,6 +345,7 @@ func (r *Restarter) end(err error) {
 	if r.state.stop && r.opts.PIDFile != "" && pidFileIsOurs(r.opts.PIDFile) {
 		os.Remove(r.opts.PIDFile)
 	}
+	r.log.flush(logbookFlush)
 	r.result <- err
 	close(r.done)
 }

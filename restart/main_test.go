@@ -60,6 +60,7 @@ type config struct {
 	Probation        time.Duration
 	Drain            time.Duration
 	Grace            time.Duration
+	LogTo            string // file of the log; none if empty
 	Second           string // address of another listener, which the program closes and opens again by /reopen
 	Forget           bool   // the program changes its arguments and environment after the start
 	FirstPlan        string // what the first process does
@@ -132,10 +133,19 @@ func serverMain(text string) {
 			Release: func(context.Context) error { return lock.release() },
 		}
 	}
+	logger := slog.New(slog.DiscardHandler)
+	if c.LogTo != "" {
+		f, err := os.OpenFile(c.LogTo, os.O_WRONLY, 0)
+		if err != nil {
+			say("fatal %v", err)
+			os.Exit(1)
+		}
+		logger = slog.New(slog.NewTextHandler(f, nil))
+	}
 	r := restart.New(restart.Options{
 		Signals: signals, Exclusive: exclusive,
 		PIDFile: c.PIDFile, UpgradeTimeout: c.Start, Probation: c.Probation, Drain: c.Drain, Grace: c.Grace, ShutdownDelay: c.ShutdownDelay,
-		Logger: slog.New(slog.DiscardHandler),
+		Logger: logger,
 		OnEvent: func(e restart.Event) {
 			say("event %s %s: %s (%v)", e.Kind, e.Phase, e.Text, e.Err)
 			if e.Kind == restart.EventPhase && (e.Phase == restart.PhaseProbation || !successor && e.Phase == restart.PhaseServing) {

@@ -40,12 +40,39 @@ func pidFileIsOurs(path string) bool {
 	return err == nil && strings.TrimSpace(string(b)) == strconv.Itoa(os.Getpid())
 }
 
+// writePIDFile makes the PID file name this process. Where that fails (a full disk) the file is removed, because it names
+// a process that will soon be gone, and the write is tried again until it succeeds.
 func (r *Restarter) writePIDFile() {
 	if r.opts.PIDFile == "" {
 		return
 	}
-	if err := writePIDFile(r.opts.PIDFile); err != nil {
-		r.event(Event{Kind: EventDowngrade, Err: err, Text: "without a PID file"})
+	err := writePIDFile(r.opts.PIDFile)
+	if err == nil {
+		return
+	}
+	if !pidFileIsOurs(r.opts.PIDFile) {
+		os.Remove(r.opts.PIDFile)
+	}
+	r.event(Event{Kind: EventDowngrade, Err: err, Text: "without a PID file, until it can be written"})
+	r.pidFile.Do(func() { go r.retryPIDFile() })
+}
+
+// pidFileRetry is how often it is tried.
+const pidFileRetry = time.Second
+
+func (r *Restarter) retryPIDFile() {
+	tick := time.NewTicker(pidFileRetry)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-r.done:
+			return
+		}
+		// The successor writes its own id while this process stands by.
+		if p := r.Phase(); (p == PhaseServing || p == PhaseHandingOver) && !pidFileIsOurs(r.opts.PIDFile) {
+			writePIDFile(r.opts.PIDFile)
+		}
 	}
 }
 
@@ -71,7 +98,14 @@ func (n notifier) say(lines ...string) {
 
 // notify tells the service manager of a change of phase. READY=1 ends a reload, whether it succeeded or not: the service
 // is up.
+//
+// It feeds the watchdog, too: a handover has moved its limit far away, and a process that hangs right after it has to be
+// found as soon as any other.
 func (r *Restarter) notify(from, to Phase) {
+	ready := "READY=1"
+	if r.watchdogInterval() > 0 {
+		ready += "\nWATCHDOG=1"
+	}
 	status := "STATUS=" + to.String()
 	switch {
 	case to == PhaseHandingOver:
@@ -79,21 +113,21 @@ func (r *Restarter) notify(from, to Phase) {
 	case to == PhaseStandingBy:
 		r.notifier.say(fmt.Sprintf("STATUS=standing by: process %d is on probation for %v", r.state.child, r.opts.Probation))
 	case to == PhaseServing && (from == PhaseStarting || from == PhaseWaiting) && r.state.alone: // the predecessor may not have said it
-		r.notifier.say(fmt.Sprintf("MAINPID=%d", os.Getpid()), "READY=1", status)
+		r.notifier.say(fmt.Sprintf("MAINPID=%d", os.Getpid()), ready, status)
 	case to == PhaseServing && (from == PhaseStarting || from == PhaseWaiting):
-		r.notifier.say("READY=1", status)
+		r.notifier.say(ready, status)
 	case to == PhaseServing && from == PhaseProbation:
 		if r.state.alone { // nobody else can say it
-			r.notifier.say(fmt.Sprintf("MAINPID=%d", os.Getpid()), "READY=1", status)
+			r.notifier.say(fmt.Sprintf("MAINPID=%d", os.Getpid()), ready, status)
 		}
 	case to == PhaseServing: // the successor failed
 		r.statusMu.Lock()
 		why := r.status.Error
 		r.statusMu.Unlock()
-		r.notifier.say("READY=1", "STATUS=serving; the last handover failed: "+strings.ReplaceAll(why, "\n", " "))
+		r.notifier.say(ready, "STATUS=serving; the last handover failed: "+strings.ReplaceAll(why, "\n", " "))
 	case to == PhaseDraining && !r.state.stop:
 		// From the process that is the main one still, so that NotifyAccess=main will do.
-		lines := []string{"READY=1", fmt.Sprintf("STATUS=serving as process %d", r.state.child)}
+		lines := []string{ready, fmt.Sprintf("STATUS=serving as process %d", r.state.child)}
 		if r.state.child != 0 { // otherwise it cannot be told, and the service manager keeps what it has
 			lines = append([]string{fmt.Sprintf("MAINPID=%d", r.state.child)}, lines...)
 		}
@@ -107,15 +141,24 @@ func extend(d time.Duration) string {
 	return fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", (d + 5*time.Second).Microseconds())
 }
 
-// watchdog tells the service manager, twice per interval, that loop still runs. A successor keeps the interval that was
-// meant for the first process.
-func (r *Restarter) watchdog(ctx context.Context) {
+// watchdogInterval returns how often the service manager wants to hear of this service; 0 if it does not.
+func (r *Restarter) watchdogInterval() time.Duration {
 	usec, _ := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
 	pid, _ := strconv.Atoi(os.Getenv("WATCHDOG_PID"))
 	if usec <= 0 || r.notifier.socket == "" || pid != 0 && pid != os.Getpid() && (r.upg == nil || !r.upg.HasParent()) {
+		return 0
+	}
+	return time.Duration(usec) * time.Microsecond
+}
+
+// watchdog tells the service manager, twice per interval, that loop still runs. A successor keeps the interval that was
+// meant for the first process.
+func (r *Restarter) watchdog(ctx context.Context) {
+	interval := r.watchdogInterval()
+	if interval <= 0 {
 		return
 	}
-	tick := time.NewTicker(time.Duration(usec) * time.Microsecond / 2)
+	tick := time.NewTicker(interval / 2)
 	defer tick.Stop()
 	for {
 		select {

@@ -58,7 +58,8 @@ type Options struct {
 	// nil: no signal is touched, and the caller uses Handover and the context of Run.
 	Signals Signals
 
-	// Logger gets one line per change of phase and per fault. Nil: slog.Default().
+	// Logger gets one line per change of phase and per fault, from a goroutine of its own: one that blocks delays nothing,
+	// and loses lines. Nil: slog.Default().
 	Logger *slog.Logger
 
 	// OnEvent is called for every change of phase and every fault, one call at a time. It has to return at once, because

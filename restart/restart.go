@@ -72,6 +72,8 @@ type Restarter struct {
 	timers       map[eventKind]*time.Timer
 	endProbation context.CancelFunc
 
+	pidFile  sync.Once // begins to try again
+	log      logbook
 	eventMu  sync.Mutex // one event at a time
 	statusMu sync.Mutex
 	status   Status
@@ -105,6 +107,7 @@ func New(o Options) *Restarter {
 		status:   Status{Phase: PhaseStarting, Since: time.Now(), PID: os.Getpid()},
 	}
 	r.state.exclusive = r.opts.Exclusive != nil
+	r.log.to = r.opts.Logger
 	r.cutCtx, r.cut = context.WithCancel(context.Background())
 	r.workers.broken = func(err error) { r.post(event{kind: evBroken, err: err}) }
 	return r

@@ -574,3 +574,88 @@ func TestCloseFreesTheAddress(t *testing.T) {
 		})
 	}
 }
+
+// TestRemovedSocketPath: a successor makes a path anew that was removed, for instance by what cleans /tmp.
+func TestRemovedSocketPath(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	s := startService(t, config{Network: "unix", Address: path, Probation: 20 * time.Millisecond})
+	pid := s.pid()
+	for range 2 {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		pid = s.handover(pid)
+		s.serves(pid)
+	}
+}
+
+// TestPIDFileOnAFullDisk: the file never names a process that is gone, and names the one in service when there is space.
+func TestPIDFileOnAFullDisk(t *testing.T) {
+	testenv.NeedRoot(t)
+	testenv.Need(t, "mount", "umount")
+	t.Parallel()
+	dir := t.TempDir()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", dir).CombinedOutput(); err != nil {
+		testenv.Skip(t, "a mount", "run the tests where tmpfs can be mounted: "+string(out))
+	}
+	t.Cleanup(func() { exec.Command("umount", dir).Run() })
+	file := filepath.Join(dir, "pid")
+	s := startService(t, config{PIDFile: file, Probation: 20 * time.Millisecond})
+	named := func() string {
+		b, _ := os.ReadFile(file)
+		return strings.TrimSpace(string(b))
+	}
+	if named() != fmt.Sprint(s.pid()) {
+		t.Fatalf("the file says %q", named())
+	}
+	if err := os.WriteFile(filepath.Join(dir, "fill"), make([]byte, 1<<20), 0o644); err == nil {
+		t.Fatal("the disk is not full")
+	}
+	pid := s.handover(s.pid())
+	if named() != "" {
+		t.Errorf("on a full disk the file names %q, and %d serves", named(), pid)
+	}
+	if err := os.Remove(filepath.Join(dir, "fill")); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); named() != fmt.Sprint(pid); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("with space again the file says %q, want %d", named(), pid)
+		}
+	}
+	s.signal(pid, syscall.SIGTERM)
+	s.gone(pid)
+	if named() != "" {
+		t.Errorf("after the stop the file says %q", named())
+	}
+}
+
+// TestNobodyReadsTheLog: a full pipe does not keep the process from handing over and stopping.
+func TestNobodyReadsTheLog(t *testing.T) {
+	t.Parallel()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	defer write.Close()
+	fd := int(write.Fd())
+	s := startService(t, config{LogTo: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd), Probation: 20 * time.Millisecond})
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{4096, 1} {
+		for err := error(nil); err == nil; {
+			_, err = syscall.Write(fd, make([]byte, size))
+		}
+	}
+	pid := s.pid()
+	for range 2 {
+		pid = s.handover(pid)
+	}
+	s.serves(pid)
+	mark := s.mark()
+	s.signal(pid, syscall.SIGTERM)
+	s.waitAfter(mark, "run: <nil>")
+}

@@ -1,0 +1,54 @@
+package restart
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A stuck handler takes nothing before it is let go.
+type stuck struct {
+	slog.Handler
+	letGo chan struct{}
+}
+
+func (s stuck) Handle(ctx context.Context, r slog.Record) error {
+	<-s.letGo
+	return s.Handler.Handle(ctx, r)
+}
+
+// TestLogbook: a log that nobody reads keeps nobody waiting; what is lost is counted, and the rest comes in order.
+func TestLogbook(t *testing.T) {
+	var out bytes.Buffer
+	letGo := make(chan struct{})
+	b := logbook{to: slog.New(stuck{slog.NewTextHandler(&out, nil), letGo})}
+	b.flush(time.Hour) // nothing to wait for
+	const lines = 3 * logbookMax
+	for i := range lines {
+		b.log(time.Now(), slog.LevelInfo, fmt.Sprint("line ", i))
+	}
+	begun := time.Now()
+	b.flush(20 * time.Millisecond)
+	if d := time.Since(begun); d > 5*time.Second {
+		t.Errorf("the flush took %v", d)
+	}
+	close(letGo)
+	b.flush(time.Minute)
+	var got int
+	for line := range strings.Lines(out.String()) {
+		if strings.Contains(line, "line ") {
+			if !strings.Contains(line, fmt.Sprintf(`"line %d"`, got)) {
+				t.Fatalf("line %d is %s", got, line)
+			}
+			got++
+		}
+	}
+	lost := lines - got
+	if lost < logbookMax/2 || !strings.Contains(out.String(), fmt.Sprintf("%d lines of this log were dropped", lost)) {
+		t.Errorf("%d lines were written, and the log says\n%s", got, out.String()[max(0, out.Len()-300):])
+	}
+}
