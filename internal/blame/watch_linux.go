@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -69,7 +70,8 @@ func (w Watch) Silent() (f Fault, why string) {
 	if w.pid == 0 {
 		return Release, ""
 	}
-	if stopped(w.pid) {
+	state := stateOf("/proc/" + strconv.Itoa(w.pid) + "/stat")
+	if state == 'T' || state == 't' {
 		return Unknown, "it is stopped (SIGSTOP, or a debugger)"
 	}
 	ran, waited, ok := processorTime(w.pid)
@@ -78,7 +80,8 @@ func (w Watch) Silent() (f Fault, why string) {
 	}
 	passed := time.Since(w.began)
 	ran, waited = ran-w.ran, waited-w.waited
-	if waited >= passed/4 && ran < passed/10 {
+	// The kernel adds a wait up when it ends, so whoever waits still is recognized by that.
+	if ran < passed/10 && (waited >= passed/4 || ready(w.pid)) {
 		return Machine, "it got " + ran.Round(time.Millisecond).String() + " of processor time in " + passed.Round(time.Millisecond).String() + " and waited for more"
 	}
 	return Release, ""
@@ -100,9 +103,18 @@ func processorTime(pid int) (ran, waited time.Duration, ok bool) {
 	return ran, waited, ok
 }
 
-// stopped reports whether a process is in state T or t of proc(5).
-func stopped(pid int) bool {
-	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+// ready reports whether a thread of a process runs, or waits for a processor.
+func ready(pid int) bool {
+	files, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/stat")
+	return slices.ContainsFunc(files, func(file string) bool { return stateOf(file) == 'R' })
+}
+
+// stateOf returns the letter of proc(5) for the state of a process or thread; 0 if it is gone.
+func stateOf(file string) byte {
+	b, _ := os.ReadFile(file)
 	i := bytes.LastIndex(b, []byte(") ")) // the name before it may contain anything
-	return i >= 0 && i+2 < len(b) && (b[i+2] == 'T' || b[i+2] == 't')
+	if i < 0 || i+2 >= len(b) {
+		return 0
+	}
+	return b[i+2]
 }
