@@ -335,7 +335,9 @@ func take(fds []int, key string, adopt func(key string, c net.Conn) bool) bool {
 		return false
 	}
 	f := os.NewFile(uintptr(fds[0]), "connection")
+	restore := keptOptions(fds[0])
 	c, err := net.FileConn(f)
+	restore()
 	f.Close()
 	if err != nil {
 		return false

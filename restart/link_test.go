@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // pair returns both ends of a link, the predecessor's first. Neither listens yet.
@@ -163,4 +165,76 @@ func TestLinkToTheFirstVersion(t *testing.T) {
 	if key := <-got; key != "key" {
 		t.Errorf("adopted for %q", key)
 	}
+}
+
+// TestLinkKeepsSocketOptions: what the program has set on a connection is set in the other process, and here if it comes
+// back.
+func TestLinkKeepsSocketOptions(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		adopt bool
+		set   func(c *net.TCPConn) error
+	}{
+		{"Nagle's algorithm", true, func(c *net.TCPConn) error { return c.SetNoDelay(false) }},
+		{"no keep-alive", true, func(c *net.TCPConn) error { return c.SetKeepAlive(false) }},
+		{"keep-alive of its own", true, func(c *net.TCPConn) error {
+			return c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 77 * time.Second, Interval: 7 * time.Second, Count: 3})
+		}},
+		{"nothing", true, func(*net.TCPConn) error { return nil }},
+		{"comes back", false, func(c *net.TCPConn) error { return errors.Join(c.SetNoDelay(false), c.SetKeepAlive(false)) }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			ours, theirs := pair(t)
+			ours.release()
+			known := make(chan struct{})
+			go ours.listen(func(byte, string) { close(known) }, takeNone)
+			theirs.say(msgVersion, ourAbilities)
+			theirs.say(msgHello, "1")
+			<-known
+			c, _ := connection(t)
+			if err := row.set(c); err != nil {
+				t.Fatal(err)
+			}
+			want := optionsOf(t, c)
+			got := make(chan net.Conn, 1)
+			go theirs.listen(func(byte, string) {}, func(_ string, c net.Conn) bool {
+				if row.adopt {
+					got <- c
+				}
+				return row.adopt
+			})
+			if err := ours.pass("key", c); row.adopt != (err == nil) {
+				t.Fatalf("passing: %v", err)
+			}
+			now := c
+			if row.adopt {
+				now = (<-got).(*net.TCPConn)
+				defer now.Close()
+			}
+			if options := optionsOf(t, now); options != want {
+				t.Errorf("the options were %s, and are %s", want, options)
+			}
+		})
+	}
+}
+
+// optionsOf returns the options of a connection that package net sets.
+func optionsOf(t *testing.T, c *net.TCPConn) (options string) {
+	t.Helper()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cerr := raw.Control(func(fd uintptr) {
+		for _, o := range resetByNet {
+			var v int
+			if v, err = unix.GetsockoptInt(int(fd), o.level, o.name); err != nil {
+				return
+			}
+			options += fmt.Sprintf(" %d/%d=%d", o.level, o.name, v)
+		}
+	}); cerr != nil || err != nil {
+		t.Fatal(cerr, err)
+	}
+	return options
 }
