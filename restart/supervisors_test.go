@@ -411,7 +411,7 @@ func TestAnchorIsSmall(t *testing.T) {
 			}
 		}
 	}
-	if kb == 0 || kb > 3<<10 {
+	if kb == 0 || kb > 3<<10 && !raced {
 		t.Errorf("the anchor has %d kB of private memory", kb)
 	}
 }
