@@ -34,9 +34,12 @@ const (
 
 // serve makes conf use the keyring, unless the program has its own way with session tickets.
 func (k *keyring) serve(conf *tls.Config) {
-	//lint:ignore SA1019 a program may still have set SessionTicketKey: then its tickets are its own business
 	if conf == nil || conf.SessionTicketsDisabled || conf.WrapSession != nil || conf.UnwrapSession != nil ||
-		conf.GetConfigForClient != nil || conf.SessionTicketKey != [32]byte{} || hasTicketKeys(conf) {
+		conf.GetConfigForClient != nil || hasTicketKeys(conf) {
+		return
+	}
+	//lint:ignore SA1019 a program that still sets it has its own way with tickets
+	if conf.SessionTicketKey != [32]byte{} {
 		return
 	}
 	conf.WrapSession = func(cs tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
