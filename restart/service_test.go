@@ -3,6 +3,7 @@
 package restart_test
 
 import (
+	"bufio"
 	"fmt"
 	"net"
 	"os"
@@ -337,5 +338,55 @@ func TestUnits(t *testing.T) {
 		if err != nil {
 			t.Errorf("systemd-analyze security %s: %v\n%s", unit, err, out)
 		}
+	}
+}
+
+// TestUnitsStopWaits: systemd does not wait for a main process that is not its child, so ExecStop has to. It ends also when
+// there is no main process any more.
+func TestUnitsStopWaits(t *testing.T) {
+	units, err := filepath.Glob("../doc/systemd/*.service")
+	if err != nil || len(units) == 0 {
+		t.Fatalf("no units were found: %v", err)
+	}
+	for _, unit := range units {
+		b, err := os.ReadFile(unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script := regexp.MustCompile(`(?m)^ExecStop=/bin/sh -c '(.*)'$`).FindSubmatch(b)
+		if script == nil {
+			t.Fatalf("%s has no ExecStop", unit)
+		}
+		main := exec.Command("/bin/sh", "-c", "trap 'sleep 0.3; echo drained; exit' TERM; echo ready; while :; do sleep 0.05; done")
+		out, err := main.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := main.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { main.Process.Kill() })
+		lines := bufio.NewScanner(out)
+		if !lines.Scan() {
+			t.Fatal("the main process has not started")
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for lines.Scan() {
+			}
+			main.Wait()
+		}()
+		for _, pid := range []string{fmt.Sprint(main.Process.Pid), ""} {
+			stop := exec.Command("/bin/sh", "-c", string(script[1]))
+			stop.Env = append(os.Environ(), "MAINPID="+pid)
+			if text, err := stop.CombinedOutput(); err != nil || len(text) > 0 {
+				t.Errorf("%s: ExecStop with the main process %q: %v %s", unit, pid, err, text)
+			}
+			if err := syscall.Kill(main.Process.Pid, 0); err == nil {
+				t.Errorf("%s: ExecStop has not waited for the main process", unit)
+			}
+		}
+		<-ended
 	}
 }
