@@ -79,6 +79,11 @@ func (p *Publisher) settlePending(ctx context.Context, name string, known *Remem
 			// Signed by keys that were replaced since: it will not be sent any more. Its number stays used.
 			return b, nil
 		}
+		if lost := known.lost(signedOf(c)); lost != "" {
+			// Signed on a machine that did not know it, and joined with this memory since. Its number stays used too.
+			p.say(fmt.Sprintf("channel %s: what an interrupted run had signed (sequence %d) says nothing of %s and is not sent: do again what that run was to do", name, c.Sequence, lost))
+			return b, nil
+		}
 		if err := p.write(ctx, name, []byte(pending.Document), b.version); err != nil {
 			return b, err
 		}
@@ -89,7 +94,7 @@ func (p *Publisher) settlePending(ctx context.Context, name string, known *Remem
 			return b, err
 		}
 	}
-	if b.Channel != nil && b.ID.SHA256 == pending.SHA256 {
+	if b.Channel != nil && b.ID.SHA256 == pending.SHA256 && known.lost(signedOf(b.Channel)) == "" {
 		known.Signed, known.Pending = signedOf(b.Channel), nil
 		return b, p.memory.keep()
 	}
@@ -99,7 +104,7 @@ func (p *Publisher) settlePending(ctx context.Context, name string, known *Remem
 // remember writes down a base that was found to be good and stays as it is.
 func (p *Publisher) remember(b base) error {
 	known := p.memory.channel(b.Name)
-	if b.Sequence <= known.Sequence {
+	if b.Sequence < known.Sequence || b.Sequence == known.Sequence && known.lost(signedOf(b.Channel)) == "" {
 		return nil
 	}
 	known.Signed = signedOf(b.Channel)
@@ -148,6 +153,9 @@ func (p *Publisher) judge(name string, known *Remembered, c *release.Channel) er
 	}
 	switch {
 	case same:
+		if lost := known.lost(signedOf(c)); lost != "" {
+			return refuse("was signed by a machine that did not know of %s, which %s remembers: say it again with --adopt (for a withdrawal: theseus yank --adopt), or run this with --adopt if it was taken back on purpose", lost, LockFile)
+		}
 	case c.Sequence < known.Sequence:
 		return refuse("has sequence %d, and %d was signed here: this looks like a replay of an old one; restore the newest from your backup (%s)", c.Sequence, known.Sequence, adopt)
 	case c.Sequence == known.Sequence:

@@ -508,6 +508,94 @@ func TestMemoryMerge(t *testing.T) {
 	}
 }
 
+// R08: a machine with an older lock signs on from a replayed channel, and the locks are joined: what only the lower entry
+// knows to be withdrawn is not forgotten, whether the other document arrived or is pending.
+func TestR08MergeForgetsNoWithdrawal(t *testing.T) {
+	fork := func(t *testing.T, theirs func(b *bench)) (b *bench, merged *Memory, ours []byte) {
+		b = newBench(t)
+		b.must(b.publish("stable", "1.0.0", "one"))
+		b.must(b.publish("stable", "1.1.0", "two"))
+		old, other := b.shelf.objects["stable"], committed(t, b.memory)
+		b.must(b.yank("stable", "1.1.0"))
+		here := committed(t, b.memory)
+		ours = b.shelf.objects["stable"]
+		b.shelf.objects["stable"], b.memory = old, other
+		theirs(b)
+		merged = committed(t, here)
+		b.must(merged.Merge(committed(t, b.memory)))
+		return b, merged, ours
+	}
+	yanked := func(b *bench) bool { return b.channel("stable").Entry(parse(b.t, "1.1.0").Version).Yanked != nil }
+	killed := func(arrives bool) func(b *bench) {
+		return func(b *bench) {
+			var lock *Memory
+			b.memory.save = func() error {
+				if lock == nil { // the first is of what is pending
+					lock = committed(b.t, b.memory)
+					if arrives {
+						return nil
+					}
+				}
+				return errKilled
+			}
+			if err := b.refresh(); !errors.Is(err, errKilled) {
+				b.t.Fatal(err)
+			}
+			b.memory = lock
+		}
+	}
+	t.Run("their document is served", func(t *testing.T) {
+		b, merged, _ := fork(t, func(b *bench) { b.must(b.refresh()) })
+		b.memory = merged
+		if err := merged.Judge(b.channel("stable")); err == nil {
+			t.Error("the served channel is called good")
+		}
+		b.unchanged(func() { refused(t, b.refresh(), "did not know of the withdrawal of 1.1.0") })
+		b.adopt = true
+		b.must(b.yank("stable", "1.1.0"))
+		b.adopt = false
+		b.must(b.refresh())
+		if !yanked(b) {
+			t.Error("the withdrawal is forgotten")
+		}
+	})
+	t.Run("their document arrived when they were killed", func(t *testing.T) {
+		b, merged, _ := fork(t, killed(true))
+		b.memory = merged
+		b.unchanged(func() { refused(t, b.refresh(), "the withdrawal of 1.1.0") })
+	})
+	t.Run("their document is pending", func(t *testing.T) {
+		b, merged, ours := fork(t, killed(false))
+		b.shelf.objects["stable"], b.memory = ours, merged
+		b.must(b.refresh())
+		if !yanked(b) {
+			t.Error("the withdrawal is forgotten")
+		}
+	})
+}
+
+// A withdrawal that is undone on purpose stays undone, also if the run was killed before the document arrived.
+func TestUndoIsFinishedByTheNextRun(t *testing.T) {
+	b := newBench(t)
+	b.must(b.publish("stable", "1.0.0", "one"))
+	b.must(b.yank("stable", "1.0.0"))
+	undo := func() error { return b.amend("stable", "1.0.0", func(e *release.Entry) { e.Yanked = nil }) }
+	b.shelf.before = func(op, name string) {
+		if op == "put" {
+			panic(errKilled)
+		}
+	}
+	func() {
+		defer func() { recover() }()
+		undo()
+	}()
+	b.shelf.before, b.memory = nil, committed(t, b.memory)
+	b.must(b.refresh())
+	if b.channel("stable").Entry(parse(t, "1.0.0").Version).Yanked != nil {
+		t.Error("the undo was not finished")
+	}
+}
+
 // R08: the replay of a channel from before a rotation is told from the newest one even by a lock that knows nothing.
 func TestR08ReplayFromBeforeARotation(t *testing.T) {
 	b := newBench(t)

@@ -120,8 +120,33 @@ func (s Signed) lost(later Signed) string {
 	return strings.Join(lost, ", ")
 }
 
-// Merge joins what two machines remember of one repository: of each channel the higher entry, of trust what either
-// followed. Two memories that contradict each other cannot both be of this repository.
+// join is s with what other knows as well of withdrawals, steps and critical marks.
+func (s Signed) join(other Signed) Signed {
+	union := func(a, b []string) []string {
+		a = slices.Clone(a)
+		for _, v := range b {
+			if !slices.Contains(a, v) {
+				a = append(a, v)
+			}
+		}
+		return a
+	}
+	s.Yanked, s.Floors, s.Critical = union(s.Yanked, other.Yanked), union(s.Floors, other.Floors), union(s.Critical, other.Critical)
+	return s
+}
+
+// saidBy is s without what a later document takes back.
+func (s Signed) saidBy(later Signed) Signed {
+	both := func(a, b []string) []string {
+		return slices.DeleteFunc(slices.Clone(a), func(v string) bool { return !slices.Contains(b, v) })
+	}
+	s.Yanked, s.Floors, s.Critical = both(s.Yanked, later.Yanked), both(s.Floors, later.Floors), both(s.Critical, later.Critical)
+	return s
+}
+
+// Merge joins what two machines remember of one repository: of each channel the higher entry and what either knows to be
+// withdrawn, a step or critical, of trust what either followed. The higher document may have been signed by a machine that
+// did not know of a withdrawal: it must not be built upon as if it did. Two memories that contradict each other cannot both be of this repository.
 func (m *Memory) Merge(other *Memory) error {
 	if m.App != "" && other.App != "" && m.App != other.App {
 		return ui.Fail(ui.ExitRefused, "one of them is about app %q and the other about %q: they are not of one repository", m.App, other.App)
@@ -141,9 +166,11 @@ func (m *Memory) Merge(other *Memory) error {
 		if ours.Sequence == theirs.Sequence && ours.SHA256 != theirs.SHA256 {
 			return ui.Fail(ui.ExitRefused, "both have signed a channel %s with sequence %d, and not the same: clients refuse one of them; publish again from the lock whose document is served", name, ours.Sequence)
 		}
+		joined := ours.join(theirs.Signed)
 		if theirs.Sequence > ours.Sequence {
 			ours.Signed = theirs.Signed
 		}
+		ours.Yanked, ours.Floors, ours.Critical = joined.Yanked, joined.Floors, joined.Critical
 		if theirs.Pending != nil && (ours.Pending == nil || theirs.Pending.Sequence > ours.Pending.Sequence) {
 			ours.Pending = theirs.Pending
 		}
@@ -175,7 +202,12 @@ func (m *Memory) check() error {
 func (m *Memory) Judge(c *release.Channel) error {
 	known := m.Channels[c.Name]
 	switch {
-	case known == nil || known.Sequence == 0 || c.ID.SHA256 == known.SHA256:
+	case known == nil || known.Sequence == 0:
+		return nil
+	case c.ID.SHA256 == known.SHA256:
+		if lost := known.lost(signedOf(c)); lost != "" {
+			return ui.Fail(ui.ExitRefused, "sequence %d was signed by a machine that did not know of %s", c.Sequence, lost)
+		}
 		return nil
 	case c.Sequence < known.Sequence:
 		return ui.Fail(ui.ExitRefused, "sequence %d is served, and %d was signed: an old one is replayed, or the newest was not copied there", c.Sequence, known.Sequence)

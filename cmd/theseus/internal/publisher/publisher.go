@@ -239,13 +239,15 @@ func (p *Publisher) put(ctx context.Context, c *release.Channel, old base, lifet
 		return fmt.Errorf("the signed channel does not verify, nothing was published: %w", err)
 	}
 	known = p.memory.channel(c.Name)
-	interrupted := known.Pending
+	signedBefore, interrupted := known.Signed, known.Pending
+	known.Signed = known.saidBy(signedOf(signed)) // what is taken back here is on purpose, also for the run that finishes this
 	known.Pending = &Pending{signed.Sequence, signed.ID.SHA256, string(file)}
 	if err := p.memory.keep(); err != nil {
 		return fmt.Errorf("writing %s, without which nothing is published: %w", LockFile, err)
 	}
 	if err := p.write(ctx, c.Name, file, old.version); err != nil {
 		if errors.Is(err, ErrChanged) { // for certain it did not arrive
+			known.Signed = signedBefore
 			if known.Pending = interrupted; interrupted == nil && known.Sequence == 0 {
 				delete(p.memory.Channels, c.Name)
 			}
