@@ -412,6 +412,32 @@ func TestRotationDoesNotTakeOverWhatALeakedKeySigned(t *testing.T) {
 	}
 }
 
+// A lock that knows nothing of a channel vouches for none: the leaked key may have made it, or the lock is lost.
+func TestRotationNeedsALockThatKnowsTheChannel(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		happen func(b *bench)
+	}{
+		{"the thief begins a channel", func(b *bench) {
+			b.now = b.now.Add(time.Hour)
+			b.shelf.objects["beta"] = b.forgedChannel("beta", secondsAt(b.now), 1, "ci")
+		}},
+		{"the lock is lost", func(b *bench) { b.memory = NewMemory() }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := newBench(t)
+			b.must(b.publish("stable", "1.0.0", "one"))
+			b.grow()
+			file := b.trust(func(d *verify.TrustDraft) { d.Channel = b.keys.role(t, 1, "ci-new") }, "alice", "bob")
+			row.happen(b)
+			b.who = []string{"ci-new"}
+			b.unchanged(func() { refused(t, b.publishTrust(file), "theseus.lock knows nothing of it") })
+			b.adopt = true
+			b.must(b.publishTrust(file))
+		})
+	}
+}
+
 func TestRotate(t *testing.T) {
 	b := newBench(t)
 	b.must(b.publish("stable", "1.0.0", "one"))

@@ -190,7 +190,14 @@ func (p *Publisher) baseBefore(ctx context.Context, name string, old, next *veri
 		return base{}, err
 	}
 	b, err := p.base(ctx, name)
-	if known := p.memory.Channels[name]; err == nil && b.Channel != nil && !p.adopt && known != nil && known.Sequence > 0 && b.ID.SHA256 != known.SHA256 {
+	if err != nil || b.Channel == nil || p.adopt {
+		return b, err
+	}
+	switch known := p.memory.Channels[name]; {
+	case known == nil || known.Sequence == 0:
+		err = ui.Fail(ui.ExitRefused, "%s (sequence %d) may be signed by a key that you replace, and %s knows nothing of it: restore %s from your version control; or look at it (theseus inspect %s), and add --adopt if it is right",
+			p.path(name), b.Sequence, LockFile, LockFile, p.path(name))
+	case b.ID.SHA256 != known.SHA256:
 		err = ui.Fail(ui.ExitRefused, "%s (sequence %d) was signed elsewhere than what %s knows (%d), by a key that may be the one you replace: look at it (theseus inspect %s), and add --adopt if it is right",
 			p.path(name), b.Sequence, LockFile, known.Sequence, p.path(name))
 	}
