@@ -438,6 +438,54 @@ func TestRotationNeedsALockThatKnowsTheChannel(t *testing.T) {
 	}
 }
 
+// A thief of the only key puts releases and channels of his own into the repository. A rotation that goes through gives
+// none of them the new key's signature, and one that is refused gives it to nothing.
+func TestRotationCountersignsOnlyWhatIsOnOffer(t *testing.T) {
+	b := newBench(t)
+	b.must(b.publish("stable", "1.0.0", "one"))
+	genuine := b.shelf.objects["stable"]
+	his := newBench(t) // with the key that leaked
+	his.keys, his.root = b.keys, b.root
+	his.now = b.now.Add(time.Hour)
+	his.must(his.publish("stable", "6.6.6", "his own"))
+	const loot, ours = "releases/6.6.6.manifest", "releases/1.0.0.manifest"
+	b.shelf.objects[loot] = his.shelf.objects[loot]
+	b.now = his.now.Add(time.Hour)
+
+	kept := map[int][]byte{}
+	r := Rotation{To: b.keys.role(t, 1, "new").Keys[0], Holds: 365 * 24 * time.Hour, Keep: func(version int, made []byte) ([]byte, error) {
+		if kept[version] == nil {
+			kept[version] = made
+		}
+		return kept[version], nil
+	}}
+	b.who = []string{"theseus", "new"}
+	rotate := func() error {
+		b.now = b.now.Add(time.Minute)
+		_, err := Rotate(t.Context(), b.options(), r, 0)
+		return err
+	}
+	b.shelf.objects["stable"] = his.shelf.objects["stable"]
+	b.unchanged(func() { refused(t, rotate(), "stable (sequence") }) // says nothing any more of 1.0.0
+
+	b.shelf.objects["stable"] = genuine
+	b.must(rotate())
+	isSigned := func(name string) bool {
+		progress, err := mustKeys(t, 1, b.keys.signer(t, "new").Key()).Progress(b.shelf.objects[name])
+		b.must(err)
+		return len(progress.Signed) > 0
+	}
+	if isSigned(loot) {
+		t.Error("the new key has signed the thief's release")
+	}
+	if !isSigned(ours) {
+		t.Error("the new key has not signed what is on offer")
+	}
+	if want := "dl/" + ours + " is on offer, and signed by the new key too"; !slices.Contains(b.said, want) {
+		t.Errorf("it said %q, and not %q", b.said, want)
+	}
+}
+
 func TestRotate(t *testing.T) {
 	b := newBench(t)
 	b.must(b.publish("stable", "1.0.0", "one"))

@@ -3,6 +3,8 @@ package publisher
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -57,14 +59,7 @@ func Rotate(ctx context.Context, o Options, r Rotation, lifetime time.Duration) 
 	if !change.Ready {
 		return nil, ui.Fail(ui.ExitError, "trust document %d is written, and others must sign it (theseus sign), then publish it (theseus trust publish): still needed are %s", draft.Version, strings.Join(change.Missing, ", and "))
 	}
-	next, err := old.Next(file, p.app)
-	if err != nil {
-		return nil, err
-	}
-	if err := p.countersign(ctx, next); err != nil {
-		return nil, err
-	}
-	return PublishTrust(ctx, o, file, name, lifetime)
+	return publishTrust(ctx, o, file, name, lifetime, (*Publisher).countersign)
 }
 
 // interruptedRotation forgives that the memory is ahead by the document that a killed run was about to upload.
@@ -144,40 +139,57 @@ func sameRoles(a, b verify.TrustDraft) bool {
 	return a.App == b.App && a.Version == b.Version
 }
 
-// countersign has the release keys of next that are here sign every release that enough of today's keys have signed: what
-// is on offer, and what waits for its promotion.
-func (p *Publisher) countersign(ctx context.Context, next *verify.Trust) error {
-	versions, err := p.versions(ctx)
-	if err != nil {
-		return err
+// countersign has the release keys of next that are here sign what these channels offer, if enough keys of old have signed
+// it. Nothing else in the repository gets their signature: whoever has the old key can put releases of his own there.
+func (p *Publisher) countersign(ctx context.Context, old, next *verify.Trust, channels []base) error {
+	type signed struct {
+		name    string
+		file    []byte
+		version Version
 	}
-	for _, v := range versions {
-		path := release.ManifestPath(v)
-		file, version, err := p.read(ctx, path, verify.TypeManifest)
-		if err != nil {
-			return err
+	var all []signed
+	for _, c := range channels {
+		if c.Trust >= next.Version {
+			continue // done before an interruption
 		}
-		if _, err := openManifest(file, p.trust.Release, p.app, v); err != nil {
-			continue // if a channel offers it, releasesHold says what is wrong
-		}
-		progress, err := next.Release.Progress(file)
-		if err != nil {
-			return err
-		}
-		signed := file
-		for _, s := range p.of(next.Release) {
-			if slices.ContainsFunc(progress.Signed, s.Key().Equal) {
+		for _, entry := range c.Entries {
+			name := release.ManifestPath(entry.Version)
+			if slices.ContainsFunc(all, func(s signed) bool { return s.name == name }) {
 				continue
 			}
-			if signed, err = verify.AddSignature(signed, s); err != nil {
+			file, version, err := p.read(ctx, name, verify.TypeManifest)
+			if errors.Is(err, fs.ErrNotExist) {
+				return p.noManifest(name, c.Name)
+			}
+			if err != nil {
 				return err
 			}
-		}
-		if !bytes.Equal(signed, file) {
-			if err := p.write(ctx, path, signed, version); err != nil {
+			if _, err := release.OpenManifest(file, old.Release, p.app, entry); err != nil {
+				continue // releasesHold says what is wrong
+			}
+			progress, err := next.Release.Progress(file)
+			if err != nil {
 				return err
 			}
+			more := file
+			for _, s := range p.of(next.Release) {
+				if slices.ContainsFunc(progress.Signed, s.Key().Equal) {
+					continue
+				}
+				if more, err = verify.AddSignature(more, s); err != nil {
+					return err
+				}
+			}
+			if !bytes.Equal(more, file) {
+				all = append(all, signed{name, more, version})
+			}
 		}
+	}
+	for _, s := range all {
+		if err := p.write(ctx, s.name, s.file, s.version); err != nil {
+			return err
+		}
+		p.say(p.path(s.name) + " is on offer, and signed by the new key too")
 	}
 	return nil
 }

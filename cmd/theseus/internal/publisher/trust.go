@@ -51,6 +51,13 @@ type PublishedTrust struct {
 // PublishTrust puts a trust document into the repository and signs every channel anew, so that clients learn of it at their
 // next look and refuse what was signed before. To say it again after an interruption finishes it.
 func PublishTrust(ctx context.Context, o Options, file []byte, name string, lifetime time.Duration) (*PublishedTrust, error) {
+	return publishTrust(ctx, o, file, name, lifetime, nil)
+}
+
+// A countersigner has the new release keys sign what channels offer that were found to be good.
+type countersigner func(p *Publisher, ctx context.Context, old, next *verify.Trust, channels []base) error
+
+func publishTrust(ctx context.Context, o Options, file []byte, name string, lifetime time.Duration, sign countersigner) (*PublishedTrust, error) {
 	draft, err := verify.ParseTrustDraft(file)
 	if err != nil {
 		return nil, ui.Fail(ui.ExitRefused, "%s: %w", name, err)
@@ -91,7 +98,7 @@ func PublishTrust(ctx context.Context, o Options, file []byte, name string, life
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return p.enforce(ctx, old, next, lifetime)
+	return p.enforce(ctx, old, next, lifetime, sign)
 }
 
 func sameText(a, b []byte) bool {
@@ -104,7 +111,7 @@ func sameText(a, b []byte) bool {
 }
 
 // enforce makes next the trust document in force, in place of old.
-func (p *Publisher) enforce(ctx context.Context, old, next *verify.Trust, lifetime time.Duration) (*PublishedTrust, error) {
+func (p *Publisher) enforce(ctx context.Context, old, next *verify.Trust, lifetime time.Duration, sign countersigner) (*PublishedTrust, error) {
 	there := p.trust.Version == next.Version
 	p.trust = next
 	names, err := p.channels(ctx)
@@ -136,6 +143,11 @@ func (p *Publisher) enforce(ctx context.Context, old, next *verify.Trust, lifeti
 	if len(done.Failed) > 0 && (!there || len(bases) == 0) {
 		// Nothing is in force yet: better all channels later than some now.
 		return nil, errors.Join(done.Failed...)
+	}
+	if sign != nil {
+		if err := sign(p, ctx, old, next, bases); err != nil {
+			return nil, err
+		}
 	}
 	if err := p.releasesHold(ctx, bases); err != nil {
 		return nil, err
@@ -211,7 +223,7 @@ func (p *Publisher) releasesHold(ctx context.Context, channels []base) error {
 			name := release.ManifestPath(entry.Version)
 			file, _, err := p.read(ctx, name, verify.TypeManifest)
 			if errors.Is(err, fs.ErrNotExist) {
-				return ui.Fail(ui.ExitRefused, "%s is not there, and channel %s offers it: restore it from your backup", p.path(name), c.Name)
+				return p.noManifest(name, c.Name)
 			}
 			if err != nil {
 				return err
@@ -223,4 +235,8 @@ func (p *Publisher) releasesHold(ctx context.Context, channels []base) error {
 		}
 	}
 	return nil
+}
+
+func (p *Publisher) noManifest(name, channel string) error {
+	return ui.Fail(ui.ExitRefused, "%s is not there, and channel %s offers it: restore it from your backup", p.path(name), channel)
 }
