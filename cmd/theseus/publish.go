@@ -74,7 +74,7 @@ one key, takes that key as the root and writes both files into the working folde
 	f.StringArrayVar(&o.artifacts, "artifact", nil, "`OS/ARCH[/VARIANT]=FILE` the program for one platform (repeat it for each)")
 	f.StringVar(&o.rollout, "rollout", "all", "offer it to these `SHARES` of the installations over time, for example 5%,25%@24h,100%@72h (theseus rollout --help)")
 	addMarks(c, &o.critical, &o.floor)
-	f.BoolVar(&o.allowDowngrade, "allow-downgrade", false, "offer a lower version than the channel does now, and withdraw the higher ones")
+	f.BoolVar(&o.allowDowngrade, "allow-downgrade", false, "offer a lower version than the channel does now, and take the higher ones off it; what is yanked stays yanked")
 	f.IntVar(&o.deltas, "deltas", 3, "make deltas from the last `N` releases; 0 for none")
 	o.deltaMemory = 2e9
 	f.Var(&o.deltaMemory, "delta-memory", "`SIZE` of memory that making deltas may take; more makes more of them at once")

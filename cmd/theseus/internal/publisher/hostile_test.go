@@ -648,6 +648,57 @@ func TestR08MergeForgetsNoWithdrawal(t *testing.T) {
 	})
 }
 
+// To offer a lower version takes higher ones off the list, but never a withdrawal: clients that have the withdrawn release
+// would stay on it, and the lock would forget that it was bad. Steps and critical marks are not dropped unsaid either.
+func TestDowngradeKeepsWithdrawals(t *testing.T) {
+	downgrade := func(b *bench) error {
+		r := &Release{Version: parse(t, "1.0.1").Version, Channel: "stable", Keep: 20, Quiet: true, AllowDowngrade: true,
+			Artifacts: []Artifact{{release.Platform{OS: "linux", Arch: "amd64"}, b.program("fix")}}}
+		return b.do(func(p *Publisher) error {
+			_, err := p.Publish(t.Context(), r)
+			return err
+		})
+	}
+	three := func(t *testing.T) *bench {
+		b := newBench(t)
+		for _, v := range []string{"1.0.0", "1.1.0", "1.2.0"} {
+			b.must(b.publish("stable", v, v))
+		}
+		return b
+	}
+	t.Run("a withdrawal", func(t *testing.T) {
+		b := three(t)
+		b.must(b.yank("stable", "1.1.0"))
+		b.must(downgrade(b))
+		c := b.channel("stable")
+		if got := strings.Join(Versions(c), " "); got != "1.1.0 1.0.1 1.0.0" || c.Entries[0].Yanked == nil {
+			t.Errorf("the channel lists %s", got)
+		}
+		if !slices.Contains(b.memory.Channels["stable"].Yanked, "1.1.0") {
+			t.Error("the lock has forgotten the withdrawal")
+		}
+	})
+	for _, row := range []struct {
+		name, version, words string
+		mark                 func(*release.Entry)
+	}{
+		{"a step", "1.1.0", "is a step", func(e *release.Entry) { e.Floor = true }},
+		{"a critical mark", "1.1.0", "is critical", func(e *release.Entry) { e.Critical = e.Version }},
+		{"where a withdrawal goes back to", "1.2.0", "is what a withdrawn release goes back to", func(e *release.Entry) {
+			e.Yanked = &release.Yank{Reason: "bad", Action: "back", To: parse(t, "1.1.0").Version}
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := three(t)
+			b.must(b.amend("stable", row.version, row.mark))
+			b.unchanged(func() { refused(t, downgrade(b), "take 1.1.0 off channel stable, and it "+row.words) })
+			b.must(b.yank("stable", "1.2.0"))
+			b.must(b.yank("stable", "1.1.0"))
+			b.must(downgrade(b))
+		})
+	}
+}
+
 // A withdrawal that is undone on purpose stays undone, also if the run was killed before the document arrived.
 func TestUndoIsFinishedByTheNextRun(t *testing.T) {
 	b := newBench(t)

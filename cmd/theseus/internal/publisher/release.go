@@ -27,7 +27,7 @@ type Release struct {
 	Critical       *semver.Version
 	Floor          bool
 	Artifacts      []Artifact    // none: the release is there already
-	AllowDowngrade bool          // withdraw what is higher
+	AllowDowngrade bool          // take what is higher off the list; what is withdrawn already stays there
 	Keep           int           // plain releases that stay on offer
 	Deltas         int           // releases from which deltas are made
 	DeltaMemory    int64         // bytes that making them may take; 0: 2 GB
@@ -74,8 +74,11 @@ func (p *Publisher) Publish(ctx context.Context, r *Release) (*Published, error)
 		if !r.AllowDowngrade {
 			return nil, ui.Fail(ui.ExitError, "channel %s offers %s, which is higher than %s: publish a higher version, or withdraw what is higher with --allow-downgrade", r.Channel, higher[0], r.Version)
 		}
+		if err := mayGo(next, r.Version); err != nil {
+			return nil, err
+		}
 		withdrawn = higher
-		next.Entries = slices.DeleteFunc(next.Entries, func(e release.Entry) bool { return r.Version.LessThan(e.Version) })
+		next.Entries = slices.DeleteFunc(next.Entries, func(e release.Entry) bool { return e.Yanked == nil && r.Version.LessThan(e.Version) })
 		entry = next.Entry(r.Version)
 	}
 
@@ -116,15 +119,43 @@ func above(c *release.Channel, v *semver.Version) (higher []string) {
 	return higher
 }
 
-// prune drops the oldest releases beyond keep. What says more than "on offer" stays: a client may still depend on it.
-func prune(entries []release.Entry, keep int) []release.Entry {
-	slices.SortFunc(entries, func(a, b release.Entry) int { return b.Version.Compare(a.Version) })
-	target := map[string]bool{} // where a yank leads back to
+// mayGo refuses to take off the list what is higher than v and says more than "on offer".
+func mayGo(c *release.Channel, v *semver.Version) error {
+	target := yankTargets(c.Entries)
+	for _, e := range c.Entries {
+		why := ""
+		switch {
+		case e.Yanked != nil || !v.LessThan(e.Version):
+			continue // it stays
+		case target[e.Version.String()]:
+			why = "is what a withdrawn release goes back to: withdraw that one anew with another --back"
+		case e.Floor:
+			why = "is a step that older clients must not skip: withdraw it with theseus yank"
+		case e.Critical != nil:
+			why = "is critical: withdraw it with theseus yank"
+		default:
+			continue
+		}
+		return ui.Fail(ui.ExitError, "--allow-downgrade would take %s off channel %s, and it %s, then run this again", e.Version, c.Name, why)
+	}
+	return nil
+}
+
+// yankTargets are the versions to which withdrawn releases go back.
+func yankTargets(entries []release.Entry) map[string]bool {
+	target := map[string]bool{}
 	for _, e := range entries {
 		if e.Yanked != nil && e.Yanked.To != nil {
 			target[e.Yanked.To.String()] = true
 		}
 	}
+	return target
+}
+
+// prune drops the oldest releases beyond keep. What says more than "on offer" stays: a client may still depend on it.
+func prune(entries []release.Entry, keep int) []release.Entry {
+	slices.SortFunc(entries, func(a, b release.Entry) int { return b.Version.Compare(a.Version) })
+	target := yankTargets(entries)
 	plain := 0
 	return slices.DeleteFunc(entries, func(e release.Entry) bool {
 		if e.Floor || e.Yanked != nil || e.Critical != nil || target[e.Version.String()] {
