@@ -114,9 +114,9 @@ func (u *Updater) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		got := sha256.Sum256([]byte(token)) // equal lengths for the comparison
-		if ok && subtle.ConstantTimeCompare(got[:], want[:]) == 1 {
+		if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1 {
 			// Always: what strangers behind the same proxy guess must not lock the operator out.
 			next.ServeHTTP(w, r)
 			return

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -361,4 +362,44 @@ func TestPostWaitsForSettling(t *testing.T) {
 		t.Errorf("answered %d", code)
 	}
 	wait(t, c.Handler())
+}
+
+func TestBlankAdminTokenFile(t *testing.T) {
+	repo := published(t, "1.0.0")
+	o := install(t, repo, "1.0.0").opts.Options
+	o.AdminTokenFile = filepath.Join(t.TempDir(), "token")
+	for text, words := range map[string]string{
+		"":                                   "shorter than 32 bytes",
+		" \n\n":                              "shorter than 32 bytes",
+		token + "\n" + token + "\n":          "one word",
+		strings.Repeat("a", maxAdminToken+1): "longer than 4 KiB",
+	} {
+		if err := os.WriteFile(o.AdminTokenFile, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := New(o); err == nil || !strings.Contains(err.Error(), words) || !strings.Contains(err.Error(), o.AdminTokenFile) {
+			t.Errorf("a file with %.40q: %v", text, err)
+		}
+	}
+	if err := os.WriteFile(o.AdminTokenFile, []byte(token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for scheme, want := range map[string]int{"Bearer": 200, "bearer": 200, "BEARER": 200, "Basic": 401} {
+		if w := call(u.Handler(), "GET", "/update", "", overTCP, func(r *http.Request) { r.Header.Set("Authorization", scheme+" "+token) }); w.Code != want {
+			t.Errorf("%s: %d, want %d", scheme, w.Code, want)
+		}
+	}
+	o.AdminToken = token
+	if _, err := New(o); err == nil {
+		t.Error("a token and a file of one were both taken")
+	}
+	o.AdminToken = strings.Repeat(" ", 40)
+	o.AdminTokenFile = ""
+	if _, err := New(o); err == nil {
+		t.Error("a blank token was taken")
+	}
 }

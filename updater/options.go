@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/Masterminds/semver/v3"
@@ -69,8 +72,11 @@ type Options struct {
 	Keep int
 
 	// AdminToken opens Handler to every peer that sends the header "Authorization: Bearer TOKEN", over TCP and through
-	// proxies too, and closes it to all others. At least 32 bytes.
+	// proxies too, and closes it to all others. At least 32 bytes, without spaces.
 	AdminToken string
+	// AdminTokenFile is a file that holds the AdminToken on its only line, instead of AdminToken. A file without a token is an
+	// error: it does not leave the endpoint without one.
+	AdminTokenFile string
 	// AdminGroup is a group, by name or number, whose members AdminServer serves on a unix socket without a token, beside
 	// root and the user that this program runs as.
 	AdminGroup string
@@ -136,8 +142,8 @@ func (o Options) judge() (s *settings, err error) {
 	if s.root.App != "" && s.root.App != o.App {
 		return nil, fmt.Errorf("Options.Key is a trust document of %q, not of %q", s.root.App, o.App)
 	}
-	if o.AdminToken != "" && len(o.AdminToken) < 32 {
-		return nil, errors.New("Options.AdminToken is shorter than 32 bytes; make one with: openssl rand -hex 32")
+	if o.AdminToken, err = o.adminToken(); err != nil {
+		return nil, err
 	}
 	if o.AdminGroup != "" {
 		gid, err := groupID(o.AdminGroup)
@@ -171,6 +177,39 @@ func (o Options) judge() (s *settings, err error) {
 	}
 	s.Options = o
 	return s, nil
+}
+
+const maxAdminToken = 4 << 10 // a header holds it
+
+// adminToken returns the token from wherever it is; "" only if neither option is set.
+func (o Options) adminToken() (string, error) {
+	token, from := o.AdminToken, "Options.AdminToken"
+	switch {
+	case o.AdminTokenFile != "" && token != "":
+		return "", errors.New("Options.AdminToken and Options.AdminTokenFile are both set; choose one")
+	case o.AdminTokenFile != "":
+		f, err := os.Open(o.AdminTokenFile)
+		if err != nil {
+			return "", fmt.Errorf("the admin token: %w", err)
+		}
+		defer f.Close()
+		b, err := io.ReadAll(io.LimitReader(f, maxAdminToken+1))
+		if err != nil {
+			return "", fmt.Errorf("the admin token: %w", err)
+		}
+		token, from = strings.TrimSpace(string(b)), "the admin token in "+o.AdminTokenFile
+	case token == "":
+		return "", nil
+	}
+	switch {
+	case len(token) < 32:
+		return "", fmt.Errorf("%s is shorter than 32 bytes; make one with: openssl rand -hex 32", from)
+	case len(token) > maxAdminToken:
+		return "", fmt.Errorf("%s is longer than 4 KiB; make one with: openssl rand -hex 32", from)
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "", fmt.Errorf("%s is not one word of printable ASCII, which is all that a header carries; make one with: openssl rand -hex 32", from)
+	}
+	return token, nil
 }
 
 func buildDate() time.Time {

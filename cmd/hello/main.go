@@ -101,18 +101,10 @@ func newUpdater(handover func(context.Context) error) (*updater.Updater, error) 
 	if *updates == "" || key == "" {
 		return nil, nil
 	}
-	token := ""
-	if *adminToken != "" {
-		b, err := os.ReadFile(*adminToken)
-		if err != nil {
-			return nil, fmt.Errorf("reading the admin token: %w", err)
-		}
-		token = strings.TrimSpace(string(b))
-	}
 	return updater.New(updater.Options{
 		App: "hello", Version: version, Key: key,
 		Source: *updates, Channel: *channel, Interval: *interval,
-		Restart: handover, AdminToken: token, AdminGroup: *adminGroup,
+		Restart: handover, AdminTokenFile: *adminToken, AdminGroup: *adminGroup,
 	})
 }
 
