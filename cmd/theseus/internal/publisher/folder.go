@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/plain"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/internal/durable"
 	"github.com/theseus-go/theseus/verify"
@@ -78,14 +79,10 @@ func (f *Folder) open(name string) (io.ReadCloser, error) {
 		return nil, err
 	}
 	defer root.Close()
-	info, err := root.Stat(filepath.FromSlash(name))
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
+	file, err := plain.OpenIn(root, filepath.FromSlash(name))
+	if errors.Is(err, plain.ErrNotRegular) {
 		return nil, ui.Fail(ui.ExitRefused, "%s is no file: remove it, or restore it from your backup", f.path(name))
 	}
-	file, err := root.Open(filepath.FromSlash(name))
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,66 @@
+//go:build unix
+
+package publisher
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
+)
+
+// soon fails the test if do does not return: what it waits for never comes.
+func soon(t *testing.T, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); do() }()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("still waiting")
+	}
+}
+
+// Somebody exchanges a document for a pipe and back, as fast as he can.
+func TestPipeExchangedInIsNotWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	path, pipe := filepath.Join(dir, "stable"), filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("document"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(stop); <-stopped })
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			spare := filepath.Join(dir, "spare")
+			os.Rename(path, spare)
+			os.Rename(pipe, path)
+			os.Rename(path, pipe)
+			os.Rename(spare, path)
+		}
+	}()
+	soon(t, func() {
+		for range 5000 {
+			file, _, err := ReadFolder(dir).Get(t.Context(), "stable")
+			if err == nil {
+				file.Close()
+			} else if code := ui.ExitCode(err); !errors.Is(err, os.ErrNotExist) && code != ui.ExitRefused {
+				t.Error(err)
+				return
+			}
+		}
+	})
+}
