@@ -153,7 +153,7 @@ var layers = []layer{
 	},
 	{
 		pkg:     "cmd/theseus/internal/publisher",
-		ours:    []string{"verify", "release", "delta", "internal/catalog", "internal/durable", "cmd/theseus/internal/ui"},
+		ours:    []string{"verify", "release", "delta", "internal/catalog", "internal/durable", "cmd/theseus/internal/plain", "cmd/theseus/internal/ui"},
 		outside: []string{"github.com/Masterminds/semver/v3", "github.com/klauspost/compress", "go.yaml.in/yaml/v3"},
 		why:     "decides what is signed: a store is all that it knows of where a repository lies, and the catalog's walk all that it believes of it",
 	},
@@ -169,8 +169,12 @@ var layers = []layer{
 		why:  "how the tool speaks: it knows errors, and does nothing",
 	},
 	{
+		pkg: "cmd/theseus/internal/plain",
+		why: "opens files, whatever they hold",
+	},
+	{
 		pkg:  "cmd/theseus/internal/web",
-		ours: []string{"verify", "release", "internal/bundle", "cmd/theseus/internal/ui"},
+		ours: []string{"verify", "release", "internal/bundle", "cmd/theseus/internal/plain", "cmd/theseus/internal/ui"},
 		why:  "serves bytes; what they are worth is for clients to say",
 	},
 	{

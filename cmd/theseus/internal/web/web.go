@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/plain"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/internal/bundle"
 	"github.com/theseus-go/theseus/release"
@@ -45,16 +46,11 @@ func folder(dir string) (*Handler, error) {
 		return nil, err
 	}
 	open := func(name string) (io.ReadSeekCloser, error) {
-		f, err := root.Open(filepath.FromSlash(name))
-		if err != nil {
-			return nil, err
-		}
-		info, err := f.Stat()
-		if err == nil && !info.Mode().IsRegular() {
-			err = &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+		f, err := plain.OpenIn(root, filepath.FromSlash(name))
+		if errors.Is(err, plain.ErrNotRegular) {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 		}
 		if err != nil {
-			f.Close()
 			return nil, err
 		}
 		return f, nil
