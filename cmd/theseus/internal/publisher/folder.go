@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -95,10 +96,11 @@ func versionOf(b []byte) Version {
 }
 
 func (f *Folder) Put(ctx context.Context, name string, body io.Reader, size int64, replaces Version) error {
-	path := f.path(name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	in, err := f.enter(path.Dir(name), true)
+	if err != nil {
 		return err
 	}
+	defer in.Close()
 	// The lock keeps other processes of this machine away from between these two steps; it does not reach across machines
 	// that share a folder.
 	if replaces != Anything {
@@ -115,11 +117,12 @@ func (f *Folder) Put(ctx context.Context, name string, body io.Reader, size int6
 			return ErrChanged
 		}
 	}
-	out, err := durable.Create(filepath.Dir(path), "new")
+	out, err := in.Create("new")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(out.Name()) // has another name by then if all went well
+	temp := filepath.Base(out.Name())
+	defer in.Remove(temp) // has another name by then if all went well
 	defer out.Close()
 	n, err := io.Copy(out, io.LimitReader(body, size+1))
 	if err == nil && n != size {
@@ -131,7 +134,27 @@ func (f *Folder) Put(ctx context.Context, name string, body io.Reader, size int6
 	if err := errors.Join(out.Chmod(0o644), out.Sync(), out.Close()); err != nil {
 		return err
 	}
-	return durable.Rename(out.Name(), path)
+	return in.Rename(temp, in, path.Base(name))
+}
+
+// enter opens a folder of the repository, never through a link: what is written and removed in it is our own. Whoever
+// calls it closes it.
+func (f *Folder) enter(folder string, create bool) (*durable.Folder, error) {
+	root, err := durable.At(f.dir)
+	if err != nil || folder == "." {
+		return root, err
+	}
+	defer root.Close()
+	var in *durable.Folder
+	if create {
+		in, err = root.Mkdir(folder, 0o755)
+	} else {
+		in, err = root.Enter(folder)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, ui.Fail(ui.ExitRefused, "%s cannot be written to: %w; remove it if it is a link, or restore it from your backup", f.path(folder), err)
+	}
+	return in, err
 }
 
 func (f *Folder) List(_ context.Context, folder string) ([]string, error) {
@@ -150,17 +173,33 @@ func (f *Folder) List(_ context.Context, folder string) ([]string, error) {
 
 // sweep removes what an interrupted publish left behind. Only the lock's holder may.
 func (f *Folder) sweep() error {
-	for _, folder := range []string{"", "releases", "files", "trust"} {
-		names, err := f.List(context.Background(), folder)
-		if err != nil {
+	for _, folder := range []string{".", "releases", "files", "trust"} {
+		if err := f.sweepIn(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		for _, n := range names {
-			if _, ours := durable.IsUnique(n); ours {
-				if err := os.Remove(filepath.Join(f.path(folder), n)); err != nil {
-					return err
-				}
-			}
+	}
+	return nil
+}
+
+func (f *Folder) sweepIn(folder string) error {
+	in, err := f.enter(folder, false)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	names, err := in.Names()
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if _, ours := durable.IsUnique(n); !ours {
+			continue
+		}
+		if info, err := in.Lstat(n); err != nil || !info.Mode.IsRegular() {
+			continue
+		}
+		if err := in.Remove(n); err != nil {
+			return err
 		}
 	}
 	return nil

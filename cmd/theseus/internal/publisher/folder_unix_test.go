@@ -6,11 +6,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
+	"github.com/theseus-go/theseus/internal/durable"
 )
 
 // soon fails the test if do does not return: what it waits for never comes.
@@ -63,4 +65,37 @@ func TestPipeExchangedInIsNotWaitedFor(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Somebody made files/ a link: nothing is removed or written where it leads.
+func TestLinkedFolderIsNotWrittenThrough(t *testing.T) {
+	top := t.TempDir()
+	dir, victim := filepath.Join(top, "dl"), filepath.Join(top, "victim")
+	precious := filepath.Join(victim, durable.Unique("precious"))
+	for _, d := range []string{dir, victim} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(precious, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := OpenFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := os.Symlink("../victim", filepath.Join(dir, "files")); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.sweep(); ui.ExitCode(err) != ui.ExitRefused {
+		t.Errorf("sweep: %v", err)
+	}
+	if err := f.Put(t.Context(), "files/new", strings.NewReader("new"), 3, Anything); ui.ExitCode(err) != ui.ExitRefused {
+		t.Errorf("Put: %v", err)
+	}
+	names, err := filepath.Glob(filepath.Join(victim, "*"))
+	if err != nil || len(names) != 1 || names[0] != precious {
+		t.Errorf("beside the repository there is now %q, %v", names, err)
+	}
 }
