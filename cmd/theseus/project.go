@@ -87,7 +87,7 @@ func (e *editFlags) options(ctx context.Context) (o publisher.Options, folder *p
 		return o, nil, err
 	}
 	// Now that nobody else writes the repository: what is remembered of it.
-	if o.Memory, err = e.project.Memory(e.repo); err != nil {
+	if o.Memory, err = e.project.Memory(ctx, e.repo); err != nil {
 		folder.Close()
 		return o, nil, err
 	}
@@ -167,7 +167,7 @@ func (p *projectFlags) reader(app string) (o publisher.Options, err error) {
 		return o, err
 	}
 	o.Store = publisher.ReadFolder(p.repo)
-	o.Memory, err = p.project.Memory(p.repo)
+	o.Memory, err = p.project.Memory(context.Background(), p.repo) // a reader keeps nothing, and waits for nobody
 	return o, err
 }
 

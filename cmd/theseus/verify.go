@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -110,7 +111,7 @@ func (o *verifyOptions) options() (look audit.Options, err error) {
 		signed = o.project.At(o.project.Repo) // that is where it was copied to
 	}
 	if signed != "" {
-		look.Memory, err = o.project.Memory(signed)
+		look.Memory, err = o.project.Memory(context.Background(), signed) // a reader keeps nothing, and waits for nobody
 	}
 	return look, err
 }

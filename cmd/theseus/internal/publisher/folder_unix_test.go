@@ -3,6 +3,7 @@
 package publisher
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -97,5 +98,43 @@ func TestLinkedFolderIsNotWrittenThrough(t *testing.T) {
 	names, err := filepath.Glob(filepath.Join(victim, "*"))
 	if err != nil || len(names) != 1 || names[0] != precious {
 		t.Errorf("beside the repository there is now %q, %v", names, err)
+	}
+}
+
+// Whoever can read the project's folder can lock it. Then a signal still ends the program, without a change.
+func TestLockedProjectFolderEndsWithTheContext(t *testing.T) {
+	dir := t.TempDir()
+	other, err := lockFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	m, err := (&Project{dir: dir}).Memory(ctx, filepath.Join(dir, "dl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	soon(t, func() {
+		if err := m.keep(); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want context.Canceled", err)
+		}
+	})
+	if _, err := os.Stat(filepath.Join(dir, LockFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the lock was written: %v", err)
+	}
+}
+
+// Nobody can end what he cannot find.
+func TestBusyFolderSaysHowToFindWho(t *testing.T) {
+	dir := t.TempDir()
+	f, err := OpenFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	_, err = OpenFolder(dir)
+	if ui.ExitCode(err) != ui.ExitBusy || !strings.Contains(err.Error(), "lsof "+dir) {
+		t.Errorf("%v", err)
 	}
 }

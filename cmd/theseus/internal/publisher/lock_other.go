@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // lockFolder makes a lock file: a folder cannot be locked here. After a crash it has to be removed by hand, which busy says.
@@ -23,17 +22,11 @@ func lockFolder(dir string) (io.Closer, error) {
 	return lockFile{f}, nil
 }
 
-// waitForFolder locks a folder once nobody else has it locked; there is no event to wait for here.
-func waitForFolder(dir string) (lock io.Closer, err error) {
-	for range 100 {
-		if lock, err = lockFolder(dir); err == nil {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	return lock, err
-}
-
 type lockFile struct{ *os.File }
 
 func (l lockFile) Close() error { return errors.Join(l.File.Close(), os.Remove(l.Name())) }
+
+// lockHolder says what to do if nobody is at work.
+func lockHolder(dir string) string {
+	return "; if none is, an interrupted one has left " + filepath.Join(dir, ".lock") + ": remove it"
+}

@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -204,7 +205,7 @@ const lockHead = `# What was signed from this folder, written by theseus. Commit
 `
 
 // Memory is what is known of a repository, from the lock beside the project file. It writes itself there.
-func (p *Project) Memory(repo string) (*Memory, error) {
+func (p *Project) Memory(ctx context.Context, repo string) (*Memory, error) {
 	name, err := p.place(repo)
 	if err != nil {
 		return nil, err
@@ -221,7 +222,7 @@ func (p *Project) Memory(repo string) (*Memory, error) {
 		// Read again: another process may have written of another repository. If that is the project's own folder, it is
 		// locked already.
 		if name != "." {
-			lock, err := waitForFolder(p.dir)
+			lock, err := waitForFolder(ctx, p.dir)
 			if err != nil {
 				return err
 			}

@@ -20,13 +20,13 @@ func TestLockOfTwoRepositories(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			m, err := p.Memory(repo)
+			m, err := p.Memory(t.Context(), repo)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			if repo == "." { // its publisher has locked the folder
-				lock, err := waitForFolder(".")
+				lock, err := waitForFolder(t.Context(), ".")
 				if err != nil {
 					t.Error(err)
 					return

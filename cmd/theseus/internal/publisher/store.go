@@ -213,7 +213,7 @@ func noChannel(name string, there []string) error {
 }
 
 func busy(dir string) error {
-	return ui.Fail(ui.ExitBusy, "another theseus is writing to %s: wait until it is done, then run this again", dir)
+	return ui.Fail(ui.ExitBusy, "another theseus is writing to %s: wait until it is done, then run this again%s", dir, lockHolder(dir))
 }
 
 var _ fmt.Stringer = repository{}

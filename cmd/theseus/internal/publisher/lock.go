@@ -1,0 +1,31 @@
+package publisher
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
+)
+
+// lockPatience is how long waitForFolder waits: a publisher holds the folder of a project while it writes one small file.
+const lockPatience = 30 * time.Second
+
+// waitForFolder locks a folder once nobody else has it locked. Whoever can read a folder can lock it, so that it neither
+// waits for ever nor longer than ctx. There is no event to wait for: a lock that is waited for in the kernel cannot be given
+// up by a signal that the program handles.
+func waitForFolder(ctx context.Context, dir string) (io.Closer, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lockPatience, busy(dir))
+	defer cancel()
+	for {
+		lock, err := lockFolder(dir)
+		if err == nil || ui.ExitCode(err) != ui.ExitBusy {
+			return lock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
