@@ -254,6 +254,36 @@ func inspectKey(k verify.Key, o *inspectOptions) error {
 	})
 }
 
+// openRef is os.Open that ends with ctx: a pipe may have no writer.
+func openRef(ctx context.Context, name string) (*os.File, error) {
+	return await(ctx, func() (*os.File, error) { return os.Open(name) })
+}
+
+// readAll reads at most one byte more than max, until ctx ends: the writer of a pipe may never write.
+func readAll(ctx context.Context, r io.Reader, max int64) ([]byte, error) {
+	return await(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(r, max+1)) })
+}
+
+// await returns what do does, or the end of ctx: then do is left behind, for the program is about to end.
+func await[T any](ctx context.Context, do func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := do()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
+}
+
 // readDocument reads a whole document from a file, a URL or standard input.
 func readDocument(ctx context.Context, name string) ([]byte, error) {
 	max := verify.TypeManifest.MaxSize() // the largest of all types
@@ -261,7 +291,7 @@ func readDocument(ctx context.Context, name string) ([]byte, error) {
 		f := os.Stdin
 		if name != "-" {
 			var err error
-			if f, err = os.Open(name); err != nil {
+			if f, err = openRef(ctx, name); err != nil {
 				return nil, err
 			}
 			defer f.Close()
@@ -269,7 +299,7 @@ func readDocument(ctx context.Context, name string) ([]byte, error) {
 				return nil, ui.Fail(ui.ExitUsage, "%s is a folder: give one document in it, for example %s/stable", name, strings.TrimRight(name, "/"))
 			}
 		}
-		b, err := io.ReadAll(io.LimitReader(f, max+1))
+		b, err := readAll(ctx, f, max)
 		if err == nil && int64(len(b)) > max {
 			err = ui.Fail(ui.ExitRefused, "%s is larger than any document: check the path", name)
 		}

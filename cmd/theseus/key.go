@@ -57,7 +57,7 @@ func (k *keyFlags) signers(ctx context.Context) ([]verify.Signer, error) {
 }
 
 func (k *keyFlags) signer(ctx context.Context, ref string) (verify.Signer, error) {
-	text, err := readRef(ref)
+	text, err := readRefWithin(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,10 @@ func (k *keyFlags) signer(ctx context.Context, ref string) (verify.Signer, error
 }
 
 // readRef reads what a flag names: a file, "-" for standard input, or env:NAME. It is the one way for secrets to come in.
-func readRef(ref string) ([]byte, error) {
+func readRef(ref string) ([]byte, error) { return readRefWithin(context.Background(), ref) }
+
+// readRefWithin is readRef that ends with ctx.
+func readRefWithin(ctx context.Context, ref string) ([]byte, error) {
 	max := verify.TypeTrust.MaxSize() // the largest of what comes in this way
 	if name, ok := strings.CutPrefix(ref, "env:"); ok {
 		if v := os.Getenv(name); v != "" {
@@ -95,14 +98,14 @@ func readRef(ref string) ([]byte, error) {
 	}
 	r := io.Reader(os.Stdin)
 	if ref != "-" {
-		f, err := os.Open(ref)
+		f, err := openRef(ctx, ref)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
 		r = f
 	}
-	b, err := io.ReadAll(io.LimitReader(r, max+1))
+	b, err := readAll(ctx, r, max)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("reading %s: %w", ref, err)

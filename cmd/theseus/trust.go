@@ -229,7 +229,7 @@ that one. Exit code: 0 if NEW is ready to be published, 1 if signatures are miss
 
 func trustCheck(ctx context.Context, p *projectFlags, args []string) (*publisher.TrustChange, error) {
 	path := args[len(args)-1]
-	file, err := readRef(path)
+	file, err := readRefWithin(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -318,7 +318,7 @@ func reportTrust(o *editFlags, done *publisher.PublishedTrust) error {
 }
 
 func trustPublish(ctx context.Context, o *trustPublishOptions, path string) (*publisher.PublishedTrust, error) {
-	file, err := readRef(path)
+	file, err := readRefWithin(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -419,7 +419,7 @@ func trustRotate(ctx context.Context, o *trustRotateOptions) (*publisher.Publish
 	}
 	r.Keep = func(version int, made []byte) (kept []byte, err error) {
 		path := cmp.Or(o.out, fmt.Sprintf("trust-%d", version))
-		if kept, err := readRef(path); err == nil {
+		if kept, err := readRefWithin(ctx, path); err == nil {
 			return kept, nil
 		}
 		if made == nil {

@@ -1,0 +1,39 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Nobody writes into the pipe: a signal still ends the wait for it.
+func TestDocumentFromAPipeEndsWithTheContext(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	done := make(chan error, 1)
+	go func() {
+		_, err := readDocument(ctx, pipe)
+		_, alike := readRefWithin(ctx, pipe)
+		if !errors.Is(alike, context.Canceled) {
+			err = alike
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want context.Canceled", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("still waiting")
+	}
+}
