@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -22,7 +23,8 @@ well within the time that --expires gives.
 
 What is signed again must be what was signed last: theseus.lock knows its sequence, its identity and what is withdrawn.
 From a lock that is older, it takes what follows from the root and is newer; with refresh-within in theseus.yaml it
-refuses what was signed longer ago than that, so that nobody can have an old channel signed anew.`,
+refuses what was signed longer ago than that, so that nobody can have an old channel signed anew. A channel that is refused
+keeps none of the others from being signed; a repository without a channel is an error.`,
 		Example: `  theseus refresh --repo dl --key theseus.key
   theseus refresh --repo dl --channel stable --key env:CHANNEL_KEY --expires 14d`,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -35,15 +37,15 @@ refuses what was signed longer ago than that, so that nobody can have an old cha
 				reports, err = p.Refresh(c.Context(), channels, lifetime)
 				return err
 			})
-			if err != nil {
+			if err != nil && len(reports) == 0 {
 				return err
 			}
-			return ui.Result(o.json, map[string]any{"channels": reports}, func(w io.Writer) {
+			return errors.Join(err, ui.Result(o.json, map[string]any{"channels": reports}, func(w io.Writer) {
 				for _, r := range reports {
 					fmt.Fprintf(w, "Refreshed channel %s of %s (sequence %d).\n", r.Channel, r.App, r.Sequence)
 					fmt.Fprintln(w, o.deadline(r))
 				}
-			})
+			}))
 		},
 	}
 	o.add(c)

@@ -699,6 +699,34 @@ func TestDowngradeKeepsWithdrawals(t *testing.T) {
 	}
 }
 
+// A refresh that does nothing would look like one that has worked, until clients refuse what has expired.
+func TestRefreshOfNothingIsAnError(t *testing.T) {
+	b := newBench(t)
+	refused(t, b.refresh(), "has no channel to refresh")
+	b.must(b.publish("stable", "1.0.0", "one"))
+	delete(b.shelf.objects, "stable")
+	b.memory = NewMemory()
+	refused(t, b.refresh(), "has no channel to refresh")
+}
+
+// One channel that is refused keeps none of the others from being signed again, and the error is not forgotten.
+func TestBadChannelStopsNoOther(t *testing.T) {
+	b := newBench(t)
+	for _, c := range []string{"alpha", "beta", "stable"} {
+		b.must(b.publish(c, "1.0.0", map[bool]string{true: "one"}[c == "alpha"]))
+	}
+	before := b.channel("stable").Sequence
+	delete(b.shelf.objects, "alpha")
+	b.shelf.objects["beta"] = b.forgedChannel("beta", before+1000, 0, "evil")
+	refused(t, b.refresh(), "alpha was removed")
+	if b.channel("stable").Sequence <= before {
+		t.Error("stable was not refreshed")
+	}
+	if said := strings.Join(b.said, "\n"); !strings.Contains(said, "not refreshed: dl/beta") {
+		t.Errorf("of beta nothing is said: %s", said)
+	}
+}
+
 // A withdrawal that is undone on purpose stays undone, also if the run was killed before the document arrived.
 func TestUndoIsFinishedByTheNextRun(t *testing.T) {
 	b := newBench(t)
