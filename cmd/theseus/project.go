@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -100,17 +99,15 @@ func (p *projectFlags) own() bool {
 	if p.project == nil || p.project.Repo == "" {
 		return false
 	}
-	here, err := filepath.Abs(p.repo)
-	if err != nil {
-		return false
-	}
-	there, err := filepath.Abs(p.project.At(p.project.Repo))
-	return err == nil && here == there
+	return publisher.SameFolder(p.repo, p.project.At(p.project.Repo))
 }
+
+// another reports whether this is about another repository than the one that theseus.yaml names.
+func (p *projectFlags) another() bool { return p.project.Repo != "" && !p.own() }
 
 // app is the project's, if this is the project's repository or the project names none.
 func (p *projectFlags) app() string {
-	if p.project.Repo != "" && !p.own() {
+	if p.another() {
 		return ""
 	}
 	return p.project.App

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -214,14 +216,28 @@ func (p *Project) Memory(ctx context.Context, repo string) (*Memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := all.Repositories[name]
+	// Another spelling, or a link, leads to what is known already.
+	m, aliases := all.Repositories[name], []string(nil)
+	for _, known := range slices.Sorted(maps.Keys(all.Repositories)) {
+		if known == name || !SameFolder(p.At(filepath.FromSlash(known)), repo) {
+			continue
+		}
+		if aliases = append(aliases, known); m == nil {
+			m = all.Repositories[known]
+		} else if err := m.Merge(all.Repositories[known]); err != nil {
+			return nil, fmt.Errorf("%s: repositories %s and %s are one folder: %w", p.lockPath(), name, known, err)
+		}
+	}
 	if m == nil {
 		m = NewMemory()
+	}
+	if len(aliases) > 0 && all.Repositories[name] == nil { // it keeps the name that it was given first
+		name, aliases = aliases[0], aliases[1:]
 	}
 	m.save = func() error {
 		// Read again: another process may have written of another repository. If that is the project's own folder, it is
 		// locked already.
-		if name != "." {
+		if !SameFolder(p.dir, repo) {
 			lock, err := waitForFolder(ctx, p.dir)
 			if err != nil {
 				return err
@@ -233,6 +249,9 @@ func (p *Project) Memory(ctx context.Context, repo string) (*Memory, error) {
 			return err
 		}
 		all.Repositories[name] = m
+		for _, alias := range aliases {
+			delete(all.Repositories, alias)
+		}
 		return writeLock(p.lockPath(), all)
 	}
 	return m, nil
@@ -257,6 +276,24 @@ func (p *Project) place(repo string) (string, error) {
 		return filepath.ToSlash(rel), nil
 	}
 	return filepath.ToSlash(path), nil
+}
+
+// SameFolder reports whether two paths lead to one folder, through whatever links.
+func SameFolder(a, b string) bool {
+	if strings.Contains(a, "://") || strings.Contains(b, "://") {
+		return a == b
+	}
+	x, err := filepath.Abs(a)
+	y, err2 := filepath.Abs(b)
+	if err != nil || err2 != nil {
+		return false
+	}
+	if x == y {
+		return true
+	}
+	i, err := os.Stat(x)
+	j, err2 := os.Stat(y)
+	return err == nil && err2 == nil && os.SameFile(i, j)
 }
 
 func readLock(path string) (*lockText, error) {

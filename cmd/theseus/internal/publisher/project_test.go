@@ -53,6 +53,37 @@ func TestLockOfTwoRepositories(t *testing.T) {
 	}
 }
 
+// A repository has one entry in the lock, whatever path leads to it: otherwise another spelling is a way around it.
+func TestLockKnowsARepositoryThroughLinks(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, err := range []error{os.Mkdir("dl", 0o755), os.Symlink("dl", "link")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := LoadProject(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, repo := range []string{"dl", "link", "./dl/", "link/."} {
+		m, err := p.Memory(t.Context(), repo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.channel("stable").Sequence; got != int64(i) {
+			t.Errorf("%s: sequence %d is known, want %d", repo, got, i)
+		}
+		m.channel("stable").Sequence = int64(i + 1)
+		if err := m.keep(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := readLock(LockFile)
+	if err != nil || len(all.Repositories) != 1 || all.Repositories["dl"] == nil {
+		t.Errorf("%+v, %v: want one entry, dl", all, err)
+	}
+}
+
 // What people write into a project file besides stays where it is when the tool moves the root.
 func TestMoveRootKeepsWhatPeopleWrote(t *testing.T) {
 	b := newBench(t)
