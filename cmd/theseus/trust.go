@@ -275,8 +275,8 @@ func trustPublishCommand() *cobra.Command {
 		Short: "Put a signed trust document into the repository, and sign the channels anew",
 		Long: `Checks that the trust document follows from the root and is signed by all who must, that the releases on offer are signed
 by enough of its release keys, then puts it into the repository and signs every channel with the given channel key, so that
-clients learn of it at their next look and refuse every channel from before it. It becomes the root of theseus.yaml. To run
-it again after an interruption finishes it.
+clients learn of it at their next look and refuse every channel from before it. It becomes the root of theseus.yaml, if that
+names this repository. To run it again after an interruption finishes it.
 
 A channel that was signed elsewhere than theseus.lock knows is not taken over: whoever has the key that is being replaced
 could have signed it. Look at it, and add --adopt if it is right.`,
@@ -302,7 +302,7 @@ func reportTrust(o *editFlags, done *publisher.PublishedTrust) error {
 	v := map[string]any{"app": t.App, "trust": t.Version, "expires": t.Expires, "channels": done.Channels}
 	err := ui.Result(o.json, v, func(w io.Writer) {
 		fmt.Fprintf(w, "Trust document %d of %s is published. It holds until %s: publish its successor before then.\n", t.Version, t.App, ui.Date(t.Expires))
-		if o.project.Exists() {
+		if o.project.Exists() && !o.another() {
 			fmt.Fprintf(w, "It is the root of %s now: commit that, theseus.root and %s.\n", publisher.ProjectFile, publisher.LockFile)
 		} else {
 			fmt.Fprintln(w, "Keep it: it is what --root names from now on.")
@@ -352,7 +352,7 @@ func trustPublish(ctx context.Context, o *trustPublishOptions, path string) (*pu
 	if len(done.Failed) > 0 {
 		return done, nil // the old keys are needed once more
 	}
-	return done, o.project.MoveRoot(done.Trust, "")
+	return done, o.moveRoot(done.Trust, "")
 }
 
 type trustRotateOptions struct {
@@ -440,7 +440,15 @@ func trustRotate(ctx context.Context, o *trustRotateOptions) (*publisher.Publish
 			key = o.keys.keys[i]
 		}
 	}
-	return done, o.project.MoveRoot(done.Trust, key)
+	return done, o.moveRoot(done.Trust, key)
+}
+
+// moveRoot makes a trust document the project's root, unless it is of another repository than the project's.
+func (e *editFlags) moveRoot(t *verify.Trust, key string) error {
+	if e.another() {
+		return nil
+	}
+	return e.project.MoveRoot(t, key)
 }
 
 func readKey(path string) (verify.Key, error) {
