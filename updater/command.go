@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/theseus-go/theseus/internal/swap"
+	"github.com/theseus-go/theseus/internal/text"
 	"github.com/theseus-go/theseus/release"
 )
 
@@ -151,8 +152,14 @@ type commandResult struct {
 	Explain   []release.Verdict `json:"explain,omitzero"`
 }
 
+// complain prints an error. Names of folders are in it, and whoever made a folder could put anything into its name, also what a
+// terminal obeys.
+func (c *command) complain(err error) {
+	fmt.Fprintf(c.stderr, "%s: %s\n", c.u.opts.App, text.Of(strings.TrimPrefix(err.Error(), "updater: ")))
+}
+
 func (c *command) usage(why string) int {
-	fmt.Fprintf(c.stderr, "%s self-update: %s\n", c.u.opts.App, why)
+	fmt.Fprintf(c.stderr, "%s self-update: %s\n", c.u.opts.App, text.Of(why))
 	fmt.Fprintf(c.stderr, "Try: %s self-update --help\n", c.u.opts.App)
 	return ExitUsage
 }
@@ -202,7 +209,7 @@ func (c *command) run(ctx context.Context, req request) int {
 		c.printRules(u.Status().Explain)
 	}
 	if err != nil {
-		fmt.Fprintf(c.stderr, "%s: %s\n", u.opts.App, strings.TrimPrefix(err.Error(), "updater: "))
+		c.complain(err)
 		return code
 	}
 	c.print(r)
@@ -250,7 +257,7 @@ func (c *command) plan(p plan, err error) int {
 	}
 	p.print(c.stdout)
 	if err != nil {
-		fmt.Fprintf(c.stderr, "%s: %s\n", c.u.opts.App, strings.TrimPrefix(err.Error(), "updater: "))
+		c.complain(err)
 	}
 	return p.Code
 }

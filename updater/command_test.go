@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -229,5 +230,25 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 	o.Executable = dir
 	if _, err := New(o); err == nil {
 		t.Error("a folder was taken for a program")
+	}
+}
+
+// A folder's name is whatever its maker liked, and root reads what is said of it on a terminal.
+func TestFolderNameDoesNotReachTheTerminalRaw(t *testing.T) {
+	const name = "x\x1b]0;owned\a"
+	repo := published(t, "1.0.0")
+	c := install(t, repo, "1.0.0")
+	var out, told strings.Builder
+	cmd := command{u: c.Updater, stdout: &out, stderr: &told}
+	if code := cmd.main(t.Context(), []string{"--from", filepath.Join(t.TempDir(), name)}); code == ExitOK {
+		t.Error("what is not there was taken")
+	}
+	if told.Len() == 0 || strings.ContainsAny(told.String(), "\x1b\a") {
+		t.Errorf("printed %q", told.String())
+	}
+	o := c.opts.Options
+	o.Executable = filepath.Join(t.TempDir(), name, "hello")
+	if _, err := New(o); err == nil || strings.ContainsAny(err.Error(), "\x1b\a") {
+		t.Errorf("New: %q", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/theseus-go/theseus/internal/installation"
 	"github.com/theseus-go/theseus/internal/managed"
 	"github.com/theseus-go/theseus/internal/state"
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 // Updater keeps one installed program current. Its methods may be called from several goroutines at once; at most one
@@ -42,7 +43,7 @@ func New(opts Options) (*Updater, error) {
 	}
 	p, err := locate(opts.Executable)
 	if err != nil {
-		return nil, fmt.Errorf("updater: %w", err)
+		return nil, fmt.Errorf("updater: %w", text.Error(err)) // a path is in it
 	}
 	u := &Updater{
 		process: p, opts: s, now: time.Now, proveAfter: installation.ProveAfter, patience: patience,
