@@ -243,6 +243,7 @@ func TestFolderNameDoesNotReachTheTerminalRaw(t *testing.T) {
 	if code := cmd.main(t.Context(), []string{"--from", filepath.Join(t.TempDir(), name)}); code == ExitOK {
 		t.Error("what is not there was taken")
 	}
+	cmd.complain(&os.PathError{Op: "open", Path: name, Err: os.ErrNotExist})
 	if told.Len() == 0 || strings.ContainsAny(told.String(), "\x1b\a") {
 		t.Errorf("printed %q", told.String())
 	}
