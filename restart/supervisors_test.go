@@ -212,7 +212,12 @@ func TestSupervisors(t *testing.T) {
 			mark := s.mark()
 			switch {
 			case v.stop != nil:
-				run(v.stop(s))
+				c := v.stop(s)
+				out, err := c.CombinedOutput()
+				// What is in a container goes with it, also the command that ends it.
+				if err != nil && !(v.inside && c.ProcessState.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL) {
+					t.Fatalf("%v: %v\n%s", c.Args, err, out)
+				}
 			case v.inside:
 				s.signal(childOf(t, s.pid()), syscall.SIGTERM)
 			default:
