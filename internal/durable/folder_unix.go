@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nonBlock: a pipe in place of a file would make open wait for ever.
+// nonBlock keeps open from waiting for ever for a pipe in place of a file.
 const nonBlock = syscall.O_NONBLOCK
 
 // handle is an open folder, in a way for which no right to read it is needed where the system has one.

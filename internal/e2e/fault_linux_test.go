@@ -263,8 +263,8 @@ func (s *stage) program(t *testing.T, sc scene) testfault.Program {
 	}
 }
 
-// remembersFloor: what is installed is never ahead of what is on disk of the documents that offered it, or a replay could
-// take it back (R04).
+// remembersFloor checks that what is installed is never ahead of the documents on disk that offered it. Otherwise a replay
+// could take it back (R04).
 func (i *installation) remembersFloor(tb testing.TB, repo *testrelease.Repo, r testfault.Run) {
 	tb.Helper()
 	st, err := state.Load(i.home())

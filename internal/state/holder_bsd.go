@@ -4,5 +4,5 @@ package state
 
 import "os"
 
-// holder: these systems tell nobody who holds a lock of flock.
+// holder returns 0, because these systems do not reveal which process holds a flock.
 func holder(*os.File) int { return 0 }

@@ -17,7 +17,7 @@ import (
 // holder's process id when that is known.
 var ErrBusy = errors.New("another update of this program is running")
 
-// errLockMoved: between two calls somebody else made the lock file, or removed it.
+// errLockMoved means that another process made or removed the lock file between two calls.
 var errLockMoved = errors.New("the lock file was made or removed meanwhile")
 
 // Lock is held by whoever changes the state or swaps the executable. The kernel frees it when its process ends, however

@@ -22,8 +22,8 @@ func flock(f *os.File) error {
 // funlock needs nothing: no child has a copy of the handle, and closing it frees the lock.
 func funlock(*os.File) error { return nil }
 
-// chmod: access lists are inherited.
+// chmod does nothing, because access lists are inherited.
 func chmod(*os.File, os.FileMode) error { return nil }
 
-// holder: Windows tells nobody who holds a lock.
+// holder returns 0, because Windows does not reveal which process holds a lock.
 func holder(*os.File) int { return 0 }

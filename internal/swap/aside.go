@@ -30,7 +30,7 @@ func (t *Target) sweepAside(in *beside.Place, spare map[string]bool) error {
 	return t.remove(in.Dir, t.asideName())
 }
 
-// mayMoveAside: selfupdate takes paths, so it may be used only where nobody else decides where they lead.
+// mayMoveAside reports an error where somebody else decides where paths lead, because selfupdate takes paths.
 func (t *Target) mayMoveAside(in *beside.Place) error {
 	if t.Aside == nil {
 		return &Error{Kind: errors.ErrUnsupported, Path: t.Path, Reason: "this file system has no hard links, and this program was built without another way to replace a file", Fix: "update it with the program itself"}

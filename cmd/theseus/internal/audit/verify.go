@@ -308,8 +308,8 @@ func (v *verifier) manifest(ctx context.Context, e release.Entry) error {
 	return nil
 }
 
-// missing: a file that a signed document names and that is not there is a repository that does not hold, not a server
-// that does not answer.
+// missing turns "not found" for a file that a signed document names into a fault of the repository. It does not mean that
+// the server cannot be reached.
 func missing(err error) error {
 	if errors.Is(err, fetch.ErrNotFound) {
 		return ui.Fail(ui.ExitRefused, "it is not there: publish this release again with the same files, which puts it back: %w", err)

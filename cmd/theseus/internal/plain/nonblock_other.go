@@ -2,5 +2,5 @@
 
 package plain
 
-// nonBlock: no pipe has a name in a folder here.
+// nonBlock is not needed here, because no pipe has a name in a folder.
 const nonBlock = 0

@@ -4,5 +4,5 @@ package plain
 
 import "syscall"
 
-// nonBlock: an open of a pipe for reading returns at once, also without a writer.
+// nonBlock makes opening a pipe for reading return at once, even without a writer.
 const nonBlock = syscall.O_NONBLOCK

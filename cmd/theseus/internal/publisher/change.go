@@ -42,7 +42,7 @@ type RoleKey struct {
 	Change      string        `json:"change,omitempty"` // new or gone; "": as before
 }
 
-// Print shows the document to a person who is to sign it.
+// Print shows the document before somebody signs it.
 func (r *TrustChange) Print(w io.Writer) {
 	fmt.Fprintf(w, "Trust document %d of %s, which holds until %s.\n", r.Version, r.App, ui.Date(r.Expires))
 	for _, role := range r.Roles {

@@ -24,7 +24,7 @@ func lockFolder(dir string) (io.Closer, error) {
 	return d, nil
 }
 
-// lockHolder says how to find out who has locked a folder, which whoever can read it can.
+// lockHolder says how to find the process that has locked a folder. Anyone who can read the folder can lock it.
 func lockHolder(dir string) string {
 	return "; if none is, another program has locked the folder: find it with: lsof " + dir
 }

@@ -517,7 +517,8 @@ func (w *world) checkClient(c *testClient) {
 	}
 }
 
-// wayOut: the attacker is gone. A restored backup and the ordinary commands bring every client to the newest state.
+// wayOut checks that once the attacker is gone, a restored backup and the ordinary commands bring every client to the newest
+// state.
 func (w *world) wayOut() {
 	w.quiet = true
 	w.tell("the attacker is gone")

@@ -47,7 +47,7 @@ type Publisher struct {
 	say     func(string)
 }
 
-// Open finds out who may sign in the repository.
+// Open reads which keys may sign in the repository.
 func Open(ctx context.Context, o Options) (*Publisher, error) {
 	p, err := prepare(ctx, o)
 	if err != nil {
@@ -108,7 +108,7 @@ func noRoot() error {
 }
 
 // follow walks from the root through the trust documents of the repository, and compares them with those that were followed
-// before: a chain that differs or became shorter would revive keys that were revoked.
+// before. A chain that differs or became shorter would revive keys that were revoked.
 func (p *Publisher) follow(ctx context.Context, root *verify.Trust) error {
 	versions, err := p.trusts(ctx)
 	if err != nil {

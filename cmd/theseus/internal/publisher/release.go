@@ -233,8 +233,8 @@ func (p *Publisher) resume(ctx context.Context, file []byte, version Version, r 
 		return nil, err
 	}
 	if len(r.Artifacts) == 0 {
-		// Without the files nothing here says what this manifest stands for, and who can write the repository may have put it
-		// there: it is offered as it is signed already, and gets no signature more.
+		// Without the files nothing here shows what this manifest stands for, and anyone who can write to the repository may
+		// have put it there. It is offered with the signatures it already has, and gets no more.
 		return p.quorum(name, file, r.Version)
 	}
 	if m, err := openManifest(file, p.trust.Release, p.app, r.Version); err == nil {
@@ -353,7 +353,7 @@ func (p *Publisher) quorum(name string, file []byte, version *semver.Version) (*
 	return m, err
 }
 
-// openManifest opens the manifest of a version for a publisher, who has no channel yet that names its hash.
+// openManifest opens the manifest of a version before any channel names its hash.
 func openManifest(file []byte, keys verify.Keys, app string, v *semver.Version) (*release.Manifest, error) {
 	text, _, err := verify.Split(file)
 	if err != nil {

@@ -107,7 +107,7 @@ func mayBeSigned(ctx context.Context, o Options, d ToSign, file []byte, claims *
 	return nil
 }
 
-// mayFollow: a trust document follows the newest one, or it is one that was followed already.
+// mayFollow checks that a trust document follows the newest one, or is one that was followed already.
 func (p *Publisher) mayFollow(d ToSign, file []byte) error {
 	draft, err := verify.ParseTrustDraft(file)
 	if err != nil {
@@ -123,7 +123,7 @@ func (p *Publisher) mayFollow(d ToSign, file []byte) error {
 	return err
 }
 
-// accountsFor: enough release keys have signed a manifest already, or it is made again from local files.
+// accountsFor checks that enough release keys have signed a manifest already, or that local files give the same manifest.
 func (p *Publisher) accountsFor(ctx context.Context, d ToSign, file []byte, claims *Claims) error {
 	text, _ := claims.Version.(string)
 	version, err := release.ParseVersion(text)
