@@ -80,9 +80,9 @@ func tryLock(home string) (*Lock, error) {
 		return nil, fmt.Errorf("locking the installation: %w", err)
 	}
 	l := &Lock{home, place, f}
-	if err := flock(f); err != nil {
+	if err := durable.Lock(f); err != nil {
 		defer l.close()
-		if errors.Is(err, errLocked) {
+		if errors.Is(err, durable.ErrLocked) {
 			return nil, busy(f)
 		}
 		return nil, fmt.Errorf("locking %s: %w", f.Name(), err)
@@ -169,7 +169,7 @@ func (l *Lock) Unlock() error {
 	if l.file == nil {
 		return errors.New("the lock is not held")
 	}
-	return errors.Join(funlock(l.file), l.close())
+	return errors.Join(durable.Unlock(l.file), l.close())
 }
 
 func (l *Lock) close() error {

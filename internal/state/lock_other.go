@@ -2,16 +2,7 @@
 
 package state
 
-import (
-	"errors"
-	"os"
-)
-
-var errLocked = errors.New("locked")
-
-func flock(*os.File) error { return errors.ErrUnsupported }
-
-func funlock(*os.File) error { return nil }
+import "os"
 
 func chmod(*os.File, os.FileMode) error { return nil }
 
