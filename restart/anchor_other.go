@@ -4,7 +4,7 @@ package restart
 
 func (r *Restarter) becomeAnchor(bool) error { return nil }
 func (r *Restarter) inheritAnchor() error    { return nil }
-func (r *Restarter) tellAnchor()             {}
+func (r *Restarter) tellAnchor(int)          {}
 func (r *Restarter) tellAnchorEnd()          {}
 
 // Survey tells what has started this process. Where nothing is handed over, nobody has to follow.

@@ -82,8 +82,8 @@ func (r *Restarter) inheritAnchor() error {
 	return nil
 }
 
-// tellAnchor says that this process is in service now.
-func (r *Restarter) tellAnchor() { r.sayToAnchor(uint32(os.Getpid())) }
+// tellAnchor says which process is in service now.
+func (r *Restarter) tellAnchor(pid int) { r.sayToAnchor(uint32(pid)) }
 
 // tellAnchorEnd says that this process, which was in service, ends in order.
 func (r *Restarter) tellAnchorEnd() { r.sayToAnchor(uint32(os.Getpid()) | serviceEnded) }

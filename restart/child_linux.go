@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // findSuccessor finds the process that holds the other half of l, before it has said hello: tableflip does not tell
@@ -55,8 +57,10 @@ func youngestSuccessor(parent int) (pid int) {
 // one may be in service at any moment, and finds its process; so this is for a system without /proc.
 func upgradeLimit(longest time.Duration) time.Duration { return longest + time.Hour }
 
-// isChild guards against a process that names another one's id.
-func isChild(pid int) bool { return pid > 1 && parentOf(pid) == os.Getpid() }
+// isChild guards against a process that names another one's id. It needs no descriptor, of which none may be left.
+func isChild(pid int) bool {
+	return pid > 1 && unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == nil
+}
 
 func parentOf(pid int) int {
 	n, _ := strconv.Atoi(stat(pid, 4))

@@ -15,13 +15,16 @@ import (
 type stamped struct {
 	event
 	attempt int
+	waited  bool // for a signal to stop
 }
 
 func (r *Restarter) post(e event) { r.postFor(0, e) }
 
-func (r *Restarter) postFor(attempt int, e event) {
+func (r *Restarter) postFor(attempt int, e event) { r.send(stamped{event: e, attempt: attempt}) }
+
+func (r *Restarter) send(st stamped) {
 	select {
-	case r.events <- stamped{e, attempt}:
+	case r.events <- st:
 	case <-r.done:
 	}
 }
@@ -44,9 +47,16 @@ func (r *Restarter) loop() {
 				if st.attempt != 0 && st.attempt != r.attempt {
 					continue
 				}
-				if st.kind == evUpgraded && st.err != nil && len(r.signals) > 0 {
-					go r.postFor(st.attempt, st.event) // after the signals
-					continue
+				if st.kind == evUpgraded && st.err != nil {
+					switch {
+					case len(r.signals) > 0:
+						go r.send(st) // after the signals
+						continue
+					case r.state.cause == errLeft && !r.state.stop && !st.waited:
+						st.waited = true
+						time.AfterFunc(stopsMerge, func() { r.send(st) })
+						continue
+					}
 				}
 				e = st.event
 			}
@@ -66,8 +76,9 @@ func (r *Restarter) loop() {
 	}
 }
 
-// stopsMerge is how far apart two requests to stop have to be under an anchor: supervisors that signal all processes of
-// a service reach this one twice, directly and through the anchor.
+// stopsMerge is how far apart two requests to stop have to be. Whoever signals all processes of a service reaches this one
+// twice under an anchor, directly and through that; and a successor on probation perhaps first, which has then not ended
+// by its own fault.
 const stopsMerge = 250 * time.Millisecond
 
 func (r *Restarter) signal(s os.Signal) (event, Signal) {
@@ -203,10 +214,8 @@ func (r *Restarter) perform(a action) {
 			a.call.done <- a.err
 		}
 	case doFail:
-		if r.opts.PIDFile != "" && !pidFileIsOurs(r.opts.PIDFile) {
-			r.writePIDFile() // the successor died between that and its last word
-		}
-		r.tellAnchor()
+		r.restorePIDFile()
+		r.tellAnchor(os.Getpid())
 		r.statusMu.Lock()
 		r.status.Failed++
 		r.status.Error = a.err.Error()
@@ -257,7 +266,7 @@ func (r *Restarter) perform(a action) {
 // commit makes this process the one in service.
 func (r *Restarter) commit() {
 	r.writePIDFile()
-	r.tellAnchor()
+	r.tellAnchor(os.Getpid())
 	if r.upg != nil {
 		// An error means that the predecessor is gone, so that nobody has to be told.
 		if err := r.upg.Ready(); err != nil && !r.state.alone {
@@ -342,8 +351,8 @@ func (r *Restarter) end(err error) {
 	if r.state.stop && err == nil {
 		r.tellAnchorEnd()
 	}
-	if r.state.stop && r.opts.PIDFile != "" && pidFileIsOurs(r.opts.PIDFile) {
-		os.Remove(r.opts.PIDFile)
+	if r.state.stop {
+		r.pidFile.remove()
 	}
 	r.log.flush(logbookFlush)
 	r.result <- err

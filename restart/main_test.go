@@ -40,6 +40,12 @@ func TestMain(m *testing.M) {
 }
 
 func testMain(m *testing.M) int {
+	// What runs these tests may ignore signals (a job in the background, nohup), and every program below would inherit that.
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 	var err error
 	if bin, err = os.MkdirTemp("", "restart-test-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)

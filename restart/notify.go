@@ -5,76 +5,10 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 )
-
-// writePIDFile replaces path atomically, so that nobody reads half a number.
-func writePIDFile(path string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("writing the PID file: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = fmt.Fprintln(f, os.Getpid())
-	if err == nil {
-		err = f.Chmod(0o644) // monitoring reads it
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("writing the PID file: %w", err)
-	}
-	return nil
-}
-
-// pidFileIsOurs reports whether the file at path names this process.
-func pidFileIsOurs(path string) bool {
-	b, err := os.ReadFile(path)
-	return err == nil && strings.TrimSpace(string(b)) == strconv.Itoa(os.Getpid())
-}
-
-// writePIDFile makes the PID file name this process. Where that fails (a full disk) the file is removed, because it names
-// a process that will soon be gone, and the write is tried again until it succeeds.
-func (r *Restarter) writePIDFile() {
-	if r.opts.PIDFile == "" {
-		return
-	}
-	err := writePIDFile(r.opts.PIDFile)
-	if err == nil {
-		return
-	}
-	if !pidFileIsOurs(r.opts.PIDFile) {
-		os.Remove(r.opts.PIDFile)
-	}
-	r.event(Event{Kind: EventDowngrade, Err: err, Text: "without a PID file, until it can be written"})
-	r.pidFile.Do(func() { go r.retryPIDFile() })
-}
-
-// pidFileRetry is how often it is tried.
-const pidFileRetry = time.Second
-
-func (r *Restarter) retryPIDFile() {
-	tick := time.NewTicker(pidFileRetry)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-r.done:
-			return
-		}
-		// The successor writes its own id while this process stands by.
-		if p := r.Phase(); (p == PhaseServing || p == PhaseHandingOver) && !pidFileIsOurs(r.opts.PIDFile) {
-			writePIDFile(r.opts.PIDFile)
-		}
-	}
-}
 
 // A notifier tells a service manager what happens (sd_notify(3)), if there is one. NOTIFY_SOCKET stays in the environment,
 // because the successor needs it.

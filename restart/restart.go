@@ -72,7 +72,7 @@ type Restarter struct {
 	timers       map[eventKind]*time.Timer
 	endProbation context.CancelFunc
 
-	pidFile  sync.Once // begins to try again
+	pidFile  pidFile
 	log      logbook
 	eventMu  sync.Mutex // one event at a time
 	statusMu sync.Mutex

@@ -21,8 +21,9 @@ func (r *Restarter) starting() error {
 	if err := r.becomeAnchor(inherited); err != nil {
 		return err
 	}
-	if r.opts.PIDFile != "" && !filepath.IsAbs(r.opts.PIDFile) && begun.dir != "" {
-		r.opts.PIDFile = filepath.Join(begun.dir, r.opts.PIDFile) // main may change its directory
+	r.pidFile.path = r.opts.PIDFile
+	if r.pidFile.path != "" && !filepath.IsAbs(r.pidFile.path) && begun.dir != "" {
+		r.pidFile.path = filepath.Join(begun.dir, r.pidFile.path) // main may change its directory
 	}
 	r.notifier = newNotifier()
 	// Before tableflip, because a signal during the start must not meet its default action.

@@ -185,7 +185,9 @@ func (m *machine) handoverAsked(e event) {
 			m.want = true
 			m.begin()
 		case PhaseHandingOver, PhaseYielding, PhaseStandingBy:
-			m.again = true
+			if m.again = !m.granted; !m.again { // it is in service, or about to be
+				m.tellSuccessor(msgHangup)
+			}
 		case PhaseDraining:
 			if !m.stop {
 				m.tellSuccessor(msgHangup)
@@ -316,6 +318,10 @@ func (m *machine) successorActs(e event) {
 	case evProved:
 		if m.phase == PhaseStandingBy && !m.granted {
 			m.granted = true
+			if m.again { // before it commits: if it was asked for a handover too, both are one
+				m.again = false
+				m.tellSuccessor(msgHangup)
+			}
 			m.tellSuccessor(msgGranted)
 			m.arm(evTimeSilent)
 		}

@@ -117,7 +117,9 @@ func (r *Restarter) startSuccessor() {
 			select {
 			case <-serving:
 			default: // it has closed the link without a word
-				pid = youngestSuccessor(os.Getpid())
+				if pid = youngestSuccessor(os.Getpid()); pid != 0 {
+					r.tellAnchor(pid) // it does not say so itself
+				}
 				r.event(Event{Kind: EventDowngrade, PID: pid, Text: "the new process was built with tableflip alone: it was not on probation"})
 			}
 		}
@@ -189,7 +191,7 @@ func (r *Restarter) killSuccessor() {
 	}
 	switch {
 	case pid > 0:
-		if p, err := os.FindProcess(pid); err == nil {
+		if p, err := os.FindProcess(pid); err == nil && isChild(pid) {
 			p.Kill()
 		}
 	case r.state.stop: // it has not even said hello: only tableflip knows it

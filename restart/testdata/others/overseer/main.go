@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jpillora/overseer"
@@ -15,6 +17,16 @@ import (
 
 func say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%d %s\n", os.Getpid(), fmt.Sprintf(format, args...))
+}
+
+// siblings counts the children of the master, this process included.
+func siblings() (n int) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", os.Getppid()))
+	for _, of := range threads {
+		b, _ := os.ReadFile(of)
+		n += len(strings.Fields(string(b)))
+	}
+	return n
 }
 
 func main() {
@@ -37,8 +49,11 @@ func main() {
 		}()
 		say("event proved serving: this process is in service")
 		server.Serve(state.Listener)
-		// The master starts the next child twice if this one ends before the master has heard that its sockets are free.
-		time.Sleep(300 * time.Millisecond)
+		// The master starts the next child twice if this one ends before the master has heard that its sockets are free. When
+		// it has, it has another child.
+		for siblings() < 2 {
+			time.Sleep(time.Millisecond)
+		}
 		say("run: <nil>")
 	}})
 }

@@ -19,6 +19,12 @@ func say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%d %s\n", os.Getpid(), fmt.Sprintf(format, args...))
 }
 
+// tooEarly reports whether the process before this one has said its last word and not ended yet, or the goroutine of
+// tableflip that has to know of Ready does not.
+func tooEarly(err error) bool {
+	return err != nil && (err.Error() == "parent hasn't exited" || err.Error() == "process is not ready yet")
+}
+
 func main() {
 	var c struct {
 		Network, Address, PIDFile string
@@ -34,19 +40,24 @@ func main() {
 		os.Exit(1)
 	}
 	defer upg.Stop()
+	// Before this process says that it serves, because the tests signal it then.
+	handover, stop := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(handover, syscall.SIGHUP)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	go func() {
-		sig := make(chan os.Signal, 1)
-		signal.Notify(sig, syscall.SIGHUP)
-		for range sig {
-			if err := upg.Upgrade(); err != nil {
+		for range handover {
+			err := upg.Upgrade()
+			for tooEarly(err) {
+				time.Sleep(time.Millisecond)
+				err = upg.Upgrade()
+			}
+			if err != nil {
 				say("upgrade failed: %v", err)
 			}
 		}
 	}()
 	go func() {
-		sig := make(chan os.Signal, 1)
-		signal.Notify(sig, syscall.SIGTERM, syscall.SIGINT)
-		<-sig
+		<-stop
 		upg.Stop()
 	}()
 	ln, err := upg.Fds.Listen(c.Network, c.Address)
