@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/store"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/verify"
 )
@@ -63,7 +64,7 @@ func (e *editFlags) add(c *cobra.Command) {
 }
 
 // options locks the repository and gathers what a Publisher needs. Whoever calls it closes the folder.
-func (e *editFlags) options(ctx context.Context) (o publisher.Options, folder *publisher.Folder, err error) {
+func (e *editFlags) options(ctx context.Context) (o publisher.Options, folder *store.Folder, err error) {
 	if _, err := e.lifetime(); err != nil {
 		return o, nil, err
 	}
@@ -82,7 +83,7 @@ func (e *editFlags) options(ctx context.Context) (o publisher.Options, folder *p
 	if o.Signers, err = e.keys.signers(ctx); err != nil {
 		return o, nil, err
 	}
-	if folder, err = publisher.OpenFolder(e.repo); err != nil {
+	if folder, err = store.OpenFolder(e.repo); err != nil {
 		return o, nil, err
 	}
 	// Now that nobody else writes the repository: what is remembered of it.
@@ -163,7 +164,7 @@ func (p *projectFlags) reader(app string) (o publisher.Options, err error) {
 		}
 		return o, err
 	}
-	o.Store = publisher.ReadFolder(p.repo)
+	o.Store = store.ReadFolder(p.repo)
 	o.Memory, err = p.project.Memory(context.Background(), p.repo) // a reader keeps nothing, and waits for nobody
 	return o, err
 }

@@ -6,7 +6,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/store"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/internal/fetch"
 	"github.com/theseus-go/theseus/release"
@@ -15,8 +15,8 @@ import (
 // A source is a repository as a verb sees it that only reads: a folder, a URL or a bundle, through the code of clients.
 type source struct {
 	*fetch.Client
-	channels []string          // all of a folder or bundle; of a URL, stable
-	folder   *publisher.Folder // nil if it is none
+	channels []string      // all of a folder or bundle; of a URL, stable
+	folder   *store.Folder // nil if it is none
 }
 
 func openSource(name string, allowHTTP bool) (*source, error) {
@@ -43,7 +43,7 @@ func openSource(name string, allowHTTP bool) (*source, error) {
 	}
 	s.channels = slices.DeleteFunc(s.channels, func(n string) bool { return release.ValidChannel(n) != nil })
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
-		s.folder = publisher.ReadFolder(name)
+		s.folder = store.ReadFolder(name)
 	}
 	return s, nil
 }

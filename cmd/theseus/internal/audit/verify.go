@@ -15,6 +15,7 @@ import (
 	"github.com/Masterminds/semver/v3"
 
 	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/store"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/internal/catalog"
 	"github.com/theseus-go/theseus/internal/fetch"
@@ -342,13 +343,13 @@ func (v *verifier) file(ctx context.Context, a release.Artifact, d release.Downl
 }
 
 // rest checks the manifests of a folder that no channel names: releases that wait for promotion.
-func (v *verifier) rest(ctx context.Context, r publisher.Store) error {
-	names, err := r.List(ctx, "releases")
+func (v *verifier) rest(ctx context.Context, r store.Store) error {
+	objects, err := r.List(ctx, "releases")
 	if err != nil {
 		return err
 	}
 	var versions []*semver.Version
-	for _, n := range names {
+	for _, n := range store.Names(objects) {
 		if text, ok := strings.CutSuffix(n, ".manifest"); ok {
 			if version, err := release.ParseVersion(text); err == nil {
 				versions = append(versions, version)

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/store"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/web"
 	"github.com/theseus-go/theseus/release"
@@ -223,7 +224,7 @@ func (s *stage) publishAs(version, program, rollout string) (done *publisher.Pub
 
 // edit opens the repository as each command of the tool does, for one change.
 func (s *stage) edit(change func(*publisher.Publisher) error) error {
-	folder, err := publisher.OpenFolder(s.repo)
+	folder, err := store.OpenFolder(s.repo)
 	if err != nil {
 		return err
 	}

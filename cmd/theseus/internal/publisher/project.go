@@ -16,6 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/store"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/internal/durable"
 	"github.com/theseus-go/theseus/release"
@@ -238,7 +239,7 @@ func (p *Project) Memory(ctx context.Context, repo string) (*Memory, error) {
 		// Read again: another process may have written of another repository. If that is the project's own folder, it is
 		// locked already.
 		if !SameFolder(p.dir, repo) {
-			lock, err := waitForFolder(ctx, p.dir)
+			lock, err := store.WaitForFolder(ctx, p.dir)
 			if err != nil {
 				return err
 			}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/theseus-go/theseus/cmd/theseus/internal/store"
 )
 
 // Two publishers of one folder, each with a repository of its own, write into one lock.
@@ -26,7 +28,7 @@ func TestLockOfTwoRepositories(t *testing.T) {
 				return
 			}
 			if repo == "." { // its publisher has locked the folder
-				lock, err := waitForFolder(t.Context(), ".")
+				lock, err := store.WaitForFolder(t.Context(), ".")
 				if err != nil {
 					t.Error(err)
 					return

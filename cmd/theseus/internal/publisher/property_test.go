@@ -352,7 +352,7 @@ func (w *world) countersign(o Options) error {
 		if err != nil {
 			continue // if it is on offer, trust publish says so
 		}
-		if err := w.shelf.Put(w.t.Context(), name, bytes.NewReader(signed), int64(len(signed)), versionOf(there)); err != nil {
+		if err := w.shelf.Put(w.t.Context(), name, bytes.NewReader(signed), int64(len(signed)), shelfVersion(there)); err != nil {
 			return err
 		}
 	}

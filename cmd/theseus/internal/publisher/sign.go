@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/store"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
@@ -186,5 +187,6 @@ func (nowhere) Put(context.Context, string, io.Reader, int64, Version) error {
 	return errors.ErrUnsupported
 }
 
-func (nowhere) List(context.Context, string) ([]string, error) { return nil, nil }
-func (nowhere) String() string                                 { return "the repository" }
+func (nowhere) Delete(context.Context, string) error                 { return errors.ErrUnsupported }
+func (nowhere) List(context.Context, string) ([]store.Object, error) { return nil, nil }
+func (nowhere) String() string                                       { return "the repository" }

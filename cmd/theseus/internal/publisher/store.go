@@ -12,55 +12,26 @@ import (
 
 	"github.com/Masterminds/semver/v3"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/store"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/internal/catalog"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
 )
 
-// A Store is where a repository lies: a folder, a bucket, a server.
-//
-//	CHANNEL                  a channel document, for example stable
-//	trust/N                  trust documents
-//	releases/VERSION.manifest
-//	files/SHA256[.zst]       what clients download, named by what it holds
-//
-// What lies there is believed by nobody: a store keeps bytes, and everything that is read from it is judged by its reader.
-// What is below files/ may have gigabytes and never changes under its name; everything else is a document of at most 4 MiB.
-//
-// Clients read while a publisher writes, and both may end at any moment. So an object is replaced as a whole, and it is
-// durable when Put returns. The publisher writes what is named before what names it, and the channel last: a client that
-// reads at any moment finds a whole older state or a whole newer one.
-//
-// The methods may be called by several goroutines at once.
-type Store interface {
-	// Get opens an object. The error is fs.ErrNotExist if there is none. The version is what Put needs to replace exactly
-	// what was read here; of an object below files/ it means nothing.
-	Get(ctx context.Context, name string) (io.ReadCloser, Version, error)
-
-	// Put stores the size bytes of body under a name if what is there is still the version that is to be replaced; if it is
-	// not, nothing changes and the error is ErrChanged. To compare and to replace are one step for all who use the store
-	// through this interface, on whatever machine, as far as it can promise that: a folder can for one machine. If Put fails
-	// in another way, the object may be the old or the new one, and a later Get tells which.
-	Put(ctx context.Context, name string, body io.Reader, size int64, replaces Version) error
-
-	// List returns the names of the objects directly in a folder ("" is the top), sorted; none if there is no such folder.
-	List(ctx context.Context, folder string) ([]string, error)
-
-	// String is how the store is called in messages, without a slash at its end.
-	String() string
-}
-
-// A Version stands for the bytes that an object had when it was read.
-type Version string
+// What a publisher knows of where a repository lies.
+type (
+	Store   = store.Store
+	Version = store.Version
+)
 
 const (
-	Nothing  Version = ""  // no object: Put creates
-	Anything Version = "*" // for what is named by its content, which may be written twice
+	Nothing  = store.Nothing
+	Anything = store.Anything
 )
 
 // ErrChanged is the answer to a Put that would have replaced something else than what was read.
-var ErrChanged = errors.New("it was changed by someone else meanwhile")
+var ErrChanged = store.ErrChanged
 
 // A repository is one application's repository in a store, with names for what lies where.
 type repository struct{ Store }
@@ -103,15 +74,21 @@ func (r repository) write(ctx context.Context, name string, data []byte, replace
 	return err
 }
 
+// names returns the names of the objects directly in a folder.
+func (r repository) names(ctx context.Context, folder string) ([]string, error) {
+	objects, err := r.List(ctx, folder)
+	return store.Names(objects), err
+}
+
 // channels returns the names of the channels that are there.
 func (r repository) channels(ctx context.Context) ([]string, error) {
-	names, err := r.List(ctx, "")
+	names, err := r.names(ctx, "")
 	return slices.DeleteFunc(names, func(n string) bool { return release.ValidChannel(n) != nil }), err
 }
 
 // versions returns the versions that have a manifest.
 func (r repository) versions(ctx context.Context) ([]*semver.Version, error) {
-	names, err := r.List(ctx, "releases")
+	names, err := r.names(ctx, "releases")
 	var versions []*semver.Version
 	for _, n := range names {
 		if text, ok := strings.CutSuffix(n, ".manifest"); ok {
@@ -125,7 +102,7 @@ func (r repository) versions(ctx context.Context) ([]*semver.Version, error) {
 
 // trusts returns the versions of the trust documents that are there, lowest first.
 func (r repository) trusts(ctx context.Context) ([]int, error) {
-	names, err := r.List(ctx, "trust")
+	names, err := r.names(ctx, "trust")
 	var versions []int
 	for _, n := range names {
 		if v, err := strconv.Atoi(n); err == nil && v > 0 && strconv.Itoa(v) == n {
@@ -210,10 +187,6 @@ func noChannel(name string, there []string) error {
 		return ui.Fail(ui.ExitError, "there is no channel yet: publish a release first")
 	}
 	return ui.Fail(ui.ExitError, "there is no channel %q: choose one of %s", name, strings.Join(there, ", "))
-}
-
-func busy(dir string) error {
-	return ui.Fail(ui.ExitBusy, "another theseus is writing to %s: wait until it is done, then run this again%s", dir, lockHolder(dir))
 }
 
 var _ fmt.Stringer = repository{}

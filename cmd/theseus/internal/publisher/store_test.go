@@ -16,6 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/store"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
 )
@@ -35,13 +36,15 @@ func (s *shelf) look(op, name string) {
 	}
 }
 
+func shelfVersion(b []byte) Version { return Version(verify.IDOf(b).SHA256.String()) }
+
 func (s *shelf) Get(_ context.Context, name string) (io.ReadCloser, Version, error) {
 	s.look("get", name)
 	b, ok := s.objects[name]
 	if !ok {
 		return nil, Nothing, &fs.PathError{Op: "get", Path: name, Err: fs.ErrNotExist}
 	}
-	return io.NopCloser(bytes.NewReader(b)), versionOf(b), nil
+	return io.NopCloser(bytes.NewReader(b)), shelfVersion(b), nil
 }
 
 func (s *shelf) Put(_ context.Context, name string, body io.Reader, size int64, replaces Version) error {
@@ -51,7 +54,7 @@ func (s *shelf) Put(_ context.Context, name string, body io.Reader, size int64, 
 	}
 	s.look("put", name)
 	there, ok := s.objects[name]
-	if replaces != Anything && (ok && versionOf(there) != replaces || !ok && replaces != Nothing) {
+	if replaces != Anything && (ok && shelfVersion(there) != replaces || !ok && replaces != Nothing) {
 		return ErrChanged
 	}
 	s.objects[name] = b
@@ -61,19 +64,25 @@ func (s *shelf) Put(_ context.Context, name string, body io.Reader, size int64, 
 	return nil
 }
 
-func (s *shelf) List(_ context.Context, folder string) (names []string, err error) {
+func (s *shelf) Delete(_ context.Context, name string) error {
+	s.look("delete", name)
+	delete(s.objects, name)
+	return nil
+}
+
+func (s *shelf) List(_ context.Context, folder string) (objects []store.Object, err error) {
 	s.look("list", folder)
-	for name := range s.objects {
+	for name, b := range s.objects {
 		dir, base, ok := strings.Cut(name, "/")
 		switch {
 		case !ok && folder == "":
-			names = append(names, name)
+			objects = append(objects, store.Object{Name: name, Size: int64(len(b))})
 		case ok && dir == folder:
-			names = append(names, base)
+			objects = append(objects, store.Object{Name: base, Size: int64(len(b))})
 		}
 	}
-	slices.Sort(names)
-	return names, nil
+	slices.SortFunc(objects, func(a, b store.Object) int { return strings.Compare(a.Name, b.Name) })
+	return objects, nil
 }
 
 func (s *shelf) String() string { return "dl" }

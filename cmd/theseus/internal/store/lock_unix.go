@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package publisher
+package store
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// lockFolder locks the folder itself, so that no lock file is left in what is served. The kernel frees it with the process.
-func lockFolder(dir string) (io.Closer, error) {
+// LockFolder locks the folder itself, so that no lock file is left in what is served. The kernel frees it with the process.
+func LockFolder(dir string) (io.Closer, error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, err

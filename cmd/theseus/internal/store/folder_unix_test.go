@@ -1,9 +1,8 @@
 //go:build unix
 
-package publisher
+package store
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -98,30 +97,6 @@ func TestLinkedFolderIsNotWrittenThrough(t *testing.T) {
 	names, err := filepath.Glob(filepath.Join(victim, "*"))
 	if err != nil || len(names) != 1 || names[0] != precious {
 		t.Errorf("beside the repository there is now %q, %v", names, err)
-	}
-}
-
-// Whoever can read the project's folder can lock it. Then a signal still ends the program, without a change.
-func TestLockedProjectFolderEndsWithTheContext(t *testing.T) {
-	dir := t.TempDir()
-	other, err := lockFolder(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	m, err := (&Project{dir: dir}).Memory(ctx, filepath.Join(dir, "dl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	soon(t, func() {
-		if err := m.keep(); !errors.Is(err, context.Canceled) {
-			t.Errorf("%v, want context.Canceled", err)
-		}
-	})
-	if _, err := os.Stat(filepath.Join(dir, LockFile)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the lock was written: %v", err)
 	}
 }
 

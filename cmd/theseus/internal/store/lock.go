@@ -1,4 +1,4 @@
-package publisher
+package store
 
 import (
 	"context"
@@ -8,17 +8,17 @@ import (
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 )
 
-// lockPatience is how long waitForFolder waits: a publisher holds the folder of a project while it writes one small file.
+// lockPatience is how long WaitForFolder waits. A publisher holds the folder of a project while it writes one small file.
 const lockPatience = 30 * time.Second
 
-// waitForFolder locks a folder once nobody else has it locked. Whoever can read a folder can lock it, so that it neither
+// WaitForFolder locks a folder once nobody else has it locked. Whoever can read a folder can lock it, so that it neither
 // waits for ever nor longer than ctx. There is no event to wait for: a lock that is waited for in the kernel cannot be given
 // up by a signal that the program handles.
-func waitForFolder(ctx context.Context, dir string) (io.Closer, error) {
+func WaitForFolder(ctx context.Context, dir string) (io.Closer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lockPatience, busy(dir))
 	defer cancel()
 	for {
-		lock, err := lockFolder(dir)
+		lock, err := LockFolder(dir)
 		if err == nil || ui.ExitCode(err) != ui.ExitBusy {
 			return lock, err
 		}
@@ -28,4 +28,8 @@ func waitForFolder(ctx context.Context, dir string) (io.Closer, error) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+func busy(dir string) error {
+	return ui.Fail(ui.ExitBusy, "another theseus is writing to %s: wait until it is done, then run this again%s", dir, lockHolder(dir))
 }

@@ -1,4 +1,4 @@
-package publisher
+package store
 
 import (
 	"bytes"
@@ -30,13 +30,13 @@ func OpenFolder(dir string) (*Folder, error) {
 	if dir == "" {
 		return nil, ui.Usage("no repository: give --repo DIR, or name it in theseus.yaml")
 	}
-	if strings.Contains(dir, "://") {
-		return nil, ui.Usage("%s is a URL, and this verb writes: give the folder that is served there", dir)
+	if IsRemote(dir) {
+		return nil, ui.Usage("%s is not on this machine, and this verb signs in a folder: give the folder, and theseus push what was signed there", dir)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	lock, err := lockFolder(dir)
+	lock, err := LockFolder(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -157,18 +157,33 @@ func (f *Folder) enter(folder string, create bool) (*durable.Folder, error) {
 	return in, err
 }
 
-func (f *Folder) List(_ context.Context, folder string) ([]string, error) {
+func (f *Folder) List(_ context.Context, folder string) ([]Object, error) {
 	entries, err := os.ReadDir(f.path(folder))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	var names []string
+	var objects []Object
 	for _, e := range entries {
-		if e.Type().IsRegular() {
-			names = append(names, e.Name())
+		if _, unfinished := durable.IsUnique(e.Name()); unfinished || !e.Type().IsRegular() {
+			continue
+		}
+		if info, err := e.Info(); err == nil { // otherwise it was removed meanwhile
+			objects = append(objects, Object{Name: e.Name(), Size: info.Size()})
 		}
 	}
-	return names, err
+	return objects, err
+}
+
+func (f *Folder) Delete(_ context.Context, name string) error {
+	in, err := f.enter(path.Dir(name), false)
+	if err == nil {
+		defer in.Close()
+		err = in.Remove(path.Base(name))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // sweep removes what an interrupted publish left behind. Only the lock's holder may.

@@ -1,6 +1,6 @@
 //go:build !(darwin || dragonfly || freebsd || linux || netbsd || openbsd)
 
-package publisher
+package store
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// lockFolder makes a lock file: a folder cannot be locked here. After a crash it has to be removed by hand, which busy says.
-func lockFolder(dir string) (io.Closer, error) {
+// LockFolder makes a lock file: a folder cannot be locked here. After a crash it has to be removed by hand, which busy says.
+func LockFolder(dir string) (io.Closer, error) {
 	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, busy(dir)
