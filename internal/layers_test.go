@@ -153,7 +153,7 @@ var layers = []layer{
 	},
 	{
 		pkg:     "cmd/theseus/internal/publisher",
-		ours:    []string{"verify", "release", "delta", "internal/catalog", "internal/durable", "cmd/theseus/internal/store", "cmd/theseus/internal/ui"},
+		ours:    []string{"verify", "release", "delta", "internal/catalog", "internal/durable", "cmd/theseus/internal/program", "cmd/theseus/internal/store", "cmd/theseus/internal/ui"},
 		outside: []string{"github.com/Masterminds/semver/v3", "github.com/klauspost/compress", "go.yaml.in/yaml/v3"},
 		why:     "decides what is signed: a store is all that it knows of where a repository lies, and the catalog's walk all that it believes of it",
 	},
@@ -173,6 +173,10 @@ var layers = []layer{
 		pkg:  "cmd/theseus/internal/ui",
 		ours: []string{"verify", "release", "internal/*"},
 		why:  "how the tool speaks: it knows errors, and does nothing",
+	},
+	{
+		pkg: "cmd/theseus/internal/program",
+		why: "what a file is, by its own bytes; it knows nothing of releases",
 	},
 	{
 		pkg: "cmd/theseus/internal/plain",

@@ -179,6 +179,7 @@ func yank(c *release.Channel, e *release.Entry, reason string, up bool, back str
 
 func rolloutCommand() *cobra.Command {
 	var to string
+	var allow []string
 	return amendCommand(amendment{
 		use:   "rollout",
 		short: "Say what share of the installations a release is offered to, over time",
@@ -191,11 +192,21 @@ to stop a rollout, pause the release.`,
       --key theseus.key`,
 		flags: func(c *cobra.Command) {
 			c.Flags().StringVar(&to, "to", "", "`SHARES` over time, or all (required)")
+			c.Flags().StringSliceVar(&allow, "allow", nil, "overrule this `CHECK`: smaller-share, for who is still to come")
 		},
 		change: func(_ *release.Channel, e *release.Entry, now time.Time) (said string, err error) {
-			if e.Rollout, err = parseRollout(to, now); err != nil {
+			next, err := parseRollout(to, now)
+			if err != nil {
 				return "", err
 			}
+			allowed, err := publisher.ParseChecks(allow)
+			if err != nil {
+				return "", err
+			}
+			if err := publisher.SharesFall(e.Version.String(), e.Rollout, next, now, allowed); err != nil {
+				return "", err
+			}
+			e.Rollout = next
 			return fmt.Sprintf("%s is offered to %s", e.Version, rolloutText(e.Rollout)), nil
 		},
 	})
@@ -264,42 +275,58 @@ func parseRollout(s string, now time.Time) (release.Rollout, error) {
 	if s == "all" {
 		return nil, nil
 	}
-	bad := func(part string) error {
-		return ui.Usage("rollout %q: %q is not SHARE%%[@TIME], for example 5%%,25%%@24h,100%%@72h or all", s, part)
+	if s == "" {
+		return nil, ui.Usage("no shares are given: want for example 5%%,25%%@24h,100%%@72h, or all")
 	}
 	var r release.Rollout
-	for i, part := range strings.Split(s, ",") {
+	parts := strings.Split(s, ",")
+	for i, part := range parts {
 		share, after, timed := strings.Cut(part, "@")
-		share, ok := strings.CutSuffix(share, "%")
-		whole, fraction, _ := strings.Cut(share, ".")
+		number, percent := strings.CutSuffix(share, "%")
+		whole, fraction, _ := strings.Cut(number, ".")
 		points, err := strconv.ParseUint(whole+(fraction + "00")[:2], 10, 16)
-		if !ok || err != nil || len(fraction) > 2 || points > 10000 {
-			return nil, bad(part)
-		}
 		at := now
-		if timed {
+		switch {
+		case !percent || err != nil || len(fraction) > 2 || points > 10000:
+			return nil, ui.Usage("rollout %q: %q is no share: want a percentage such as 5%%, with at most two decimals", s, share)
+		case !timed && i > 0:
+			return nil, ui.Usage("rollout %q: from when on %q counts is not said: want for example %s@24h", s, part, part)
+		case timed:
 			d, err := ui.ParseSpan(after)
 			if err != nil || d <= 0 {
-				return nil, bad(part)
+				return nil, ui.Usage("rollout %q: %q is no time: want for example 24h or 3d", s, after)
 			}
 			if at = now.Add(d); i == 0 {
 				r = append(r, release.RolloutStep{At: now})
 			}
-		} else if i > 0 {
-			return nil, bad(part)
+		}
+		if i > 0 {
+			switch before := r[len(r)-1]; {
+			case int(points) < before.BasisPoints:
+				return nil, ui.Usage("rollout %q: %s comes after %s, and shares never fall", s, part, parts[i-1])
+			case !before.At.Before(at):
+				return nil, ui.Usage("rollout %q: %s is not later than %s: give the steps in order of time, counted from now", s, part, parts[i-1])
+			}
 		}
 		r = append(r, release.RolloutStep{At: at, BasisPoints: int(points)})
+	}
+	if n := len(r); n > 32 {
+		return nil, ui.Usage("rollout %q: %d steps, and there can be 32", s, n)
 	}
 	return r, nil
 }
 
+// rolloutText says whom a release is offered to, over time.
 func rolloutText(r release.Rollout) string {
 	if len(r) == 0 {
 		return "everybody"
 	}
 	var parts []string
 	for _, s := range r {
-		parts = append(parts, fmt.Sprintf("%d.%02d %% from %s", s.BasisPoints/100, s.BasisPoints%100, s.At.UTC().Format("2006-01-02 15:04")))
+		parts = append(parts, ui.Share(s.BasisPoints*100)+" from "+s.At.UTC().Format("2006-01-02 15:04"))
 	}
-	return strings.Join(parts, ", ")
+	if len(parts) == 1 {
+		return parts[0] + " UTC on"
+	}
+	return strings.Join(parts, ", ") + " (UTC), rising evenly in between"
 }

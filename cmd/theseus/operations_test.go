@@ -28,16 +28,16 @@ func TestOperations(t *testing.T) {
 		"One key for one new key": {
 			{0, "refresh"},
 			{1, "refresh --key theseus.key"},
-			{0, "publish --version 1.1.0 --artifact linux/amd64=hello"},
+			{0, "publish --version 1.1.0 --artifact linux/amd64=hello --allow other-version"},
 			{0, "verify --key theseus.pub --as linux/amd64@1.0.0"},
 		},
 		"Grow from one key to 2 of 3": {
 			{0, "verify --repo dl --key dl/trust/1 --as linux/amd64@1.0.0"},
 			{1, "refresh --repo dl --key theseus.key"}, // it has no role any more
-			{1, "publish --repo dl --app hello --version 1.2.0 --channel stable --key carol.key --key ci.key --artifact linux/amd64=hello"},
+			{1, "publish --repo dl --app hello --version 1.2.0 --channel stable --key carol.key --key ci.key --artifact linux/amd64=hello --allow other-version"},
 		},
 		"A key is lost": {
-			{0, "publish --repo dl --app hello --version 1.1.0 --channel stable --key alice.key --key carol-new.key --key ci.key --artifact linux/amd64=hello"},
+			{0, "publish --repo dl --app hello --version 1.1.0 --channel stable --key alice.key --key carol-new.key --key ci.key --artifact linux/amd64=hello --allow other-version"},
 			{0, "verify --repo dl --key theseus.pub --as linux/amd64@1.0.0"},
 		},
 		"A key has leaked": {
@@ -45,8 +45,8 @@ func TestOperations(t *testing.T) {
 			{0, "verify --repo dl --key theseus.pub"},
 		},
 		"Replace all keys": {
-			{1, "publish --repo dl --app hello --version 1.1.0 --channel stable --key alice.key --key bob.key --key ci2.key --artifact linux/amd64=hello"},
-			{0, "publish --repo dl --app hello --version 1.1.0 --channel stable --key dora.key --key fritz.key --key ci2.key --artifact linux/amd64=hello"},
+			{1, "publish --repo dl --app hello --version 1.1.0 --channel stable --key alice.key --key bob.key --key ci2.key --artifact linux/amd64=hello --allow other-version"},
+			{0, "publish --repo dl --app hello --version 1.1.0 --channel stable --key dora.key --key fritz.key --key ci2.key --artifact linux/amd64=hello --allow other-version"},
 			{0, "verify --repo dl --key theseus.pub --as linux/amd64@1.0.0"},
 		},
 	}

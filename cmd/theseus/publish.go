@@ -27,6 +27,7 @@ type publishOptions struct {
 	rollout, critical     string
 	floor                 bool
 	artifacts             []string
+	allow                 []string
 	allowDowngrade        bool
 	keep                  int
 	deltas                int
@@ -46,6 +47,11 @@ again is harmless: it finishes what was interrupted, and changes nothing that is
 A release never changes once it is published. To offer one that is in another channel already (to promote it from
 beta to stable), leave out --artifact; that takes a channel key only, and adds no signature to the release: enough
 release keys must have signed it already.
+
+A release that is signed has used up its version, so mistakes are looked for before: a file that is no program, was built
+for another platform or a newer CPU, or, where this machine can run it, does not say for --version that it is this one; a
+platform that the last release had; a channel that is not there while others are. All that is found is said at once, and
+--allow overrules each by its name.
 
 Nothing in the repository is believed because it lies there. It must follow from the root that theseus.yaml (or --root)
 names, and must not fall behind what theseus.lock says was signed from here. The first publish of all, with its files and
@@ -72,6 +78,7 @@ one key, takes that key as the root and writes both files into the working folde
 	f.StringVar(&o.notes, "notes", "", "`FILE` with the release notes, or -")
 	f.StringVar(&o.minimum, "minimum", "", "lowest `VERSION` that may update to this one directly")
 	f.StringArrayVar(&o.artifacts, "artifact", nil, "`OS/ARCH[/VARIANT]=FILE` the program for one platform (repeat it for each)")
+	addAllow(c, &o.allow)
 	f.StringVar(&o.rollout, "rollout", "all", "offer it to these `SHARES` of the installations over time, for example 5%,25%@24h,100%@72h (theseus rollout --help)")
 	addMarks(c, &o.critical, &o.floor)
 	f.BoolVar(&o.allowDowngrade, "allow-downgrade", false, "offer a lower version than the channel does now, and take the higher ones off it; what is yanked stays yanked")
@@ -80,6 +87,15 @@ one key, takes that key as the root and writes both files into the working folde
 	f.Var(&o.deltaMemory, "delta-memory", "`SIZE` of memory that making deltas may take; more makes more of them at once")
 	f.IntVar(&o.keep, "keep", 20, "go on offering the last `N` plain releases in the channel; floors, yanks and the like always stay")
 	return c
+}
+
+// addAllow adds the flag that overrules checks.
+func addAllow(c *cobra.Command, allow *[]string) {
+	names := make([]string, len(publisher.Checks))
+	for i, check := range publisher.Checks {
+		names[i] = string(check)
+	}
+	c.Flags().StringSliceVar(allow, "allow", nil, "overrule this `CHECK`, one or several of "+strings.Join(names, ", "))
 }
 
 type publishReport struct {
@@ -91,6 +107,9 @@ type publishReport struct {
 func (r *publishReport) print(w io.Writer) {
 	if r.Changed {
 		fmt.Fprintf(w, "Published %s %s in channel %s (sequence %d).\n", r.App, r.Version, r.Channel, r.Sequence)
+		if len(r.Rollout) > 0 {
+			fmt.Fprintf(w, "It is offered to %s.\n", rolloutText(r.Rollout))
+		}
 	} else {
 		fmt.Fprintf(w, "%s %s is in channel %s already (sequence %d): nothing to do.\n", r.App, r.Version, r.Channel, r.Sequence)
 	}
@@ -222,6 +241,12 @@ func (o *publishOptions) release() (*publisher.Release, error) {
 	}
 	if r.Critical, err = parseCritical(o.critical, version); err != nil {
 		return nil, err
+	}
+	if r.Allow, err = publisher.ParseChecks(o.allow); err != nil {
+		return nil, err
+	}
+	if o.own() {
+		r.Channels = o.project.Channels
 	}
 	if r.Lifetime, err = o.lifetime(); err != nil {
 		return nil, err

@@ -81,7 +81,7 @@ func TestPublishersTakeTurns(t *testing.T) {
 		wg.Go(func() {
 			for range 500 {
 				code, said := theseus(t, dir, "publish", "--repo", "dl", "--app", "hello", "--version", fmt.Sprintf("1.%d.0", i),
-					"--channel", fmt.Sprintf("c%d", i%2), "--key", "theseus.key", "--artifact", "linux/amd64=a", "--allow-downgrade", "--json")
+					"--channel", fmt.Sprintf("c%d", i%2), "--key", "theseus.key", "--artifact", "linux/amd64=a", "--allow-downgrade", "--allow", "not-a-program,new-channel", "--json")
 				if code == 0 {
 					signed <- regexp.MustCompile(`"channel":"c.","sequence":\d+`).FindString(said)
 					return
@@ -138,11 +138,11 @@ func brokenPublish(t *testing.T) testfault.Program {
 		t.Fatal(err)
 	}
 	mustTheseus(t, before, "publish", "--repo", "dl", "--app", "hello", "--version", "1.0.0", "--channel", "stable",
-		"--key", "../theseus.key", "--artifact", "linux/amd64=../old")
+		"--key", "../theseus.key", "--allow", "not-a-program", "--artifact", "linux/amd64=../old")
 	first := sequenceOf(t, filepath.Join(before, "dl", "stable"))
 	repo := filepath.Join(work, "dl")
 	args := []string{"publish", "--repo", "dl", "--app", "hello", "--version", "1.1.0", "--channel", "stable", "--key", "../theseus.key",
-		"--artifact", "linux/amd64=../new", "--artifact", "linux/arm64=../raw"}
+		"--allow", "not-a-program", "--artifact", "linux/amd64=../new", "--artifact", "linux/arm64=../raw"}
 	text, err := os.ReadFile(filepath.Join(dir, "theseus.pub"))
 	if err != nil {
 		t.Fatal(err)

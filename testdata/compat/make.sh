@@ -33,7 +33,7 @@ publish 1.0.0 stable --key theseus.key
 publish 1.1.0 stable --key theseus.key --floor
 publish 1.2.0 stable --key theseus.key --minimum 1.1.0 --critical-below 1.1.0
 publish 1.3.0 stable --key theseus.key --rollout 5%,100%@72h
-publish 2.0.0-rc.1 beta --key theseus.key
+publish 2.0.0-rc.1 beta --allow new-channel --key theseus.key
 theseus pause --repo repo --channel beta --version 2.0.0-rc.1 --reason "größer, langsamer" --key theseus.key >/dev/null
 theseus yank --repo repo --channel stable --version 1.2.0 --reason "loses settings" --back 1.1.0 --key theseus.key >/dev/null
 theseus bundle --repo repo --key theseus.pub --platform linux/amd64 --version 1.3.0 --out "$out/bare.bundle" >/dev/null

@@ -211,6 +211,7 @@ func (s *stage) publishAs(version, program, rollout string) (done *publisher.Pub
 		return nil, err
 	}
 	r := &publisher.Release{Version: v, Channel: "stable", Keep: 20, Deltas: s.deltas, Quiet: true,
+		Allow:     []publisher.Check{publisher.OtherVersion}, // bad releases are what the demo is about
 		Artifacts: []publisher.Artifact{{Platform: release.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH}, Path: file}}}
 	if rollout == "0%" {
 		r.Rollout = func(now time.Time) release.Rollout { return release.Rollout{{At: now}} }

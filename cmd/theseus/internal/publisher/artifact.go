@@ -3,7 +3,6 @@ package publisher
 import (
 	"context"
 	"crypto/sha256"
-	"debug/buildinfo"
 	"errors"
 	"io"
 	"os"
@@ -27,7 +26,7 @@ type Artifact struct {
 	Path     string
 }
 
-// ParseArtifacts reads OS/ARCH[/VARIANT]=FILE.
+// ParseArtifacts reads OS/ARCH[/VARIANT]=FILE. The architecture all of darwin stands for both that a universal binary has.
 func ParseArtifacts(specs []string) ([]Artifact, error) {
 	var files []Artifact
 	for _, spec := range specs {
@@ -41,43 +40,35 @@ func ParseArtifacts(specs []string) ([]Artifact, error) {
 		if len(parts) == 3 {
 			f.Platform.Variant = parts[2]
 		}
-		for _, other := range files {
-			if other.Platform == f.Platform {
-				return nil, ui.Usage("--artifact %s is given twice: one file for each platform", platform)
-			}
-		}
-		files = append(files, f)
+		files = append(files, f.universal()...)
 	}
-	return files, nil
+	return files, eachOnce(files)
 }
 
-// checkPlatform catches the mix-up that would reach every machine of a platform: another platform's file. Go programs
-// say what they were built for; of others nothing is known.
-func (f Artifact) checkPlatform() error {
-	info, err := buildinfo.ReadFile(f.Path)
-	if err != nil {
-		return nil
-	}
-	var built release.Platform
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "GOOS":
-			built.OS = s.Value
-		case "GOARCH":
-			built.Arch = s.Value
+// eachOnce refuses two files for one platform.
+func eachOnce(files []Artifact) error {
+	seen := map[release.Platform]string{}
+	for _, f := range files {
+		if other, ok := seen[f.Platform]; ok {
+			return ui.Usage("there are two files for %s, %s and %s: give one file for each platform", f.Platform, other, f.Path)
 		}
-	}
-	if built.OS != "" && built.Arch != "" && (built.OS != f.Platform.OS || built.Arch != f.Platform.Arch) {
-		return ui.Fail(ui.ExitError, "%s was built for %s, and --artifact says %s: give the right file", f.Path, built, f.Platform)
+		seen[f.Platform] = f.Path
 	}
 	return nil
 }
 
+// universal is the artifact, or one for each platform of a macOS binary that has both.
+func (f Artifact) universal() []Artifact {
+	if f.Platform.OS != "darwin" || f.Platform.Arch != "all" {
+		return []Artifact{f}
+	}
+	intel, apple := f, f
+	intel.Platform.Arch, apple.Platform.Arch = "amd64", "arm64"
+	return []Artifact{intel, apple}
+}
+
 // open opens the file and identifies it. Its bytes are read again later, and must be the same then.
 func (f Artifact) open(ctx context.Context) (*os.File, verify.ID, error) {
-	if err := f.checkPlatform(); err != nil {
-		return nil, verify.ID{}, err
-	}
 	src, err := os.Open(f.Path)
 	if err != nil {
 		return nil, verify.ID{}, err

@@ -121,7 +121,7 @@ func week(t *testing.T, dies int) (writes int) {
 		m.now = m.now.Add(24 * time.Hour)
 	}
 	publish := func(channel, version string, files bool) func(*Publisher) error {
-		r := &Release{Version: parse(t, version).Version, Channel: channel, Keep: 20, Quiet: true}
+		r := &Release{Version: parse(t, version).Version, Channel: channel, Keep: 20, Quiet: true, Allow: Checks}
 		if files {
 			r.Artifacts = []Artifact{{release.Platform{OS: "linux", Arch: "amd64"}, m.program("program " + version)}}
 		}
@@ -192,7 +192,7 @@ func TestRotationKilledAnywhere(t *testing.T) {
 		desk := &machine{"desk", NewMemory()}
 		client := m.client("stable", m.root)
 		m.must(m.run(desk, func(p *Publisher) error {
-			r := &Release{Version: parse(t, "1.0.0").Version, Channel: "stable", Keep: 20, Quiet: true,
+			r := &Release{Version: parse(t, "1.0.0").Version, Channel: "stable", Keep: 20, Quiet: true, Allow: Checks,
 				Artifacts: []Artifact{{release.Platform{OS: "linux", Arch: "amd64"}, m.program("one")}}}
 			_, err := p.Publish(t.Context(), r)
 			return errors.Join(err, p.offer(t, "beta", r))

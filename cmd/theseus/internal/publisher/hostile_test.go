@@ -652,7 +652,7 @@ func TestR08MergeForgetsNoWithdrawal(t *testing.T) {
 // would stay on it, and the lock would forget that it was bad. Steps and critical marks are not dropped unsaid either.
 func TestDowngradeKeepsWithdrawals(t *testing.T) {
 	downgrade := func(b *bench) error {
-		r := &Release{Version: parse(t, "1.0.1").Version, Channel: "stable", Keep: 20, Quiet: true, AllowDowngrade: true,
+		r := &Release{Version: parse(t, "1.0.1").Version, Channel: "stable", Keep: 20, Quiet: true, Allow: Checks, AllowDowngrade: true,
 			Artifacts: []Artifact{{release.Platform{OS: "linux", Arch: "amd64"}, b.program("fix")}}}
 		return b.do(func(p *Publisher) error {
 			_, err := p.Publish(t.Context(), r)

@@ -32,12 +32,13 @@ const (
 
 // A Project is theseus.yaml: what a publisher would have to type with every command. Flags come before it.
 type Project struct {
-	App     string `yaml:"app,omitempty"`            // name of the program
-	Root    string `yaml:"root,omitempty"`           // whom to believe: a public key, or the path of one or of a trust document
-	Repo    string `yaml:"repo,omitempty"`           // folder of the repository
-	Channel string `yaml:"channel,omitempty"`        // name of the channel, where a verb is about one
-	Key     string `yaml:"key,omitempty"`            // private key to sign with, as --key takes it
-	Within  string `yaml:"refresh-within,omitempty"` // a channel that was signed longer ago is not signed anew
+	App      string   `yaml:"app,omitempty"`            // name of the program
+	Root     string   `yaml:"root,omitempty"`           // whom to believe: a public key, or the path of one or of a trust document
+	Repo     string   `yaml:"repo,omitempty"`           // folder of the repository
+	Channel  string   `yaml:"channel,omitempty"`        // name of the channel, where a verb is about one
+	Channels []string `yaml:"channels,omitempty,flow"`  // names of all channels that there are to be; another one is a slip
+	Key      string   `yaml:"key,omitempty"`            // private key to sign with, as --key takes it
+	Within   string   `yaml:"refresh-within,omitempty"` // a channel that was signed longer ago is not signed anew
 
 	dir string // where it lies; relative paths in it begin here
 }

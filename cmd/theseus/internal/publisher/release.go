@@ -27,6 +27,8 @@ type Release struct {
 	Critical       *semver.Version
 	Floor          bool
 	Artifacts      []Artifact    // none: the release is there already
+	Allow          []Check       // mistakes that are none
+	Channels       []string      // that the project has, there or not
 	AllowDowngrade bool          // take what is higher off the list; what is withdrawn already stays there
 	Keep           int           // plain releases that stay on offer
 	Deltas         int           // releases from which deltas are made
@@ -41,6 +43,7 @@ type Published struct {
 	Version   string           `json:"version"`
 	Artifacts []ArtifactReport `json:"artifacts"`
 	Withdrawn []string         `json:"withdrawn,omitempty"`
+	Rollout   release.Rollout  `json:"-"` // none: everybody
 }
 
 // ArtifactReport is one platform's file.
@@ -82,6 +85,11 @@ func (p *Publisher) Publish(ctx context.Context, r *Release) (*Published, error)
 		entry = next.Entry(r.Version)
 	}
 
+	if entry == nil || len(withdrawn) > 0 {
+		if err := p.check(ctx, r, old); err != nil {
+			return nil, err
+		}
+	}
 	m, err := p.manifest(ctx, r)
 	if err != nil {
 		return nil, err
@@ -100,6 +108,7 @@ func (p *Publisher) Publish(ctx context.Context, r *Release) (*Published, error)
 			fresh.Rollout = r.Rollout(p.now)
 		}
 		next.Entries = append(next.Entries, fresh)
+		done.Rollout = fresh.Rollout
 	}
 	next.Entries = prune(next.Entries, r.Keep)
 	if err := p.put(ctx, next, old, old.lifetime(r.Lifetime)); err != nil {

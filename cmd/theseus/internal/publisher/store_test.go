@@ -177,7 +177,7 @@ func parse(t testing.TB, version string) *release.Entry {
 
 // publish publishes a version that is one small file; without a file if text is empty.
 func (b *bench) publish(channel, version, text string) error {
-	r := &Release{Version: parse(b.t, version).Version, Channel: channel, Keep: 20, Quiet: true}
+	r := &Release{Version: parse(b.t, version).Version, Channel: channel, Keep: 20, Quiet: true, Allow: Checks}
 	if text != "" {
 		r.Artifacts = []Artifact{{release.Platform{OS: "linux", Arch: "amd64"}, b.program(text)}}
 	}

@@ -217,6 +217,14 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%.2f GB", float64(n)/1e9)
 }
 
+// Share is a part of the installations, given in millionths: 5 %, 12.5 %, everybody.
+func Share(millionths int) string {
+	if millionths >= 1_000_000 {
+		return "everybody"
+	}
+	return strings.TrimRight(strings.TrimRight(fmt.Sprintf("%.2f", float64(millionths/100)/100), "0"), ".") + " %"
+}
+
 // ByteSize is the value of a flag: a size as Bytes writes it, 500MB or 2GB.
 type ByteSize int64
 
