@@ -47,7 +47,7 @@ The folder dl is then served by any static web server. "theseus demo" shows what
 also writes theseus.yaml (what need not be typed again) and theseus.lock (what was signed): commit both.
 
 Exit codes: 0 done, 1 error, 2 usage, 3 nothing for such a client, 4 something does not verify, 5 the source does not
-answer, 6 no permission, 7 another theseus is at work on the repository.`,
+answer, 6 no permission, 7 another theseus is at work on the repository, or was faster.`,
 		Version:           version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -67,6 +67,8 @@ answer, 6 no permission, 7 another theseus is at work on the repository.`,
 		resumeCommand(),
 		yankCommand(),
 		markCommand(),
+		pushCommand(),
+		pullCommand(),
 		verifyCommand(),
 		inspectCommand(),
 		recoverCommand(),

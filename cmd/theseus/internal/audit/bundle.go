@@ -187,7 +187,7 @@ func (b *bundler) files(ctx context.Context, c *release.Channel, versions, platf
 				if d.Encoding == release.Delta {
 					continue // saves nothing where nothing is downloaded
 				}
-				if err := b.file(ctx, d); err != nil {
+				if err := b.file(ctx, text, d); err != nil {
 					return nil, err
 				}
 			}
@@ -201,14 +201,14 @@ func (b *bundler) files(ctx context.Context, c *release.Channel, versions, platf
 	return covered, nil
 }
 
-func (b *bundler) file(ctx context.Context, d release.Download) error {
+func (b *bundler) file(ctx context.Context, version string, d release.Download) error {
 	f, err := os.CreateTemp("", "theseus-bundle-")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	if _, err := b.v.src.File(ctx, d.Path(), d.Stored, f, nil); err != nil {
+	if err := b.v.src.File(ctx, version, d.Path(), d.Stored, f); err != nil {
 		return missing(err)
 	}
 	return b.add(d.Path(), d.Stored.Size, f)

@@ -15,6 +15,7 @@ import (
 	"github.com/Masterminds/semver/v3"
 
 	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/remote"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/store"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/internal/catalog"
@@ -112,10 +113,11 @@ func (r *Report) Exit() error {
 // A verifier walks through a repository and writes down what it finds.
 type verifier struct {
 	*Report
-	src   *source
+	src   *remote.Source
 	docs  catalog.Documents
 	clock release.Clock
-	seen  map[string]bool // files checked already: channels share releases, releases share files
+	seen  map[string]bool   // files checked already: channels share releases, releases share files
+	home  map[string]string // the release that a file was found with
 
 	whole    map[verify.Digest]release.Artifact // whole files by what they hold
 	promises []promise                          // deltas to apply when all whole files are known
@@ -136,8 +138,8 @@ func Verify(ctx context.Context, o Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	if v.src.folder != nil && len(o.Channels) == 0 {
-		if err := v.rest(ctx, v.src.folder); err != nil {
+	if lists := v.src.Store(); lists != nil && len(o.Channels) == 0 {
+		if err := v.rest(ctx, lists); err != nil {
 			return nil, err
 		}
 	}
@@ -178,6 +180,7 @@ func newVerifier(ctx context.Context, o Options) (*verifier, error) {
 		Report:   &Report{within: o.Within, Repo: o.Repo, App: o.App},
 		clock:    release.Clock{Wall: time.Now().UTC()},
 		seen:     map[string]bool{},
+		home:     map[string]string{},
 		whole:    map[verify.Digest]release.Artifact{},
 		channels: o.Channels,
 		memory:   o.Memory,
@@ -188,11 +191,11 @@ func newVerifier(ctx context.Context, o Options) (*verifier, error) {
 		}
 	}
 	var err error
-	if v.src, err = openSource(o.Repo, o.AllowHTTP); err != nil {
+	if v.src, err = remote.OpenSource(ctx, o.Repo, o.AllowHTTP); err != nil {
 		return nil, err
 	}
 	if len(v.channels) == 0 {
-		v.channels = v.src.channels
+		v.channels = v.src.Channels()
 	}
 	if len(v.channels) == 0 {
 		return nil, ui.Fail(ui.ExitError, "%s has no channel: give what was published into", o.Repo)
@@ -291,6 +294,7 @@ func (v *verifier) manifest(ctx context.Context, e release.Entry) error {
 				continue
 			}
 			v.seen[d.Path()] = true
+			v.home[d.Path()] = m.Version.String()
 			detail := fmt.Sprintf("%s %s, %s", m.Version, a.Platform, ui.Bytes(d.Stored.Size))
 			if d.Encoding != "" {
 				detail += " (" + d.Encoding + ", " + ui.Bytes(a.File.Size) + " unpacked)"

@@ -66,7 +66,7 @@ func (v *verifier) stored(ctx context.Context, d release.Download) (*os.File, er
 	if err != nil {
 		return nil, err
 	}
-	if _, err := v.src.File(ctx, d.Path(), d.Stored, f, nil); err != nil {
+	if err := v.src.File(ctx, v.home[d.Path()], d.Path(), d.Stored, f); err != nil {
 		discard(f)
 		return nil, err
 	}

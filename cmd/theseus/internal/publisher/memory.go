@@ -25,7 +25,8 @@ type Memory struct {
 // Remembered is what is known of one channel.
 type Remembered struct {
 	Signed  `yaml:",inline"`
-	Pending *Pending `yaml:"pending,omitempty"`
+	Pending *Pending                 `yaml:"pending,omitempty"`
+	At      map[string]verify.Digest `yaml:"at,omitempty"` // what was last seen at each remote
 }
 
 // Signed is a channel document, and what it says that must not get lost.
@@ -171,6 +172,7 @@ func (m *Memory) Merge(other *Memory) error {
 			ours.Signed = theirs.Signed
 		}
 		ours.Yanked, ours.Floors, ours.Critical = joined.Yanked, joined.Floors, joined.Critical
+		ours.At = joinSeen(ours.At, theirs.At)
 		if theirs.Pending != nil && (ours.Pending == nil || theirs.Pending.Sequence > ours.Pending.Sequence) {
 			ours.Pending = theirs.Pending
 		}

@@ -40,6 +40,8 @@ type Project struct {
 	Key      string   `yaml:"key,omitempty"`            // private key to sign with, as --key takes it
 	Within   string   `yaml:"refresh-within,omitempty"` // a channel that was signed longer ago is not signed anew
 
+	Remotes map[string]string `yaml:"remotes,omitempty"` // where the repository is served from, each by a name of one's own
+
 	dir string // where it lies; relative paths in it begin here
 }
 

@@ -69,6 +69,18 @@ func Open(ctx context.Context, o Options) (*Publisher, error) {
 }
 
 func prepare(ctx context.Context, o Options) (*Publisher, error) {
+	p, err := begin(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.sameApp(ctx, p.app); err != nil {
+		return nil, err
+	}
+	return p, p.follow(ctx, o.Root)
+}
+
+// begin settles on whose behalf and of which app.
+func begin(ctx context.Context, o Options) (*Publisher, error) {
 	if o.Root == nil {
 		return nil, noRoot()
 	}
@@ -97,10 +109,7 @@ func prepare(ctx context.Context, o Options) (*Publisher, error) {
 			return nil, err
 		}
 	}
-	if err := p.sameApp(ctx, p.app); err != nil {
-		return nil, err
-	}
-	return p, p.follow(ctx, o.Root)
+	return p, nil
 }
 
 func noRoot() error {

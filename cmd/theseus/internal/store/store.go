@@ -49,6 +49,17 @@ type Store interface {
 	String() string
 }
 
+// ByRelease is a store that keeps the files of each release apart, because they have to be found by the release's version.
+type ByRelease interface {
+	Store
+
+	// Release is the store as it is for one release: what lies below files/ in it are that release's.
+	Release(version string) Store
+
+	// Finish makes the files of a release visible to clients, when all of them are there. It may be said again.
+	Finish(ctx context.Context, version string) error
+}
+
 // A Version stands for the bytes that an object had when it was read.
 type Version string
 

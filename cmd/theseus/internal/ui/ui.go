@@ -41,7 +41,7 @@ const (
 	ExitRefused     = 4 // signatures, hashes, dates or structure do not hold
 	ExitUnreachable = 5 // the source does not answer
 	ExitPermission  = 6 // the operating system says no
-	ExitBusy        = 7 // another theseus is at work on the same repository
+	ExitBusy        = 7 // another theseus is at work on the same repository, or was faster
 )
 
 // A Problem is an error for a person: a sentence that ends with what to do next, and an exit code.
