@@ -31,6 +31,7 @@ func all() []kind {
 	return []kind{
 		{name: "folder", make: folderStore, one: true},
 		{name: "s3", make: fakeS3},
+		{name: "sftp", make: realSFTP},
 	}
 }
 
