@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -202,5 +204,29 @@ func (c *client) unchanged(before snapshot, advanced, partial bool) {
 	}
 	if !advanced && (now.sequence != before.sequence || now.channel != before.channel || !now.floor.Equal(before.floor)) {
 		c.t.Errorf("the remembered channel changed: sequence %d to %d, floor %v to %v", before.sequence, now.sequence, before.floor, now.floor)
+	}
+}
+
+// The files of a release lie with it, as those of a GitHub release do; an update by a delta takes that there, too.
+func TestFilesWithTheirRelease(t *testing.T) {
+	repo := testrelease.New(t)
+	repo.Publish("1.0.0", program("1.0.0"))
+	repo.Publish("1.1.0", program("1.1.0"))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, ok := strings.CutPrefix(r.URL.Path, "/download/v1.1.0/")
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		w.Write(repo.Get("files/" + name))
+	}))
+	t.Cleanup(server.Close)
+	c := install(t, repo, "1.0.0", func(o *Options) { o.Files = server.URL + "/download/v{version}/{name}" })
+	if _, err := c.Update(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	c.holds("1.1.0")
+	if n := repo.Requested("files/"); n != 0 {
+		t.Errorf("%d files were asked for below the source", n)
 	}
 }

@@ -190,7 +190,7 @@ func TestChainIsTheCheapest(t *testing.T) {
 	digest := func(n byte) verify.Digest { return verify.Digest{n} }
 	to := func(from, to byte, size int64) leg {
 		f := digest(from)
-		return leg{release.Download{From: &f, Stored: verify.ID{Size: size}}, verify.ID{SHA256: digest(to), Size: 1000}}
+		return leg{release.Download{From: &f, Stored: verify.ID{Size: size}}, verify.ID{SHA256: digest(to), Size: 1000}, "1.1.0"}
 	}
 	legs := []leg{to(1, 4, 100), to(1, 2, 10), to(2, 3, 10), to(3, 4, 10), to(2, 4, 30), to(5, 4, 1), to(4, 1, 1)}
 	if r := chain(digest(1), digest(4), legs); len(r) != 3 || r.bytes() != 30 {

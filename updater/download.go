@@ -79,7 +79,7 @@ func (j *job) fetchLeg(ctx context.Context, here *os.File, l leg, before int64) 
 	if err != nil {
 		return nil, err
 	}
-	res, err := j.source.File(ctx, l.Path(), l.Stored, f, func(done, _ int64) {
+	res, err := j.source.ReleaseFile(ctx, l.version, l.Path(), l.Stored, f, func(done, _ int64) {
 		j.set(func(s *Status) { s.Downloaded = before + done })
 	})
 	j.set(func(s *Status) { s.Sources = append(s.Sources, sources(res.Failed)...) })

@@ -38,6 +38,11 @@ type Options struct {
 	// file:///folder.
 	Source string
 
+	// Files says where the files of Source lie, if they do not lie below it: a URL with {name} in it, and {version} if they
+	// lie with their release, as those of a GitHub release do:
+	// https://github.com/OWNER/REPO/releases/download/v{version}/{name}. A query is sent as it is, for storage that opens to
+	// a signed one, and is in no error. Mirrors have their files below them.
+	Files string
 	// Mirrors are further base URLs, asked in this order when Source fails or serves something that is refused.
 	Mirrors []string
 	// Channel is the channel to follow. Default: stable.
@@ -168,7 +173,7 @@ func (o Options) judge() (s *settings, err error) {
 		o.Built = buildDate()
 	}
 	s.network = &fetch.Client{
-		Sources: append([]string{o.Source}, o.Mirrors...), HTTP: o.HTTP, CAFile: o.CAFile,
+		Sources: append([]string{o.Source}, o.Mirrors...), Files: o.Files, HTTP: o.HTTP, CAFile: o.CAFile,
 		AllowHTTP: o.AllowHTTP, Stall: o.Stall, MinRate: o.MinRate,
 		UserAgent: fmt.Sprintf("theseus (%s/%s; %s/%s)", o.App, s.running, runtime.GOOS, runtime.GOARCH),
 	}

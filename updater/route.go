@@ -15,7 +15,8 @@ const maxLegs = 8
 // leg is one download and the file that it leads to.
 type leg struct {
 	release.Download
-	to verify.ID
+	to      verify.ID
+	version string // of the release that names it
 }
 
 // route is a way to the offered file: deltas one after the other from the file that is installed, or one full
@@ -49,11 +50,12 @@ func (r route) space() (most int64) {
 // there is one that is cheaper than the full download, and the full download.
 func (j *job) routes(ctx context.Context) ([]route, error) {
 	artifact := j.offer.Artifact
-	whole, err := full(artifact)
+	version := j.offer.Manifest.Version.String()
+	whole, err := full(artifact, version)
 	if err != nil {
 		return nil, err
 	}
-	legs := deltas(artifact)
+	legs := deltas(artifact, version)
 	if len(legs) == 0 {
 		return []route{whole}, nil
 	}
@@ -87,16 +89,16 @@ func (j *job) between(ctx context.Context) (legs []leg) {
 			continue
 		}
 		if a, err := m.Artifact(j.offer.Artifact.Platform); err == nil {
-			legs = append(legs, deltas(a)...)
+			legs = append(legs, deltas(a, e.Version.String())...)
 		}
 	}
 	return legs
 }
 
-func deltas(a *release.Artifact) (legs []leg) {
+func deltas(a *release.Artifact, version string) (legs []leg) {
 	for _, d := range a.Downloads {
 		if d.Encoding == release.Delta && d.From != nil && len(d.Requires) == 0 {
-			legs = append(legs, leg{d, a.File})
+			legs = append(legs, leg{d, a.File, version})
 		}
 	}
 	return legs
@@ -128,11 +130,11 @@ func chain(from, to verify.Digest, legs []leg) route {
 }
 
 // full is the route of the whole file; the smallest of those that this client understands.
-func full(a *release.Artifact) (route, error) {
+func full(a *release.Artifact, version string) (route, error) {
 	var best route
 	for _, d := range a.Downloads {
 		if d.From == nil && (best == nil || d.Stored.Size < best.bytes()) {
-			best = route{{d, a.File}}
+			best = route{{d, a.File, version}}
 		}
 	}
 	if best == nil {

@@ -17,7 +17,7 @@ import (
 // If all sources fail, the error joins their errors, best cause first: refused, insecure, an HTTP status, not found,
 // unreachable. Result.Failed and Result.RetryAfter are set with an error too. If ctx ends, its error is returned.
 func (c *Client) Document(ctx context.Context, path string, limit int64, v *Validator, accept func(b []byte) error) (Result, error) {
-	return c.each(ctx, path, func(s source, res *Result) error {
+	return c.each(ctx, path, nil, func(s source, res *Result) error {
 		q := query{}
 		if v != nil && v.Source == s.String() {
 			q.etag = validETag(v.ETag)
@@ -80,8 +80,8 @@ func (r *reply) refuse(err error) error {
 	return &Refusal{err}
 }
 
-// each asks one source after the other until ask succeeds.
-func (c *Client) each(ctx context.Context, path string, ask func(s source, res *Result) error) (Result, error) {
+// each asks one source after the other until ask succeeds. first, if not nil, takes the place of the first one.
+func (c *Client) each(ctx context.Context, path string, first source, ask func(s source, res *Result) error) (Result, error) {
 	var res Result
 	if err := c.Check(); err != nil {
 		return res, err
@@ -89,7 +89,10 @@ func (c *Client) each(ctx context.Context, path string, ask func(s source, res *
 	if err := validPath(path); err != nil {
 		return res, err
 	}
-	for _, s := range c.sources {
+	for i, s := range c.sources {
+		if i == 0 && first != nil {
+			s = first
+		}
 		err := ask(s, &res)
 		if err == nil {
 			res.Source = s.String()

@@ -35,6 +35,11 @@ type Client struct {
 	// file:///ABSOLUTE/FOLDER, or in place of the folder a bundle. No user name, query or fragment. Required.
 	Sources []string
 
+	// Files says where the files of the first source lie, if that is not below it: an https or http URL with {name} in it,
+	// and {version} if they lie with their release. A query is kept, and reaches no error. The other sources have theirs
+	// below them.
+	Files string
+
 	// HTTP is used instead of a client of Theseus's own, with its transport, cookies and timeout. Its timeout, if
 	// it has one, limits whole transfers, which Theseus itself does not; its CheckRedirect is replaced. Only
 	// Theseus's own client can refuse a redirect whose host name resolves to a private address.
@@ -61,6 +66,7 @@ type Client struct {
 	once    sync.Once
 	err     error // what Check found
 	sources []source
+	files   *template // nil: below the first source
 }
 
 // Validator is what makes a later request for the same document conditional: an ETag, and the source it is from, the
@@ -94,7 +100,7 @@ func (r *Result) fail(s source, err error) {
 // Check judges the sources and reads CAFile; nothing is asked of the network. An error names the source and says what
 // to do. Document and File call it too.
 func (c *Client) Check() error {
-	c.once.Do(func() { c.sources, c.err = c.open() })
+	c.once.Do(func() { c.sources, c.files, c.err = c.open() })
 	return c.err
 }
 

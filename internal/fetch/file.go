@@ -37,6 +37,18 @@ const (
 //
 // progress may be nil. It gets the bytes so far and want.Size, at most ten times a second and once more at the end.
 func (c *Client) File(ctx context.Context, path string, want verify.ID, dst *os.File, progress func(done, total int64)) (Result, error) {
+	return c.ReleaseFile(ctx, "", path, want, dst, progress)
+}
+
+// ReleaseFile is File for a file that the release of this version names: it may lie with its release (see Files).
+func (c *Client) ReleaseFile(ctx context.Context, version, path string, want verify.ID, dst *os.File, progress func(done, total int64)) (Result, error) {
+	if err := c.Check(); err != nil {
+		return Result{}, err
+	}
+	var first source
+	if c.files != nil && version != "" {
+		first = c.files.of(version)
+	}
 	d := &download{want: want, dst: dst, hash: sha256.New(), progress: progress}
 	if err := d.adopt(ctx); err != nil {
 		return Result{}, fmt.Errorf("resuming %s: %w", path, err)
@@ -49,7 +61,7 @@ func (c *Client) File(ctx context.Context, path string, want verify.ID, dst *os.
 			return Result{}, fmt.Errorf("fetching %s: %w", path, err)
 		}
 	}
-	res, err := c.each(ctx, path, func(s source, _ *Result) error { return d.from(ctx, s, path) })
+	res, err := c.each(ctx, path, first, func(s source, _ *Result) error { return d.from(ctx, s, path) })
 	if err == nil {
 		err = d.finish()
 	}

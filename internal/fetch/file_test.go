@@ -379,7 +379,7 @@ func TestLocalError(t *testing.T) {
 	defer full.Close()
 	d := &download{want: verify.IDOf(good), dst: full, hash: sha256.New()}
 	c := &Client{Sources: []string{serve(t, ranges(good)), serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the mirror was asked") })}}
-	res, err := c.each(t.Context(), "files/a", func(s source, _ *Result) error { return d.from(t.Context(), s, "files/a") })
+	res, err := c.each(t.Context(), "files/a", nil, func(s source, _ *Result) error { return d.from(t.Context(), s, "files/a") })
 	if !errors.Is(err, syscall.ENOSPC) || Unreachable(err) || len(res.Failed) != 0 {
 		t.Errorf("error is %v, result %+v", err, res)
 	}

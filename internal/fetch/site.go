@@ -96,8 +96,12 @@ type site struct {
 func (s *site) String() string { return s.name }
 
 func (s *site) get(ctx context.Context, path string, q query) (*reply, error) {
+	return s.request(ctx, s.base.JoinPath(path), q)
+}
+
+func (s *site) request(ctx context.Context, at *url.URL, q query) (*reply, error) {
 	ctx, stall := watch(ctx, s.web.stall, s.web.minRate)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.base.JoinPath(path).String(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
 		stall.cancel(nil)
 		return nil, err

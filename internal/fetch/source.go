@@ -39,25 +39,25 @@ type reply struct {
 }
 
 // open parses every source and makes the client that they share.
-func (c *Client) open() ([]source, error) {
+func (c *Client) open() ([]source, *template, error) {
 	if len(c.Sources) == 0 {
-		return nil, errors.New("there is no source; name the base URL of the folder that releases are published to")
+		return nil, nil, errors.New("there is no source; name the base URL of the folder that releases are published to")
 	}
 	if c.MinRate < 0 {
-		return nil, fmt.Errorf("the least throughput is %d bytes per second; name a positive one, or none for %d", c.MinRate, defaultMinRate)
+		return nil, nil, fmt.Errorf("the least throughput is %d bytes per second; name a positive one, or none for %d", c.MinRate, defaultMinRate)
 	}
 	if c.Stall < 0 {
-		return nil, fmt.Errorf("the stall window is %v; name a positive time, or none for %v", c.Stall, defaultStall)
+		return nil, nil, fmt.Errorf("the stall window is %v; name a positive time, or none for %v", c.Stall, defaultStall)
 	}
 	web, err := c.web()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var sources []source
 	for _, text := range c.Sources {
 		u, err := c.parse(text)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if u.Scheme == "file" {
 			sources = append(sources, &folder{name: u.String(), dir: localPath(u.Path)})
@@ -65,7 +65,8 @@ func (c *Client) open() ([]source, error) {
 			sources = append(sources, &site{name: u.String(), base: u, web: web})
 		}
 	}
-	return sources, nil
+	files, err := c.template(web)
+	return sources, files, err
 }
 
 // parse judges one base URL. No error repeats a user name, a password or a query.

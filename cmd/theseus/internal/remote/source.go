@@ -125,7 +125,7 @@ func (s *Source) Document(ctx context.Context, path string, limit int64, v *fetc
 // ones.
 func (s *Source) File(ctx context.Context, version, path string, want verify.ID, dst *os.File) error {
 	if s.client != nil {
-		_, err := s.client.File(ctx, path, want, dst, nil)
+		_, err := s.client.ReleaseFile(ctx, version, path, want, dst, nil)
 		return err
 	}
 	body, _, err := shelf(s.store, version).Get(ctx, path)
