@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -155,7 +154,7 @@ func (p *projectFlags) reader(app string) (o publisher.Options, err error) {
 		return o, err
 	}
 	o.App = cmp.Or(p.app(), app)
-	if p.repo == "" || strings.Contains(p.repo, "://") {
+	if p.repo == "" || store.IsRemote(p.repo) {
 		return o, nil
 	}
 	if info, err := os.Stat(p.repo); err != nil || !info.IsDir() {

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/theseus-go/theseus/cmd/theseus/internal/audit"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/store"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 )
 
@@ -107,7 +107,7 @@ func (o *verifyOptions) options() (look audit.Options, err error) {
 		return look, err
 	}
 	signed := o.repo // what is known of it
-	if strings.Contains(o.repo, "://") && o.project.Repo != "" {
+	if store.IsRemote(o.repo) && o.project.Repo != "" {
 		signed = o.project.At(o.project.Repo) // that is where it was copied to
 	}
 	if signed != "" {

@@ -94,7 +94,7 @@ func (p *Project) RefreshWithin() (time.Duration, error) {
 
 // At is a path that the project file names, as seen from the working folder.
 func (p *Project) At(path string) string {
-	if path == "" || path == "-" || strings.HasPrefix(path, "env:") || strings.Contains(path, "://") || filepath.IsAbs(path) {
+	if path == "" || path == "-" || strings.HasPrefix(path, "env:") || store.IsRemote(path) || filepath.IsAbs(path) {
 		return path
 	}
 	return filepath.Join(p.dir, path)
@@ -265,7 +265,7 @@ func (p *Project) lockPath() string { return filepath.Join(p.dir, LockFile) }
 
 // place is how the lock calls a repository: by its path from the project on, however it is written on the command line.
 func (p *Project) place(repo string) (string, error) {
-	if strings.Contains(repo, "://") {
+	if store.IsRemote(repo) {
 		return repo, nil
 	}
 	dir, err := filepath.Abs(p.dir)
@@ -284,7 +284,7 @@ func (p *Project) place(repo string) (string, error) {
 
 // SameFolder reports whether two paths lead to one folder, through whatever links.
 func SameFolder(a, b string) bool {
-	if strings.Contains(a, "://") || strings.Contains(b, "://") {
+	if store.IsRemote(a) || store.IsRemote(b) {
 		return a == b
 	}
 	x, err := filepath.Abs(a)

@@ -24,10 +24,11 @@ var kinds = []struct {
 }{
 	{"s3://", openS3},
 	{"sftp://", openSFTP},
+	{"github:", openGitHub},
 }
 
 // Addresses says in words what a store can be, for usage errors and help.
-const Addresses = "a folder, s3://BUCKET/FOLDER or sftp://USER@HOST/FOLDER"
+const Addresses = "a folder, s3://BUCKET/FOLDER, github:OWNER/REPO or sftp://USER@HOST/FOLDER"
 
 // IsRemote reports whether an address names a store of another machine: everything but the path of a folder.
 func IsRemote(address string) bool { return IsStore(address) || strings.Contains(address, "://") }

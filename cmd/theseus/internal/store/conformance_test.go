@@ -32,6 +32,8 @@ func all() []kind {
 		{name: "folder", make: folderStore, one: true},
 		{name: "s3", make: fakeS3},
 		{name: "sftp", make: realSFTP},
+		{name: "github", make: fakeGitHub("")},
+		{name: "github branch", make: fakeGitHub("&files=branch")},
 	}
 }
 
