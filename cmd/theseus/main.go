@@ -69,6 +69,7 @@ answer, 6 no permission, 7 another theseus is at work on the repository, or was 
 		markCommand(),
 		pushCommand(),
 		pullCommand(),
+		statusCommand(),
 		verifyCommand(),
 		inspectCommand(),
 		recoverCommand(),
