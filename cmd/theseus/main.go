@@ -70,6 +70,7 @@ answer, 6 no permission, 7 another theseus is at work on the repository, or was 
 		pushCommand(),
 		pullCommand(),
 		statusCommand(),
+		pruneCommand(),
 		verifyCommand(),
 		inspectCommand(),
 		recoverCommand(),
