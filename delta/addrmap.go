@@ -200,6 +200,13 @@ const (
 	missCost = 1.3
 )
 
+// Of how many shifts of one target the search takes account, the most frequent ones, and how many paths it follows.
+// Programs have a few of each; without an end to them the search of an odd one would take hours.
+const (
+	maxShifts = 64
+	maxPaths  = 512
+)
+
 // findRuns returns the runs that make the votes cheapest to explain, on top of
 // what m says: the shortest path through the targets, where staying with a
 // shift is free and changing it costs a run (Viterbi).
@@ -264,6 +271,14 @@ func findRuns(m *addressMap, votes []vote, hi uint64) []run {
 				}
 			}
 			return missCost * float64(total)
+		}
+		if len(counts) > maxShifts {
+			slices.SortStableFunc(counts, func(a, b count) int { return cmp.Compare(b.n, a.n) })
+			counts = counts[:maxShifts]
+		}
+		if len(active) > maxPaths {
+			slices.SortStableFunc(active, func(a, b state) int { return cmp.Compare(a.cost, b.cost) })
+			active = active[:maxPaths/2]
 		}
 		next = next[:0]
 		for _, s := range active {

@@ -40,6 +40,9 @@ const DefaultMaxSize = 1 << 30
 // of 60 MB have about 40.
 const DefaultMaxUnpacked = 256 << 20
 
+// mostUnpacked is for what package pack can be sure to count in 32 bits.
+const mostUnpacked = 1 << 30
+
 // maxFile is what offsets in this implementation can address.
 const maxFile = 1<<31 - 1
 
@@ -103,7 +106,7 @@ type Limits struct {
 
 	// MaxUnpacked is how many bytes of packed debugging information of either file
 	// may be unpacked; those of the old one are held in memory. Zero means
-	// DefaultMaxUnpacked.
+	// DefaultMaxUnpacked; above 1 GiB it counts as that.
 	MaxUnpacked int64
 }
 
@@ -121,7 +124,7 @@ func (l Limits) maxUnpacked() int64 {
 	if l.MaxUnpacked <= 0 {
 		return DefaultMaxUnpacked
 	}
-	return l.MaxUnpacked
+	return min(l.MaxUnpacked, mostUnpacked)
 }
 
 func damaged(format string, args ...any) error {

@@ -47,8 +47,8 @@ type Stats struct {
 
 // Diff writes a patch that makes new out of old. It is deterministic.
 //
-// It needs about 16 times the size of old in memory (see DiffMemory) and some
-// seconds of one processor for every 20 MB and predictor. Calls may run at the same time.
+// It needs about 16 times the size of old in memory, more where debugging information is packed (see DiffMemory), and
+// some seconds of one processor for every 20 MB and predictor. Calls may run at the same time.
 func Diff(ctx context.Context, old, new []byte, patch io.Writer, o Options) (Stats, error) {
 	for _, b := range [][]byte{old, new} {
 		if len(b) > maxFile {
@@ -84,11 +84,22 @@ func Diff(ctx context.Context, old, new []byte, patch io.Writer, o Options) (Sta
 	return stats, nil
 }
 
-// DiffMemory estimates how many bytes of memory Diff needs at its peak, for
-// whoever runs several at once within a bound. Packed debugging information can
-// make it half as much again.
-func DiffMemory(old, new int64) int64 {
-	return 12*old + 4*new + 16<<20
+// DiffMemory estimates how many bytes of memory Diff needs at its peak, for whoever runs several at once within a bound.
+// Of the new file, which has size bytes, the headers are read: they say how much debugging information Diff unpacks. The
+// old file, of which only the size is asked, is taken to be built in the same way.
+func DiffMemory(old int64, new io.ReaderAt, size int64) int64 {
+	unpacked, left := size, int64(DefaultMaxUnpacked)
+	for _, s := range executable.Packed(executable.NewPages(new, size)) {
+		if s.Plain <= left {
+			left -= s.Plain
+			unpacked += s.Plain - s.N
+		}
+	}
+	was := old
+	if size > 0 {
+		was = min(old*unpacked/size, old+DefaultMaxUnpacked)
+	}
+	return 14*was + 5*unpacked + 16<<20
 }
 
 // diff makes the patch for one predictor, nil if that does not fit the files.

@@ -13,6 +13,10 @@ import (
 // It is the scan of bsdiff (Percival, "Naive differences of executable code",
 // 2003): walk through new, look the longest match up in old, and go on with the
 // old alignment for as long as it explains the bytes nearly as well.
+//
+// To look a long match up takes long, and where the old alignment explains it but for a few bytes, the next byte has
+// the same match less one byte, and so on: the work would grow with the square of its length. So a match is believed
+// for a small part of its length before it is looked up again.
 func align(ctx context.Context, old, new []byte, slack int) ([]op, error) {
 	if len(old) == 0 || len(new) == 0 {
 		return nil, ctx.Err()
@@ -22,6 +26,11 @@ func align(ctx context.Context, old, new []byte, slack int) ([]op, error) {
 		return nil, err
 	}
 	a := aligner{old: old, new: new, sa: sa}
+	return a.align(ctx, slack)
+}
+
+func (a *aligner) align(ctx context.Context, slack int) ([]op, error) {
+	old, new := a.old, a.new
 	a.index()
 	var (
 		ops              []op
@@ -40,17 +49,30 @@ func align(ctx context.Context, old, new []byte, slack int) ([]op, error) {
 		// Go on until a match beats what the alignment in force explains.
 		kept := 0 // bytes of the match that the alignment explains as well
 		scan += n
+		better := func() bool { return n == kept && n != 0 || n > kept+slack }
+		known := scan // before it, the match is still the one found last
 		for counted := scan; scan < len(new); scan++ {
-			if scan&0xffff == 0 && ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			pos, n = a.longest(scan)
-			for ; counted < scan+n; counted++ {
-				if agrees(counted) {
-					kept++
+			for search := scan >= known; ; search = true {
+				if search {
+					if (n >= 1<<16 || scan&0xffff == 0) && ctx.Err() != nil {
+						return nil, ctx.Err()
+					}
+					pos, n = a.longest(scan)
+					a.read += n
+					known = scan + n/trust
+				} else {
+					pos, n = pos+1, n-1
+				}
+				for ; counted < scan+n; counted++ {
+					if agrees(counted) {
+						kept++
+					}
+				}
+				if search || !better() {
+					break
 				}
 			}
-			if n == kept && n != 0 || n > kept+slack {
+			if better() {
 				break
 			}
 			if agrees(scan) {
@@ -100,6 +122,9 @@ func align(ctx context.Context, old, new []byte, slack int) ([]op, error) {
 	return ops, nil
 }
 
+// trust is the part of a match's length for which it is believed.
+const trust = 256
+
 // extend returns the length up to limit at which agreements most outweigh the
 // rest.
 func extend(limit int, agree func(i int) bool) int {
@@ -123,6 +148,7 @@ type aligner struct {
 	first    []int32
 	rank     int // in sa, of the match that longest found
 	recent   [4]int
+	read     int // bytes of all matches found
 }
 
 func (a *aligner) index() {

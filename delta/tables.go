@@ -1,6 +1,8 @@
 package delta
 
 import (
+	"slices"
+
 	"github.com/theseus-go/theseus/delta/internal/coding"
 	"github.com/theseus-go/theseus/delta/internal/executable"
 )
@@ -25,6 +27,10 @@ func codeGenerated(c *coding.Coder, list, old []executable.Table) ([]executable.
 	for i := range out {
 		g := &out[i]
 		g.Kind = c.Number(&m.kind, g.Kind)
+		// A file has one of each, and one may take half the size of the file to make.
+		if slices.ContainsFunc(out[:i], func(o executable.Table) bool { return o.Kind == g.Kind }) {
+			return nil, damaged("two tables of one kind")
+		}
 		var was executable.Table
 		for _, o := range old {
 			if o.Kind == g.Kind {

@@ -245,3 +245,23 @@ func encodeStreams(c *coding.Coder, m *streamCoder, list, old []stream, again bo
 		end = s.Off + s.N
 	}
 }
+
+// A file with packed sections needs the memory that it needs with them unpacked.
+func TestDiffMemoryCountsPackedSections(t *testing.T) {
+	needs := func(b []byte) int64 { return DiffMemory(int64(len(b)), bytes.NewReader(b), int64(len(b))) }
+	packed, plain := testprogram.Debug(62, 0, 5, true), testprogram.Debug(62, 0, 5, false)
+	got, want := needs(packed)-needs(nil), needs(plain)-needs(nil)
+	if want <= 0 || got < want*9/10 || got > want*11/10 {
+		t.Errorf("%d bytes for a file with packed sections, %d for one without", got, want)
+	}
+	if huge := DiffMemory(1<<20, bytes.NewReader(packed), int64(len(packed))); huge <= DiffMemory(1<<20, bytes.NewReader(plain), int64(len(plain))) {
+		t.Errorf("%d bytes where the old file is of another size", huge)
+	}
+}
+
+// P20: what is packed again is counted in 32 bits.
+func TestLimitOfUnpackedBytesP20(t *testing.T) {
+	if n := (Limits{MaxUnpacked: 1 << 62}).maxUnpacked(); n != 1<<30 {
+		t.Errorf("%d bytes may be unpacked", n)
+	}
+}

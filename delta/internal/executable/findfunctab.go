@@ -56,6 +56,8 @@ func (t *FindFuncTab) Make() []byte {
 	for i := range first {
 		first[i] = none
 	}
+	// Functions rise. Where they do not, no part is filled twice: a patch may say that each of millions is all the code.
+	next := int64(0) // part
 	for i, entry := range t.Entries {
 		from, to := int64(entry)-t.Min, size
 		if i+1 < len(t.Entries) {
@@ -64,8 +66,8 @@ func (t *FindFuncTab) Make() []byte {
 		if from < 0 || to > size || from >= to {
 			continue
 		}
-		for p := from / partSize; p <= (to-1)/partSize; p++ {
-			first[p] = min(first[p], uint32(i))
+		for next = max(next, from/partSize); next <= (to-1)/partSize; next++ {
+			first[next] = uint32(i)
 		}
 	}
 	out := make([]byte, 0, findFuncSize(uint64(size)))

@@ -18,8 +18,8 @@ type block struct {
 	symbol   [symbols]uint32
 	distance [distances]uint32
 
-	// What makeCodes makes of them: codes, how many of them are written, and the code
-	// lengths of both in a row, plain and as runs, which have a code too.
+	// What makeCodes makes of them: codes, how many of them are written, and the code lengths of both in a row, plain
+	// and as runs, which have a code too.
 	codes
 	nSymbols, nDistances, nRuns int
 
@@ -55,8 +55,8 @@ func (b *block) match(length, distance int) {
 	b.distance[c]++
 }
 
-// lengthExtra is how many bits follow the code of a length, and lengthCodes which
-// code a length less 3 has; lengthBase is the first one of each.
+// lengthExtra is how many bits follow the code of a length, and lengthCodes which code a length less 3 has; lengthBase
+// is the first one of each.
 var (
 	lengthExtra = [29]uint8{8: 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5}
 	lengthBase  = func() (base [29]uint32) {
@@ -78,8 +78,8 @@ var (
 	}()
 )
 
-// distanceCode returns the code of a distance less 1 and how many bits follow: the
-// bits of the distance below its two highest.
+// distanceCode returns the code of a distance less 1 and how many bits follow: the bits of the distance below its two
+// highest.
 func distanceCode(d uint32) (c, extra uint32) {
 	if d < 4 {
 		return d, 0
@@ -88,8 +88,8 @@ func distanceCode(d uint32) (c, extra uint32) {
 	return 2*extra + d>>extra, extra
 }
 
-// runSymbols are those that code lengths are written with: a length, or a run of the
-// length before or of zeros. They are written in runOrder.
+// runSymbols are those that code lengths are written with: a length, or a run of the length before or of zeros. They
+// are written in runOrder.
 const runSymbols = 19
 
 var (
@@ -286,8 +286,7 @@ func assign(codes []code) {
 	}
 }
 
-// A merger chooses the lengths of codes by the package-merge algorithm (Larmore and
-// Hirschberg, 1990).
+// A merger chooses the lengths of codes by the package-merge algorithm (Larmore and Hirschberg, 1990).
 type merger struct {
 	order   []uint64 // symbols below their weights, which rise
 	items   [2][2 * symbols]uint64
@@ -295,9 +294,8 @@ type merger struct {
 	perBits [maxBits + 1]int
 }
 
-// lengths returns how many codes there are of each length, at most most bits. There
-// are three symbols or more. Of a leaf and a package of the same weight the package
-// comes first: which of the shortest codes it is hangs on that.
+// lengths returns how many codes there are of each length, at most most bits. There are three symbols or more. Of a
+// leaf and a package of the same weight the package comes first: which of the shortest codes it is hangs on that.
 func (m *merger) lengths(most int) []int {
 	n := len(m.order)
 	weight := func(i int) uint64 { return m.order[i] >> 16 }
@@ -322,8 +320,8 @@ func (m *merger) lengths(most int) []int {
 		}
 		below, level = level, below[:0]
 	}
-	// The first items of the last level, and what their packages are made of: in how
-	// many levels a symbol is one of those, that is its length.
+	// The first items of the last level, and what their packages are made of: in how many levels a symbol is one of
+	// those, that is its length.
 	out := m.perBits[:most+1]
 	clear(out)
 	take, before := wanted, 0

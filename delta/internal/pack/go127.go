@@ -2,9 +2,8 @@ package pack
 
 import "math"
 
-// What compress/zlib of Go 1.27 makes at level 1. It goes on with the codes of the block
-// before where new ones would not pay, and ends a block only when the next one needs
-// codes of its own.
+// What compress/zlib of Go 1.27 makes at level 1. It goes on with the codes of the block before where new ones would
+// not pay, and ends a block only when the next one needs codes of its own.
 type later struct {
 	table [1 << laterBits]int32 // as in matcher, of five bytes
 	done  int32
@@ -287,8 +286,8 @@ func (b *block) extra() (n int) {
 	return n
 }
 
-// estimate is about how many bits count tokens take with codes of their own: their
-// entropy, each product rounded as on amd64, whose linkers are those of most releases.
+// estimate is about how many bits count tokens take with codes of their own: their entropy, each product rounded as on
+// amd64, whose linkers are those of most releases.
 func (b *block) estimate(count int) int {
 	bits, matches := float32(0), uint32(0)
 	add := func(n uint32, of float32) {

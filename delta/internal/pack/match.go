@@ -7,8 +7,8 @@ import (
 
 var le = binary.LittleEndian
 
-// A token is a literal byte, or a match: its length less 3 in the bits from 16 and
-// its distance less 1 below, with bit 31 set.
+// A token is a literal byte, or a match: its length less 3 in the bits from 16 and its distance less 1 below, with bit
+// 31 set.
 type token uint32
 
 const match token = 1 << 31
@@ -24,9 +24,8 @@ const (
 	hashFactor  = 0x1e35a7bd
 )
 
-// matcher remembers for every hash of four bytes where they were last. It is the
-// scheme of Snappy: look at every byte, and for as long as nothing is found at fewer
-// and fewer of them; behind a match, look at once for the next one.
+// matcher remembers for every hash of four bytes where they were last. It is the scheme of Snappy: look at every byte,
+// and for as long as nothing is found at fewer and fewer of them; behind a match, look at once for the next one.
 type matcher struct {
 	seen [1 << hashBits]int32 // position in all that was written, plus far; 0 for none
 	done int32                // bytes of the blocks before
@@ -37,8 +36,7 @@ const far = maxDistance + 1
 
 func hashOf(v uint32) uint32 { return v * hashFactor >> (32 - hashBits) }
 
-// at remembers that v lies at s, and returns where it may have been before, if near
-// enough. Both are offsets in buf.
+// at remembers that v lies at s, and returns where it may have been before, if near enough. Both are offsets in buf.
 func (m *matcher) at(buf []byte, base int32, s int, v uint32) (int, bool) {
 	slot := &m.seen[hashOf(v)]
 	was := int(*slot - base)
@@ -70,8 +68,7 @@ func (m *matcher) write(w *bitWriter, blk *block, buf []byte, from int, _ bool) 
 
 func (m *matcher) close(w *bitWriter) { w.stored(nil, true) }
 
-// tokens cuts buf[from:], a block of at least 128 bytes, into tokens. Before from are
-// the bytes of the block before.
+// tokens cuts buf[from:], a block of at least 128 bytes, into tokens. Before from are the bytes of the block before.
 func (m *matcher) tokens(out *block, buf []byte, from int) {
 	base := m.done + far - int32(from) // what makes an offset a position
 	m.done += int32(len(buf) - from)

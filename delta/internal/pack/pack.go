@@ -1,15 +1,14 @@
-// Package pack packs a section of debugging information as the Go linker does: byte for
-// byte what compress/zlib of the release that it belongs to makes at its level BestSpeed.
+// Package pack packs a section of debugging information as the Go linker does: byte for byte what compress/zlib of the
+// release that it belongs to makes at its level BestSpeed.
 //
-// A patch for a file with packed sections is made of what is in them, and whoever
-// applies it packs that again. Then the compressor is part of the format. The one of
-// the standard library is not: Go 1.27 has another one than Go 1.7 to 1.26 had, the next
-// release may too, and a client's own Go release is not the one that linked what it
-// updates to. So these are here for good, and every client has them.
+// A patch for a file with packed sections is made of what is in them, and whoever applies it packs that again. Then the
+// compressor is part of the format. The one of the standard library is not: Go 1.27 has another one than Go 1.7 to 1.26
+// had, the next release may too, and a client's own Go release is not the one that linked what it updates to. So these
+// are here for good, and every client has them.
 //
-// A block is 65,535 bytes, the last one what is left. Each is cut into literals and
-// matches by a hash table of positions (see matcher), and written with Huffman codes of
-// its own (RFC 1951, 3.2.7), or as it is if that saves less than a sixteenth.
+// A block is 65,535 bytes, the last one what is left. Each is cut into literals and matches by a hash table of
+// positions (see matcher), and written with Huffman codes of its own (RFC 1951, 3.2.7), or as it is if that saves less
+// than a sixteenth.
 package pack
 
 import (
@@ -19,8 +18,7 @@ import (
 	"io"
 )
 
-// Header is what a packed stream begins with (RFC 1950): deflate, a window of
-// 32 KiB, the fastest level.
+// Header is what a packed stream begins with (RFC 1950): deflate, a window of 32 KiB, the fastest level.
 const Header = "\x78\x01"
 
 // A Method is one of the compressors. Its number is part of the format.

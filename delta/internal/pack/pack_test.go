@@ -57,8 +57,7 @@ func samples(n int) [][]byte {
 	return out
 }
 
-// What it makes is part of the format: it is the same for ever, whatever Go release
-// builds this.
+// What it makes is part of the format: it is the same for ever, whatever Go release builds this.
 func TestMakesTheSameForEver(t *testing.T) {
 	for by, want := range [Methods]string{
 		Go17:  "b5898eb5803ed1bff99d432a1fa876e6f5363766130eb09d515d37652de9dd53",

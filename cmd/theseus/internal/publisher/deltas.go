@@ -39,6 +39,16 @@ type pair struct {
 	file     Artifact
 }
 
+// memory estimates how many bytes it takes to make the delta.
+func (pr *pair) memory() (int64, error) {
+	f, err := os.Open(pr.file.Path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return delta.DiffMemory(pr.old.File.Size, f, pr.artifact.File.Size), nil
+}
+
 // addDeltas makes the deltas from the last releases to the artifacts of m and adds those that are worth it.
 func (p *Publisher) addDeltas(ctx context.Context, m *release.Manifest, r *Release) error {
 	pairs, err := p.pairs(ctx, m, r.Artifacts, r.Deltas)
@@ -54,7 +64,11 @@ func (p *Publisher) addDeltas(ctx context.Context, m *release.Manifest, r *Relea
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, pr := range pairs {
 		g.Go(func() error {
-			weight := min(memory, delta.DiffMemory(pr.old.File.Size, pr.artifact.File.Size))
+			needed, err := pr.memory()
+			if err != nil {
+				return err
+			}
+			weight := min(memory, needed)
 			if err := room.Acquire(ctx, weight); err != nil {
 				return err
 			}
