@@ -4,6 +4,7 @@ package restart_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"syscall"
@@ -178,6 +179,7 @@ func TestExclusiveFromTableflip(t *testing.T) {
 	if err := held.release(); err != nil {
 		t.Fatal(err)
 	}
+	s.waitAfter(mark, fmt.Sprintf("%d run: <nil>", s.pid())) // it accepts until it has heard of the next one
 	s.serves(next)
 	s.serves(s.handover(next))
 }

@@ -25,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/testenv"
 	"github.com/theseus-go/theseus/restart"
 )
 
@@ -442,7 +443,7 @@ func (s *service) link() {
 	if err := os.Link(os.Args[0], s.exe); err != nil {
 		b, err := os.ReadFile(os.Args[0])
 		if err == nil {
-			err = os.WriteFile(s.exe, b, 0o755)
+			err = testenv.WriteProgram(s.exe, b)
 		}
 		if err != nil {
 			s.t.Fatal(err)

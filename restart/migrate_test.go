@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/minio/selfupdate"
+
+	"github.com/theseus-go/theseus/internal/testenv"
 )
 
 // These tests change a service over from another library, and between versions of this one, while clients use it. What
@@ -217,6 +219,8 @@ func TestMigrateSelfupdate(t *testing.T) {
 	apply := func(f *os.File) {
 		t.Helper()
 		defer f.Close()
+		syscall.ForkLock.RLock() // see testenv.WriteProgram
+		defer syscall.ForkLock.RUnlock()
 		if err := selfupdate.Apply(f, selfupdate.Options{TargetPath: s.exe, OldSavePath: s.exe + ".old"}); err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +234,7 @@ func TestMigrateSelfupdate(t *testing.T) {
 		return f
 	}
 	bad := filepath.Join(s.dir, "bad")
-	if err := os.WriteFile(bad, []byte("#!/bin/sh\nexit 3\n"), 0o755); err != nil {
+	if err := testenv.WriteProgram(bad, []byte("#!/bin/sh\nexit 3\n")); err != nil {
 		t.Fatal(err)
 	}
 	apply(open(bad))

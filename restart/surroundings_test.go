@@ -50,7 +50,7 @@ func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	b, err := os.ReadFile(from)
 	if err == nil {
-		err = os.WriteFile(to, b, 0o755)
+		err = testenv.WriteProgram(to, b)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestSurroundings(t *testing.T) {
 				if err := os.Rename(s.exe, s.exe+".away"); err != nil {
 					return err
 				}
-				return os.WriteFile(s.exe, nil, 0o755)
+				return testenv.WriteProgram(s.exe, nil)
 			},
 			func(s *service) error { return os.Rename(s.exe+".away", s.exe) },
 			"is empty", "to blame"},
@@ -139,7 +139,7 @@ func TestSurroundings(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				return os.WriteFile(s.exe, b[:3000], 0o755)
+				return testenv.WriteProgram(s.exe, b[:3000])
 			},
 			func(s *service) error { return os.Rename(s.exe+".away", s.exe) },
 			"the new process", "to blame"},

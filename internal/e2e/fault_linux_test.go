@@ -413,7 +413,7 @@ func TestF16DiskFullProgram(t *testing.T) {
 			t.Fatalf("%d blocks are not enough for a file of %d bytes", free, len(small))
 		}
 		os.RemoveAll(i.home())
-		if err := writeProgram(i.path, old); err != nil {
+		if err := testenv.WriteProgram(i.path, old); err != nil {
 			t.Fatal(err)
 		}
 		before, err := os.Stat(i.path)
@@ -459,7 +459,7 @@ func TestF16BoundOnSpace(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { unix.Unmount(i.dir, unix.MNT_DETACH) })
-		if err := writeProgram(i.path, s.files["1.0.0"]); err != nil {
+		if err := testenv.WriteProgram(i.path, s.files["1.0.0"]); err != nil {
 			t.Fatal(err)
 		}
 		s.repo.Forget()

@@ -74,7 +74,7 @@ func build(t *testing.T, version string, tags ...string) string {
 		if err != nil {
 			return err
 		}
-		return writeProgram(out, bytes.ReplaceAll(b, []byte(mark), []byte(version)))
+		return testenv.WriteProgram(out, bytes.ReplaceAll(b, []byte(mark), []byte(version)))
 	})
 }
 
@@ -143,17 +143,10 @@ func install(t *testing.T, build string) *installation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writeProgram(i.path, b); err != nil {
+	if err := testenv.WriteProgram(i.path, b); err != nil {
 		t.Fatal(err)
 	}
 	return i
-}
-
-// writeProgram writes a file that will be run: a child forked meanwhile would hold it open for writing, and nobody could.
-func writeProgram(path string, b []byte) error {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	return os.WriteFile(path, b, 0o755)
 }
 
 // trusts writes the public key of a repository where the flags find it.

@@ -161,7 +161,7 @@ func TestR05HostileOwner(t *testing.T) {
 	}
 
 	// The owner is left alone, and all is well.
-	must(os.MkdirAll(i.dir, 0o755), writeProgram(i.path, bytesOf(t, "1.0.0")), os.Chown(i.dir, villain, villain), os.Chown(i.path, villain, villain), os.Chown(filepath.Dir(i.dir), villain, villain))
+	must(os.MkdirAll(i.dir, 0o755), testenv.WriteProgram(i.path, bytesOf(t, "1.0.0")), os.Chown(i.dir, villain, villain), os.Chown(i.path, villain, villain), os.Chown(filepath.Dir(i.dir), villain, villain))
 	cmd := exec.Command(i.path, append(i.flags(repo), "self-update")...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: villain, Gid: villain}}
 	if out, err := cmd.CombinedOutput(); err != nil || i.version() != "1.1.0" {
@@ -181,7 +181,7 @@ func round(t *testing.T, i *installation, repo *testrelease.Repo, root, outside 
 	his := filepath.Dir(i.dir)
 	defer os.RemoveAll(his)
 	// What is his, and what of root's lies in it, which he may move.
-	must(os.RemoveAll(his), os.Mkdir(his, 0o755), os.Mkdir(i.dir, 0o755), os.Mkdir(his+"/thing-folder", 0o755), writeProgram(i.path, bytesOf(t, "1.0.0")))
+	must(os.RemoveAll(his), os.Mkdir(his, 0o755), os.Mkdir(i.dir, 0o755), os.Mkdir(his+"/thing-folder", 0o755), testenv.WriteProgram(i.path, bytesOf(t, "1.0.0")))
 	roots := []string{his + "/thing-file", his + "/thing-folder/lock", his + "/thing-folder/state", his + "/thing-folder/staged"}
 	for _, path := range roots {
 		must(os.WriteFile(path, []byte("root:x:0:0"), 0o644))

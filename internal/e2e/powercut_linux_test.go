@@ -93,7 +93,7 @@ func (s *stage) newDisk(t *testing.T, kind diskKind) (*disk, *installation) {
 	if err := os.Mkdir(i.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeProgram(i.path, s.files["1.0.0"]); err != nil {
+	if err := testenv.WriteProgram(i.path, s.files["1.0.0"]); err != nil {
 		t.Fatal(err)
 	}
 	mnt, err := os.Open(d.mnt)
@@ -248,7 +248,7 @@ func TestF02UsualSwap(t *testing.T) {
 	s := newStage(t)
 	d, i := s.newDisk(t, disks[0])
 	fresh := filepath.Join(i.dir, ".hello.new")
-	if err := writeProgram(fresh, s.files["1.1.0"]); err != nil {
+	if err := testenv.WriteProgram(fresh, s.files["1.1.0"]); err != nil {
 		t.Fatal(err)
 	}
 	for _, move := range [][2]string{{i.path, filepath.Join(i.dir, ".hello.old")}, {fresh, i.path}} {

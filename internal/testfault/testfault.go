@@ -32,6 +32,8 @@ type Program struct {
 	Loose bool
 	// Every makes a sweep look at every n-th point only, for a short run. 0 and 1: at each.
 	Every int
+	// From makes a sweep begin at that point, so that several short ones look at different points; 0: at the first.
+	From int
 	// Last makes a sweep look at the last so many points only; 0: at all.
 	Last int
 }
@@ -123,7 +125,7 @@ func (p Program) sweep(tb testing.TB, errno syscall.Errno, on bool) (tried int) 
 	want := p.Points(tb)
 	missed := 0
 	defer func() { tb.Logf("%d of about %d points", tried, len(want)) }()
-	first := 1
+	first := max(1, p.From)
 	if p.Last > 0 {
 		first = max(1, len(want)-p.Last+1)
 	}
