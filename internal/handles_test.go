@@ -36,7 +36,6 @@ var paths = map[string]string{
 	"internal/durable/folder_other.go os":       "Windows has no handles of folders that names could be opened in; whoever may exchange a folder there may do the rest too",
 	"internal/durable/folder_other.go filepath": "the same",
 	"internal/durable/search_linux.go os":       "/proc/self/uid_map",
-	"internal/installation/installation.go os":  "Is, which looks at what a process of this program runs, and does no more",
 	"internal/state/holder_linux.go os":         "/proc/locks",
 	"internal/swap/swap.go filepath":            "Running, which opens what runs already",
 	"internal/swap/swap.go durable":             "the same",

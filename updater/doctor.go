@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"sort"
 	"time"
 
@@ -55,9 +54,8 @@ func (j *job) examine(ctx context.Context) diagnosis {
 	if err := j.moved(); err != nil {
 		d.add(ExitError, "restart the service, then look again; see: ls -l "+swap.Quote(j.invoked), "%v", err)
 	}
-	d.place(j.disk, j.room(ctx))
+	d.place(j, j.room(ctx))
 	d.instances(j.process)
-	d.lock(j.disk)
 	d.memory(j)
 	if v := j.view; v != nil && v.Clock.Behind() > 24*time.Hour {
 		d.add(0, setClock(), "this machine's clock is %v behind dates that were signed already", v.Clock.Behind().Round(time.Hour))
@@ -114,11 +112,16 @@ func (d *diagnosis) obstacles(err error) {
 }
 
 // place is the folder, the file system and the file.
-func (d *diagnosis) place(i *installation.Installation, need int64) {
-	d.obstacles(i.Prepare(need))
-	if n, err := i.OtherNames(); err == nil && n > 0 {
-		find := "find / -xdev -samefile " + swap.Quote(i.Path)
-		d.add(0, find, "%s has %d other names (hard links), which go on naming the old version after an update", i.Path, n)
+func (d *diagnosis) place(j *job, need int64) {
+	err := j.tryOut(need)
+	if errors.Is(err, state.ErrBusy) {
+		d.add(ExitBusy, "wait until it is done; see who it is: fuser -v "+swap.Quote(filepath.Join(j.disk.Home, "lock")), "%v", err)
+	} else {
+		d.obstacles(err)
+	}
+	if n, err := j.disk.OtherNames(); err == nil && n > 0 {
+		find := "find / -xdev -samefile " + swap.Quote(j.disk.Path)
+		d.add(0, find, "%s has %d other names (hard links), which go on naming the old version after an update", j.disk.Path, n)
 	}
 }
 
@@ -133,20 +136,6 @@ func (d *diagnosis) instances(p *process) {
 		if !in.Current {
 			d.add(0, fmt.Sprintf("kill -HUP %d, or restart it", in.PID), "process %d still runs an earlier file", in.PID)
 		}
-	}
-}
-
-func (d *diagnosis) lock(i *installation.Installation) {
-	h, err := i.TryHold()
-	switch {
-	case err == nil:
-		h.Release()
-	case errors.Is(err, state.ErrBusy):
-		d.add(ExitBusy, "wait until it is done; see who it is: fuser -v "+swap.Quote(filepath.Join(i.Home, "lock")), "%v", err)
-	case exitCode(classify(err)) == ExitPermission && d.blocked():
-		// the folder's finding says it
-	default:
-		d.obstacles(err)
 	}
 }
 
@@ -218,10 +207,6 @@ func setClock() string {
 		return "sudo sntp -sS time.apple.com"
 	}
 	return "sudo timedatectl set-ntp true"
-}
-
-func (d *diagnosis) blocked() bool {
-	return slices.ContainsFunc(d.Findings, func(f finding) bool { return f.Code != 0 })
 }
 
 // sum puts obstacles first and takes the exit code from the first.

@@ -46,7 +46,7 @@ func (j *job) download(ctx context.Context) (sealed *os.File, err error) {
 
 // fetchRoute follows every leg of a route.
 func (j *job) fetchRoute(ctx context.Context, r route) (here *os.File, err error) {
-	if err := j.disk.Prepare(r.space()); err != nil {
+	if err := j.held.Rehearse(r.space()); err != nil {
 		return nil, err
 	}
 	var stored []content.Digest

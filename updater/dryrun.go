@@ -91,15 +91,20 @@ func (p *plan) foresee(ctx context.Context, j *job) error {
 	for _, in := range j.instances() {
 		p.Running = append(p.Running, in.PID)
 	}
-	if err := j.disk.Prepare(p.Space); err != nil {
+	return j.tryOut(p.Space)
+}
+
+// tryOut does what an update of so many bytes does before it downloads, and when it swaps.
+func (j *job) tryOut(need int64) error {
+	if err := j.disk.Prepare(); err != nil {
 		return err
 	}
 	h, err := j.disk.TryHold()
 	if err != nil {
 		return err
 	}
-	h.Release()
-	return nil
+	defer h.Release()
+	return h.Rehearse(need)
 }
 
 // files says which earlier versions will be there afterwards, by doing to a copy of the state what the update will do

@@ -23,7 +23,7 @@ import (
 type process struct {
 	disk    *installation.Installation
 	invoked string          // the path as the program was started, links not followed
-	own     os.FileInfo     // the file that this process runs
+	own     *image          // the file that this process runs
 	version *semver.Version // what it says it is
 	log     *slog.Logger
 }
@@ -47,7 +47,7 @@ func locate(configured string) (*process, error) {
 	if configured == "" && runtime.GOOS == "linux" {
 		runs = "/proc/self/exe" // of the file itself, whatever its name is now
 	}
-	if p.own, err = os.Stat(runs); err != nil {
+	if p.own, err = openImage(runs); err != nil {
 		return nil, fmt.Errorf("finding this program's file: %w", err)
 	}
 	// The name it was started by may be a link that a deployment flips.
@@ -79,11 +79,10 @@ func (p *process) moved() error {
 // installed is the version of the file at the path: ours, if it is the file that this process runs; the recorded one,
 // if its hash is the recorded one; else somebody deployed it by hand, and it is asked.
 func (p *process) installed(ctx context.Context, st *state.State) (*semver.Version, error) {
-	info, err := os.Stat(p.disk.Path)
-	if err != nil {
+	if _, err := os.Stat(p.disk.Path); err != nil {
 		return nil, fmt.Errorf("looking at the installed program: %w", err)
 	}
-	if os.SameFile(info, p.own) {
+	if p.own.is(p.disk) {
 		return p.version, nil
 	}
 	if st.Installed != nil {
@@ -109,7 +108,7 @@ func (p *process) installed(ctx context.Context, st *state.State) (*semver.Versi
 
 // behind reports whether the file at the path is one that an updater installed and that this process does not run.
 func (p *process) behind(st *state.State) bool {
-	if st.Installed == nil || p.disk.Is(p.own) {
+	if st.Installed == nil || p.own.is(p.disk) {
 		return false
 	}
 	id, err := p.disk.Identify()
@@ -119,7 +118,7 @@ func (p *process) behind(st *state.State) bool {
 // runs reports whether this process runs the file at the path, and that is the recorded one.
 func (p *process) runs(in *state.File) bool {
 	id, err := p.disk.Identify()
-	return err == nil && id == in.ID && p.disk.Is(p.own)
+	return err == nil && id == in.ID && p.own.is(p.disk)
 }
 
 // managedBy is the link-time switch of whoever builds the program for a package manager: the command that updates the

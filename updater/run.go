@@ -180,7 +180,7 @@ func (u *Updater) countStart(ctx context.Context) (back bool, err error) {
 	undone, err := j.held.Count(false)
 	u.show(j.held.State())
 	u.events.undone(undone)
-	return !u.disk.Is(u.own), err
+	return !u.own.is(u.disk), err
 }
 
 // proveRunning records that the installed file ran healthily in this process. It reports whether there is nothing

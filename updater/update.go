@@ -56,7 +56,7 @@ func (j *job) lockForUpdate(ctx context.Context) (err error) {
 	if err := j.foreign(); err != nil {
 		return err
 	}
-	if err := j.disk.Prepare(0); err != nil {
+	if err := j.disk.Prepare(); err != nil {
 		return err
 	}
 	if j.manual {

@@ -1,11 +1,14 @@
 package durable
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // A Folder is a handle on a folder. What is done through it is done in that folder, wherever its name leads to meanwhile,
@@ -55,13 +58,106 @@ func (e *Untrusted) Unwrap() error { return fs.ErrPermission }
 type Info struct {
 	Mode     fs.FileMode
 	Size     int64
+	Modified time.Time
 	UID, GID uint32
 	Links    uint64
 	file
 }
 
-// Same reports whether both are of one file.
+// Same reports whether both have the numbers of one file. There are file systems on which that is wrong: see Leads.
 func (i Info) Same(j Info) bool { return i.same(j.file) }
+
+// alike reports whether both could be of one file, looked at in the same moment.
+func (i Info) alike(j Info) bool {
+	return i.Mode == j.Mode && i.Size == j.Size && i.Modified.Equal(j.Modified) && i.UID == j.UID && i.GID == j.GID
+}
+
+// Leads reports whether the name leads to the open file, and not through a link.
+//
+// The numbers that a system gives its files, device and inode, are not believed alone. Some file systems give every name
+// of a file another number, or every look: an overlay whose layers lie on two file systems, network and FUSE file systems
+// that make their numbers of the name. So where the numbers differ the kernel is asked by what name it knows the open
+// file, and if that is another one the bytes are compared: a file of the same owner, mode, time and content is as good.
+// And where they are alike, the rest must be too, for there are file systems that give all files one number.
+func (d *Folder) Leads(f *os.File, name string) (bool, error) {
+	mine, err := Stat(f)
+	if err != nil {
+		return false, err
+	}
+	there, err := d.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil || mine.Mode.Type() != there.Mode.Type() {
+		return false, err
+	}
+	if mine.Mode.IsDir() {
+		return mine.Same(there) || d.names(f, name), nil // what is in it may change at any moment
+	}
+	if !mine.alike(there) {
+		return false, nil
+	}
+	if mine.Same(there) || d.names(f, name) {
+		return true, nil
+	}
+	other, err := d.Read(name)
+	if err != nil {
+		return false, err
+	}
+	defer other.Close()
+	return equal(f, other)
+}
+
+// equal compares the bytes of two files.
+func equal(f, g *os.File) (bool, error) {
+	const most = 1<<63 - 1
+	a, b := io.NewSectionReader(f, 0, most), io.NewSectionReader(g, 0, most)
+	p, q := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, err := io.ReadFull(a, p)
+		m, oerr := io.ReadFull(b, q)
+		ended, otherEnded := atEnd(err), atEnd(oerr)
+		switch {
+		case err != nil && !ended:
+			return false, err
+		case oerr != nil && !otherEnded:
+			return false, oerr
+		case !bytes.Equal(p[:n], q[:m]):
+			return false, nil
+		case ended:
+			return otherEnded, nil
+		}
+	}
+}
+
+func atEnd(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
+
+// SetMode gives f, which was just made in the folder, the mode perm. There are file systems on which nobody can give a file
+// a mode, because all have the one that the mount says, FAT for one. There it is enough that the owner may do what perm
+// says, and that nobody may write to the file who could not do as much to the folder.
+func (d *Folder) SetMode(f *os.File, perm fs.FileMode) error {
+	err := f.Chmod(perm)
+	if err == nil || !unsupported(err) {
+		return err
+	}
+	have, serr := Stat(f)
+	in, ierr := d.Stat()
+	if serr == nil && ierr == nil && perm&^have.Mode&0o700 == 0 && have.Mode&^in.Mode&^perm&0o022 == 0 {
+		return nil
+	}
+	return err
+}
+
+// Flush makes the bytes of f, its mode and its owner durable.
+func Flush(f *os.File) error { return flush(f, f.Sync()) }
+
+// flush turns an error of fsync that only says that there is no fsync for such a file or folder into what there is.
+func flush(f *os.File, err error) error {
+	if err == nil || !unsupported(err) {
+		return err
+	}
+	return syncAll(f)
+}
 
 // Stat describes the open file.
 func Stat(f *os.File) (Info, error) { return stat(f) }
@@ -107,7 +203,7 @@ func (d *Folder) Make(name string, perm fs.FileMode) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(f.Chmod(perm), d.adopt(f)); err != nil {
+	if err := errors.Join(d.SetMode(f, perm), d.adopt(f)); err != nil {
 		f.Close()
 		d.remove(name)
 		return nil, err
@@ -153,10 +249,10 @@ func (d *Folder) WriteFile(name string, data []byte, perm fs.FileMode) error {
 	temp := filepath.Base(f.Name())
 	_, err = f.Write(data)
 	if err == nil {
-		err = f.Chmod(perm)
+		err = d.SetMode(f, perm)
 	}
 	if err == nil {
-		err = f.Sync()
+		err = Flush(f)
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = d.rename(temp, d, name)
@@ -218,6 +314,9 @@ func (d *Folder) CanLink(old string, to *Folder, prefix string) error {
 	to.remove(temp)
 	return err
 }
+
+// Second makes second, which nothing has as its name yet, another name of the file.
+func (d *Folder) Second(name, second string) error { return d.link(name, d, second) }
 
 // Move is Rename without its promise that a power cut does not take the change back.
 func (d *Folder) Move(old string, to *Folder, new string) error { return d.rename(old, to, new) }

@@ -67,7 +67,7 @@ func described(info fs.FileInfo, err error) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{Mode: info.Mode(), Size: info.Size(), Links: 1, file: file{info}}, nil
+	return Info{Mode: info.Mode(), Size: info.Size(), Modified: info.ModTime(), Links: 1, file: file{info}}, nil
 }
 
 // Names lists what is in the folder.
@@ -115,3 +115,9 @@ func (d *Folder) mkdir(name string, perm fs.FileMode) error { return os.Mkdir(d.
 
 // Us: there are no numbers of users here.
 func Us(uint32) bool { return true }
+
+func (d *Folder) names(*os.File, string) bool { return false }
+
+func unsupported(error) bool { return false }
+
+func syncAll(*os.File) error { return nil }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -122,7 +123,7 @@ func infoOf(st *unix.Stat_t) Info {
 	if st.Mode&unix.S_ISVTX != 0 {
 		mode |= fs.ModeSticky
 	}
-	return Info{mode, int64(st.Size), st.Uid, st.Gid, uint64(st.Nlink), file{uint64(st.Dev), uint64(st.Ino)}}
+	return Info{mode, int64(st.Size), time.Unix(st.Mtim.Unix()), st.Uid, st.Gid, uint64(st.Nlink), file{uint64(st.Dev), uint64(st.Ino)}}
 }
 
 // Names lists what is in the folder.
@@ -137,13 +138,25 @@ func (d *Folder) Names() ([]string, error) {
 	return names, err
 }
 
-// Sync makes the names in the folder durable: what was created, renamed or removed in it.
+// Sync makes the names in the folder durable: what was created, renamed or removed in it. Where a folder cannot be synced
+// by itself, the whole file system is.
 func (d *Folder) Sync() error {
 	f, err := d.read()
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(Flush(f), f.Close())
+}
+
+// unsupported reports whether an error says that a file system lacks the call, not that the call failed. EPERM is what FAT
+// says of a mode that it cannot keep; EBADF what some say of a folder that they do not sync.
+func unsupported(err error) bool {
+	for _, errno := range []syscall.Errno{syscall.ENOSYS, syscall.ENOTSUP, syscall.EOPNOTSUPP, syscall.EINVAL, syscall.EPERM, syscall.EBADF, syscall.ENOTTY} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
 }
 
 // Chmod gives the folder itself a mode, and syncs that.
@@ -152,9 +165,9 @@ func (d *Folder) Chmod(perm fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	err = f.Chmod(perm)
+	err = d.SetMode(f, perm)
 	if err == nil {
-		err = f.Sync()
+		err = Flush(f)
 	}
 	return errors.Join(err, f.Close())
 }

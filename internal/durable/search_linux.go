@@ -1,6 +1,7 @@
 package durable
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -20,3 +21,16 @@ var inNamespace = sync.OnceValue(func() bool {
 	f := strings.Fields(string(b))
 	return err == nil && !(len(f) == 3 && f[0] == "0" && f[1] == "0" && f[2] == "4294967295")
 })
+
+// names reports whether the kernel knows the open file by this name in the folder, however the two are numbered.
+func (d *Folder) names(f *os.File, name string) bool {
+	dir, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", d.fd()))
+	if err != nil {
+		return false
+	}
+	at, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	return err == nil && at == strings.TrimSuffix(dir, "/")+"/"+name
+}
+
+// syncAll writes the whole file system on which f is.
+func syncAll(f *os.File) error { return retry(func() error { return unix.Syncfs(int(f.Fd())) }) }

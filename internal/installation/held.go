@@ -115,6 +115,10 @@ func (h *Held) save(change func(*state.State)) error {
 	return nil
 }
 
+// Rehearse does all that Swap will do to the disk, with a small file and to a second name of the program, after it has found
+// out whether need bytes can be staged at once.
+func (h *Held) Rehearse(need int64) error { return h.i.target.Rehearse(need) }
+
 // Staged opens the file with this content that an earlier attempt has left whole in the state folder, hashed again and
 // sealed; nil if there is none.
 func (h *Held) Staged(want content.ID) (*os.File, error) { return h.i.target.Staged(want) }

@@ -18,7 +18,6 @@ package installation
 
 import (
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -102,15 +101,9 @@ func (i *Installation) Look() (*state.State, error) {
 // Identify hashes the file at the path, unless it was hashed before and has not been touched since.
 func (i *Installation) Identify() (content.ID, error) { return i.target.Identify() }
 
-// Is reports whether the file at the path is this one, whatever its name was when it was looked at.
-func (i *Installation) Is(file os.FileInfo) bool {
-	info, err := os.Stat(i.Path)
-	return err == nil && os.SameFile(info, file)
-}
-
-// Prepare finds out what would keep an update of need bytes from working, before anything is downloaded. It makes the
-// state folder if it is missing.
-func (i *Installation) Prepare(need int64) error { return i.target.Prepare(need) }
+// Prepare finds out without the lock what would keep any update from working, before anything is downloaded; see
+// Held.Rehearse. It makes the state folder if it is missing.
+func (i *Installation) Prepare() error { return i.target.Prepare(0) }
 
 // Likeness is what a new file will have of the old one: mode, owner, attributes.
 func (i *Installation) Likeness() (swap.Likeness, error) { return i.target.Likeness() }

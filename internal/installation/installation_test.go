@@ -31,7 +31,7 @@ func install(t *testing.T) *Installation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := i.Prepare(0); err != nil {
+	if err := i.Prepare(); err != nil {
 		t.Fatal(err)
 	}
 	return i

@@ -10,7 +10,9 @@ import (
 )
 
 // asideName is where selfupdate looks for the new file.
-func (t *Target) asideName() string { return "." + t.name() + ".new" }
+func (t *Target) asideName() string { return asideName(t.name()) }
+
+func asideName(name string) string { return "." + name + ".new" }
 
 // sweepAside removes what a moveAside that was killed left, unless it is listed: a file that was on its way back. Where
 // files are not moved aside, what bears this name is somebody else's.
@@ -33,27 +35,27 @@ func (t *Target) sweepAside(in *beside.Place, spare map[string]bool) error {
 // mayMoveAside reports an error where somebody else decides where paths lead, because selfupdate takes paths.
 func (t *Target) mayMoveAside(in *beside.Place) error {
 	if t.Aside == nil {
-		return &Error{Kind: errors.ErrUnsupported, Path: t.Path, Reason: "this file system has no hard links, and this program was built without another way to replace a file", Fix: "update it with the program itself"}
+		return &Error{Kind: errors.ErrUnsupported, Path: t.Path, Reason: "a running file cannot be replaced on this file system, and this program was built without another way to replace a file", Fix: "update it with the program itself"}
 	}
 	if !in.Private() {
-		return &Error{Kind: ErrPermission, Path: t.Dir, Reason: "this file system has no hard links, and where that is so only the owner of the folder may replace a file in it", Fix: ownerFix(t.Dir)}
+		return &Error{Kind: ErrPermission, Path: t.Dir, Reason: "a running file cannot be replaced on this file system, only moved aside, and that only the owner of the folder may do", Fix: ownerFix(t.Dir)}
 	}
 	return nil
 }
 
-// moveAside puts the file next of the folder from at the path after it has moved the file that is there, which may be running, to
-// aside in Home. Between the two renames nothing is at the path. If this process is killed there, whoever settles the
+// moveAside puts the file next of the folder from at DIR/NAME after it has moved the file that is there, which may be
+// running, to aside in Home. Between the two renames nothing is at the path. If this process is killed there, whoever settles the
 // journal finds the path empty, and what it needs either kept (an update that is abandoned) or at DIR/.NAME.new (an undo
 // that is finished).
 //
 // Of selfupdate, which is behind Aside, only the renames are used: its staging follows links that were planted, holds the
 // whole file in memory and verifies nothing unless told to. Its second half finds the new file at DIR/.NAME.new, so that is
 // where ours goes first.
-func (t *Target) moveAside(in *beside.Place, from *durable.Folder, next, aside string) error {
+func (t *Target) moveAside(in *beside.Place, name string, from *durable.Folder, next, aside string) error {
 	if err := t.mayMoveAside(in); err != nil {
 		return err
 	}
-	staged := t.asideName()
+	staged := asideName(name)
 	if info, err := in.Dir.Lstat(staged); err == nil && !info.Mode.IsRegular() {
 		return &Error{Kind: ErrNotRegular, Path: in.Dir.Join(staged), Reason: "something that is no file stands where the new executable passes through", Fix: "look at what it is, then remove it"}
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -62,8 +64,8 @@ func (t *Target) moveAside(in *beside.Place, from *durable.Folder, next, aside s
 	if err := from.Move(next, in.Dir, staged); err != nil {
 		return err
 	}
-	if err := t.Aside(t.Path, in.Home.Join(aside)); err != nil {
-		if _, gone := in.Dir.Lstat(t.name()); !errors.Is(gone, fs.ErrNotExist) { // else whoever settles looks for it there
+	if err := t.Aside(in.Dir.Join(name), in.Home.Join(aside)); err != nil {
+		if _, gone := in.Dir.Lstat(name); !errors.Is(gone, fs.ErrNotExist) { // else whoever settles looks for it there
 			in.Dir.Move(staged, from, next)
 		}
 		return err

@@ -20,7 +20,7 @@ func (t *Target) Likeness() (Likeness, error) {
 	if err != nil {
 		return Likeness{}, t.explain(t.Path, "looking at it", err)
 	}
-	l := Likeness{Mode: info.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky), Owner: owner(info)}
+	l := Likeness{Mode: info.Mode() & modeBits, Owner: owner(info)}
 	if t.Setuid == Drop {
 		l.Mode &^= fs.ModeSetuid | fs.ModeSetgid
 	}

@@ -153,7 +153,7 @@ func replace(t *swap.Target, content []byte) error {
 
 // update is an update as package updater makes it: lock, settle, stage, journal, replace, record, sweep.
 func update(t *swap.Target, content []byte, version string) (err error) {
-	if err := t.Prepare(int64(len(content))); err != nil {
+	if err := t.Prepare(0); err != nil {
 		return err
 	}
 	lock, err := state.TryLock(t.Home)
@@ -163,6 +163,9 @@ func update(t *swap.Target, content []byte, version string) (err error) {
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	s, err := settled(t, lock)
 	if err != nil {
+		return err
+	}
+	if err := t.Rehearse(int64(len(content))); err != nil {
 		return err
 	}
 	sealed, err := stage(t, content)

@@ -14,6 +14,7 @@ const (
 
 func writable(*os.File) bool                        { return false }
 func noLinks(error) bool                            { return true }
+func noReplace(error) bool                          { return false }
 func changed(fs.FileInfo) time.Time                 { return time.Now() }
 func giveOwner(*os.File, fs.FileInfo, string) error { return nil }
 func quote(path string) string                      { return path }

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/theseus-go/theseus/internal/durable"
 )
 
 // mustMoveAside: a file that runs can be renamed over here.
@@ -24,7 +26,23 @@ func writable(f *os.File) bool {
 // noLinks reports that this file system has no hard links. EPERM is what Linux says on FAT; it is also what the sysctl
 // fs.protected_hardlinks says to users who do not own the file, but those could not keep its owner either.
 func noLinks(err error) bool {
-	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.EMLINK)
+	return isAny(err, syscall.EPERM, syscall.ENOTSUP, syscall.ENOSYS, syscall.EOPNOTSUPP, syscall.EMLINK, syscall.EINVAL)
+}
+
+// noReplace reports that the system does not rename over this file, as some network and shared file systems do not while it
+// runs, but perhaps lets it be moved aside.
+func noReplace(err error) bool {
+	e, ok := errors.AsType[*fs.PathError](err)
+	return ok && e.Op == "rename" && isAny(err, syscall.ETXTBSY, syscall.EBUSY, syscall.EEXIST, syscall.EACCES, syscall.EPERM)
+}
+
+func isAny(err error, errnos ...syscall.Errno) bool {
+	for _, e := range errnos {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func sharing(error) bool { return false }
@@ -32,7 +50,7 @@ func sharing(error) bool { return false }
 func closeForRename(...*os.File) {}
 
 // syncSealed: the bytes, and the owner, mode and attributes that the file was given since.
-func syncSealed(f *os.File) error { return f.Sync() }
+func syncSealed(f *os.File) error { return durable.Flush(f) }
 
 // giveOwner keeps owner and group.
 func giveOwner(f *os.File, old fs.FileInfo, path string) error {

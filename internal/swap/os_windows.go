@@ -14,6 +14,7 @@ const mustMoveAside = true
 
 func writable(*os.File) bool                        { return false } // Go's files do not tell; Seal is the only door
 func noLinks(error) bool                            { return true }
+func noReplace(error) bool                          { return false } // it is moved aside from the beginning
 func changed(fs.FileInfo) time.Time                 { return time.Now() }
 func giveOwner(*os.File, fs.FileInfo, string) error { return nil } // the folder's access list is inherited
 func quote(path string) string                      { return `"` + path + `"` }

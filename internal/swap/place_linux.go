@@ -2,6 +2,7 @@ package swap
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -38,4 +39,17 @@ func thaw(path string) string {
 		return fmt.Sprintf("sudo chattr -a %s", quote(path))
 	}
 	return ""
+}
+
+// reserve finds out whether so many bytes can be written: a quota, or blocks that are kept for others, show only here. Where
+// the file system cannot say, writing will.
+func reserve(f *os.File, n int64) error {
+	if n <= 0 {
+		return nil
+	}
+	err := retry(func() error { return unix.Fallocate(int(f.Fd()), 0, 0, n) })
+	if terr := f.Truncate(0); !isFull(err) {
+		return terr
+	}
+	return err
 }

@@ -11,18 +11,19 @@ import (
 // mountNoExec is ST_NOEXEC on Linux, MNT_NOEXEC elsewhere.
 var mountNoExec = map[bool]uint64{true: 0x8, false: 0x4}[runtime.GOOS == "linux"]
 
-func statfs(dir string) (filesystem, error) {
+// statfs describes the file system of a folder. One that does not answer, or counts no blocks, is not known.
+func statfs(dir string) filesystem {
 	var s unix.Statfs_t
 	if err := retry(func() error { return unix.Statfs(dir, &s) }); err != nil {
-		return filesystem{}, err
+		return filesystem{}
 	}
 	return filesystem{
-		known:    true,
+		known:    s.Blocks > 0,
 		noExec:   uint64(s.Flags)&mountNoExec != 0,
 		noInodes: s.Files > 0 && s.Ffree == 0, // some file systems count none
 		free:     uint64(max(s.Bavail, 0)) * uint64(s.Bsize),
 		mount:    dir,
-	}, nil
+	}
 }
 
 func fileSizeLimit() uint64 {

@@ -16,10 +16,15 @@ func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
-// mayWrite asks the kernel whether names in the folder may be changed: EROFS where nobody may. Who does not own the file could
-// not keep its owner, so the rule of sticky folders needs no look of its own.
+// mayWrite asks the kernel whether names in the folder may be changed: EROFS where nobody may. Any other answer than a no is
+// left to the rehearsal. Who does not own the file could not keep its owner, so the rule of sticky folders needs no look of
+// its own.
 func mayWrite(dir string) error {
-	return unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+	err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+	if isAny(err, syscall.EACCES, syscall.EPERM, syscall.EROFS) {
+		return err
+	}
+	return nil
 }
 
 func retry(do func() error) error {

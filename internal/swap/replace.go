@@ -33,34 +33,56 @@ func (t *Target) Replace(sealed *os.File, want content.ID) error {
 		return t.explain(t.Path, "opening it", err)
 	}
 	defer old.Close()
+	oldID, err := t.identify(old)
+	if err != nil {
+		return t.explain(t.Path, "reading it", err)
+	}
+	defer t.forget()
+	return t.exchange(in, place{t.name(), keptName(oldID.SHA256)}, sealed, old, want, oldID)
+}
+
+// place is where an exchange puts the new file, and the old one.
+type place struct {
+	name string // in Dir
+	kept string // in Home
+}
+
+// exchange gives sealed the old file's owner, group, mode and attributes, keeps old, and puts sealed in its place. It is all
+// that Replace does to the disk, and Prepare does the same to a second name of the program, so that what keeps a swap from
+// working is found before anything is downloaded.
+func (t *Target) exchange(in *beside.Place, at place, sealed, old *os.File, want, oldID content.ID) error {
 	if err := t.resemble(sealed, old); err != nil {
 		return err
 	}
 	if err := syncSealed(sealed); err != nil {
-		return t.explain(sealed.Name(), "writing it to disk", err)
-	}
-	oldID, err := t.identify(old)
-	if err != nil {
-		return err
+		return t.explain(t.Home, "writing a file in it to disk", err)
 	}
 	if oldID == want { // already there: nothing to keep, nothing to rename
 		return t.synced(in, in.Home.Remove(filepath.Base(sealed.Name())))
 	}
-	kept, aside, err := t.keep(in, old, oldID)
+	made, aside, err := t.keep(in, at, old)
 	if err != nil {
 		return err
 	}
-	if err = t.verified(in, sealed, old, want); err == nil {
+	staged := filepath.Base(sealed.Name())
+	if err = t.verified(in, at, sealed, old, want); err == nil {
+		if !aside {
+			err = t.renameOver(in, at, sealed)
+		}
+		if !aside && noReplace(err) { // the second name would keep the old file from being moved to it
+			if made {
+				in.Home.Remove(at.kept)
+			}
+			aside = true
+		}
 		if aside {
 			closeForRename(sealed, old)
-			err = t.moveAside(in, in.Home, filepath.Base(sealed.Name()), kept.name)
-		} else {
-			err = t.renameOver(in, sealed, kept.name)
+			err = t.moveAside(in, at.name, in.Home, staged, at.kept)
 		}
 	}
 	if err != nil {
-		if same(old, in.Dir, t.name()) == nil { // else it is the only way back
-			kept.discard(in)
+		if made && same(old, in.Dir, at.name) == nil { // else it is the only way back
+			in.Home.Remove(at.kept)
 		}
 		return t.explain(t.Path, "replacing it", err)
 	}
@@ -96,11 +118,15 @@ func (t *Target) Restore(want content.ID) error {
 	if err := same(f, from, name); err != nil {
 		return err
 	}
-	if t.movesAside && !missing {
-		closeForRename(f)
-		err = t.moveAside(in, from, name, durable.Unique(keptPrefix+"left"))
-	} else {
+	defer t.forget()
+	aside := t.movesAside && !missing
+	if !aside {
 		err = from.Rename(name, in.Dir, t.name())
+		aside = !missing && noReplace(err)
+	}
+	if aside {
+		closeForRename(f)
+		err = t.moveAside(in, t.name(), from, name, durable.Unique(keptPrefix+"left"))
 	}
 	if err != nil {
 		return t.explain(t.Path, "putting the previous file back", err)
@@ -142,10 +168,10 @@ func (t *Target) isStaged(in *beside.Place, f *os.File) error {
 }
 
 // verified is the last look before the rename.
-func (t *Target) verified(in *beside.Place, sealed, old *os.File, want content.ID) error {
+func (t *Target) verified(in *beside.Place, at place, sealed, old *os.File, want content.ID) error {
 	got, err := hash(sealed)
 	if err != nil {
-		return err
+		return t.explain(t.Home, "reading a file in it", err)
 	}
 	if got != want {
 		return &Error{Kind: ErrChanged, Path: sealed.Name(), Reason: fmt.Sprintf("its SHA-256 is %x (%d bytes), not the verified %x (%d bytes)", got.SHA256[:], got.Size, want.SHA256[:], want.Size),
@@ -154,54 +180,41 @@ func (t *Target) verified(in *beside.Place, sealed, old *os.File, want content.I
 	if err := same(sealed, in.Home, filepath.Base(sealed.Name())); err != nil {
 		return err
 	}
-	return same(old, in.Dir, t.name())
+	return same(old, in.Dir, at.name)
 }
 
-// kept is the file that Replace kept, and whether it was Replace that did.
-type kept struct {
-	name string
-	made bool
-}
-
-func (k kept) discard(in *beside.Place) {
-	if k.made {
-		in.Home.Remove(k.name)
-	}
-}
-
-// keep gives the old file its second name. Where there are no hard links nothing is made, and aside is true.
-func (t *Target) keep(in *beside.Place, old *os.File, id content.ID) (k kept, aside bool, err error) {
-	k.name = keptName(id.SHA256)
+// keep gives the old file its second name, and reports whether it made that. Where there are no hard links nothing is made,
+// and aside is true.
+func (t *Target) keep(in *beside.Place, at place, old *os.File) (made, aside bool, err error) {
 	if t.movesAside {
-		return k, true, nil
+		return false, true, nil
 	}
-	if same(old, in.Home, k.name) == nil {
-		return k, false, in.Home.Sync()
+	if same(old, in.Home, at.kept) == nil {
+		return false, false, in.Home.Sync()
 	}
-	err = in.Dir.Link(t.name(), in.Home, k.name)
+	err = in.Dir.Link(at.name, in.Home, at.kept)
 	if noLinks(err) {
-		return k, true, nil
+		return false, true, nil
 	}
 	if err != nil {
-		return k, false, t.explain(t.Path, "keeping it as "+in.Home.Join(k.name), err)
+		return false, false, t.explain(t.Path, "giving it a second name in "+t.Home, err)
 	}
-	k.made = true
-	if err := same(old, in.Home, k.name); err != nil {
-		k.discard(in)
-		return k, false, err
+	if err := same(old, in.Home, at.kept); err != nil {
+		in.Home.Remove(at.kept)
+		return false, false, err
 	}
-	return k, false, nil
+	return true, false, nil
 }
 
 // renameOver is the swap itself. If it cannot be made durable it is taken back, because a caller who is told of an error
 // must find the file that was there before.
-func (t *Target) renameOver(in *beside.Place, sealed *os.File, kept string) error {
-	err := in.Home.Rename(filepath.Base(sealed.Name()), in.Dir, t.name())
-	if err == nil || same(sealed, in.Dir, t.name()) != nil {
+func (t *Target) renameOver(in *beside.Place, at place, sealed *os.File) error {
+	err := in.Home.Rename(filepath.Base(sealed.Name()), in.Dir, at.name)
+	if err == nil || same(sealed, in.Dir, at.name) != nil {
 		return err
 	}
-	if back := in.Home.Rename(kept, in.Dir, t.name()); back != nil && same(sealed, in.Dir, t.name()) == nil {
-		return fmt.Errorf("%w; putting the old file back from %s: %w", err, in.Home.Join(kept), back)
+	if back := in.Home.Rename(at.kept, in.Dir, at.name); back != nil && same(sealed, in.Dir, at.name) == nil {
+		return fmt.Errorf("%w; putting the old file back from %s: %w", err, in.Home.Join(at.kept), back)
 	}
 	return err
 }

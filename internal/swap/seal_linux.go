@@ -18,7 +18,7 @@ const patience = 2 * time.Second
 
 func seal(home *durable.Folder, f *os.File) (*os.File, error) {
 	defer f.Close()
-	if err := errors.Join(f.Chmod(0o700), f.Sync()); err != nil {
+	if err := makeExecutable(home, f); err != nil {
 		return nil, err
 	}
 	// By the descriptor, so that no name is trusted; by the name where /proc is not mounted. Both must be the same file.

@@ -13,7 +13,7 @@ import (
 
 func seal(home *durable.Folder, f *os.File) (*os.File, error) {
 	defer f.Close()
-	if err := errors.Join(f.Chmod(0o700), f.Sync()); err != nil {
+	if err := makeExecutable(home, f); err != nil {
 		return nil, err
 	}
 	sealed, err := openRegular(home, filepath.Base(f.Name()))

@@ -167,8 +167,8 @@ func (t *Target) Stage(want content.ID) error {
 
 // Roomy reports whether so much is free on the file system that a file which only waits may stay there.
 func (t *Target) Roomy() bool {
-	fs, err := statfs(t.Dir)
-	return err == nil && (!fs.known || fs.free >= roomy)
+	fs := statfs(t.Dir)
+	return !fs.known || fs.free >= roomy
 }
 
 // roomy is how many bytes must be free for a staged file to stay.
@@ -231,10 +231,25 @@ func (t *Target) sweep(keep []content.Digest, leave func(name string) bool) erro
 		}
 		err = errors.Join(err, t.remove(in.Home, name))
 	}
-	if err = errors.Join(err, t.sweepAside(in, spare)); err != nil {
+	if err = errors.Join(err, t.sweepAside(in, spare), t.sweepScratch(in)); err != nil {
 		return t.explain(t.Home, "removing litter", err)
 	}
 	return nil
+}
+
+// sweepScratch removes what a rehearsal that was killed left beside the program.
+func (t *Target) sweepScratch(in *beside.Place) (err error) {
+	names, _ := in.Dir.Names() // a folder that may not be listed keeps it
+	for _, name := range names {
+		plain := name
+		if aside, ok := strings.CutSuffix(name, ".new"); ok {
+			plain = strings.TrimPrefix(aside, ".")
+		}
+		if prefix, ok := durable.IsUnique(plain); ok && prefix == t.scratch() {
+			err = errors.Join(err, t.remove(in.Dir, name))
+		}
+	}
+	return err
 }
 
 // remove removes litter, and lets lie what is in use: where a file that runs must be moved aside it cannot be removed, nor
