@@ -59,6 +59,8 @@ func child(do, path string) error {
 		return settle(t)
 	case "prepare":
 		return t.Prepare(1 << 20)
+	case "rehearse":
+		return t.Rehearse(1 << 20)
 	case "replace":
 		return replace(t, program("2.0.0"))
 	case "restore":

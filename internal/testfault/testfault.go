@@ -101,6 +101,13 @@ func (p Program) Points(tb testing.TB) []Point {
 	return points
 }
 
+// Once runs the program once, with the calls in Always failing and no other fault. It may end as it likes.
+func (p Program) Once(tb testing.TB) {
+	tb.Helper()
+	run, _ := p.run(tb, 0, 0, false)
+	p.Check(tb, run)
+}
+
 // Kill kills the program at every point, each time in a fresh situation, and returns how many points there were.
 func (p Program) Kill(tb testing.TB) int {
 	tb.Helper()

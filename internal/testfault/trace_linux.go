@@ -139,7 +139,8 @@ func trace(cmd *exec.Cmd, calls []string, always map[string]syscall.Errno, break
 					break
 				}
 				if c.always != 0 {
-					if err := skipCall(tid); err != nil {
+					if c.name == "close" { // see below
+					} else if err := skipCall(tid); err != nil {
 						return points, at, end, err
 					}
 					failing[tid] = c.always
