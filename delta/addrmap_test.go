@@ -1,6 +1,9 @@
 package delta
 
 import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/theseus-go/theseus/delta/internal/executable"
@@ -28,6 +31,37 @@ func TestAddressMap(t *testing.T) {
 	} {
 		if got := m.at(row.addr); got != row.shift {
 			t.Errorf("%#x moves by %#x, want %#x", row.addr, got, row.shift)
+		}
+	}
+}
+
+func TestSpansByStart(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, reach := range []uint64{1, 3, 1 << 11, 1<<11 + 1, 1 << 22, 1 << 52} {
+		spans := make([]span, 1000)
+		for i := range spans {
+			spans[i] = span{from: 1<<40 + random.Uint64N(reach), shift: uint64(i)}
+		}
+		want := slices.Clone(spans)
+		slices.SortStableFunc(want, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+		if !slices.Equal(byStart(spans), want) {
+			t.Errorf("reach %d: not in order", reach)
+		}
+	}
+	if len(byStart(nil)) != 0 || len(byStart([]span{{from: 7}})) != 1 {
+		t.Error("none and one")
+	}
+}
+
+// Of ops that copy the same, the longest holds, and of those the first.
+func TestMapOfEqualStarts(t *testing.T) {
+	file := &executable.Layout{Sections: []executable.Section{{Off: 0, FileSize: 0x1000, Addr: 0x1000, MemSize: 0x1000}}}
+	file.Settle()
+	m := mapOfOps(file, file, []op{{0x100, 0x110, 0x10}, {0x100, 0x220, 0x80}, {0x100, 0x330, 0x80}, {0x100, 0x440, 0x20}, {0x140, 0x500, 0x80}})
+	m.seal(file.Lo, file.Hi)
+	for addr, shift := range map[uint64]uint64{0x1100: 0x120, 0x117f: 0x120, 0x1180: 0x3c0, 0x11bf: 0x3c0} {
+		if got := m.at(addr); got != shift {
+			t.Errorf("%#x moves by %#x, want %#x", addr, got, shift)
 		}
 	}
 }
