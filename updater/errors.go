@@ -17,6 +17,9 @@ var (
 	ErrUnreachable = errors.New("source unreachable")
 	// ErrNothing: there is a newer release, but none that this machine may install now. Exit code 3.
 	ErrNothing = errors.New("nothing that this machine may install")
+	// ErrHeld: a release is verified and ready, and one of Options.Gates holds it back; errors.As finds the *Held that says
+	// why. Exit code 3.
+	ErrHeld = errors.New("held back for now")
 	// ErrPermission: this process may not replace its executable. Exit code 6.
 	ErrPermission = errors.New("no permission to update")
 	// ErrBusy: another update of this program is running, and still was after the 5 seconds that a person's request
@@ -65,6 +68,7 @@ const (
 	StepPlanning    Step = "planning"
 	StepDownloading Step = "downloading"
 	StepProbing     Step = "probing"
+	StepWaiting     Step = "waiting" // asking Options.Gates
 	StepSwapping    Step = "swapping"
 	StepRestarting  Step = "restarting"
 	StepUndoing     Step = "undoing"

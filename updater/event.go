@@ -53,6 +53,8 @@ const (
 	EventDeltaFailed    Kind = "delta failed"    // a delta could not be used, the whole file is downloaded
 	EventWithdrawn      Kind = "withdrawn"       // the publisher has withdrawn what is installed
 	EventManaged        Kind = "managed"         // somebody else keeps the file current
+	EventHeld           Kind = "held"            // a gate holds a release back that is ready
+	EventHeldLong       Kind = "held long"       // and updates have been held back for more than 7 days
 	EventUpdateFailed   Kind = "update failed"   // anything else that ended an update
 )
 
@@ -62,6 +64,7 @@ var level = map[Kind]slog.Level{
 	EventClockBehind: slog.LevelWarn, EventStateCorrupt: slog.LevelWarn, EventTrustCorrupt: slog.LevelWarn,
 	EventCannotWrite: slog.LevelWarn, EventUnreachable: slog.LevelWarn, EventUpdateFailed: slog.LevelError,
 	EventWithdrawn: slog.LevelError, EventProbeUndecided: slog.LevelWarn, EventDeltaFailed: slog.LevelWarn,
+	EventHeldLong: slog.LevelWarn,
 }
 
 // unsaid are the kinds that the result of a command does not tell a person.
@@ -118,13 +121,18 @@ func (r reporter) raise(kind Kind, text string, err error) {
 	if err != nil {
 		reason += ": " + err.Error()
 	}
+	r.raiseAs(kind, reason, Event{Text: text, Err: err})
+}
+
+// raiseAs is raise with an event of its own. Same reasons are the same condition, whatever the event says.
+func (r reporter) raiseAs(kind Kind, reason string, e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if was, held := r.held[kind]; held && was == reason {
 		return
 	}
-	r.held[kind] = reason
-	r.send(Event{Kind: kind, Text: text, Err: err})
+	r.held[kind], e.Kind = reason, kind
+	r.send(e)
 }
 
 // clear sends an event for each condition that held.

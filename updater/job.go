@@ -27,6 +27,7 @@ type job struct {
 	turn   *turn // nil: it only looks
 	events reporter
 	held   *installation.Held // nil until it may change something
+	asked  bool               // the gates, which then want to know how it ends
 
 	// What its check saw.
 	view      *catalog.View

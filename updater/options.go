@@ -64,6 +64,9 @@ type Options struct {
 	// refuses the release; wrap ErrInconclusive to have it tried again later. Errors of a machine that is short of
 	// something (EMFILE, ENOMEM, ENOSPC, …) are told apart by themselves.
 	Probe func(ctx context.Context, file, version string) error
+	// Gates are asked, in this order, when a release is verified and probed, and all of them have to agree before it is
+	// installed: see Gate. Those that take something that others wait for, such as one of a few slots, belong last.
+	Gates []Gate
 	// RetryFailed says whether a release that failed here gets another chance by itself. Default: RetryFades.
 	RetryFailed Retry
 	// Executable is the program's file. Default: the running one.
@@ -156,6 +159,11 @@ func (o Options) judge() (s *settings, err error) {
 			return nil, fmt.Errorf("Options.AdminGroup: %w", err)
 		}
 		s.adminGroup = &gid
+	}
+	for i, g := range o.Gates {
+		if g == nil {
+			return nil, fmt.Errorf("Options.Gates: number %d is nil", i+1)
+		}
 	}
 	if restart := o.Restart; restart != nil {
 		// Why a successor failed is what the successor says.

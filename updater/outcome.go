@@ -20,7 +20,7 @@ const (
 	ExitOK          = 0   // current, or updated
 	ExitError       = 1   // anything that has no code of its own
 	ExitUsage       = 2   // unknown flag or argument
-	ExitNothing     = 3   // something newer, but nothing that this machine may install
+	ExitNothing     = 3   // something newer, but nothing that this machine may install now
 	ExitRefused     = 4   // refused by verification
 	ExitUnreachable = 5   // no source answered
 	ExitPermission  = 6   // this process may not replace the executable
@@ -69,6 +69,7 @@ var (
 // first whose is it meets, else to failed.
 var outcomes = []outcome{
 	{name: "undone", sentinel: ErrUndone, code: ExitUndone, blame: BlameRelease, soon: true},
+	{name: "held", sentinel: ErrHeld, code: ExitNothing, knows: true},
 	{name: "nothing", sentinel: ErrNothing, is: isNothing, code: ExitNothing, knows: true},
 	{name: "busy", sentinel: ErrBusy, is: wraps(state.ErrBusy), code: ExitBusy},
 	{name: "called off", is: wraps(context.Canceled), code: ExitError, blame: BlameCaller, soon: true},

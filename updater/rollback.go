@@ -28,6 +28,7 @@ func (j *job) rollback(ctx context.Context, restart bool) (r Result, err error) 
 		return r, fail(StepRollingBack, "", err)
 	}
 	defer j.held.Release()
+	defer func() { _ = j.leave(ctx, j.held, nil) }()
 	if r, err = j.goBack(); err != nil {
 		return r, fail(StepRollingBack, "", err)
 	}

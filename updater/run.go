@@ -35,6 +35,12 @@ func (u *Updater) Run(ctx context.Context) error {
 	defer next.Stop()
 	tasks, done := u.take()
 	defer done()
+	var tick <-chan time.Time
+	if len(u.opts.Gates) > 0 {
+		ticker := time.NewTicker(gateTick)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
 	failures := 0
 	for {
 		var r Result
@@ -44,8 +50,14 @@ func (u *Updater) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-proof.C:
-			if !u.proveRunning() {
+			if !u.proveRunning(ctx) {
 				proof.Reset(min(u.proveAfter, time.Second))
+			}
+			continue
+		case <-tick:
+			u.payGates(ctx)
+			if u.overdue() {
+				next.Reset(0)
 			}
 			continue
 		case do := <-tasks:
@@ -67,7 +79,7 @@ func (u *Updater) Run(ctx context.Context) error {
 			next.Reset(u.retry(failures, err))
 		default:
 			failures = 0
-			next.Reset(u.schedule(u.opts.Interval, false))
+			next.Reset(u.schedule(askAgain(err, u.opts.Interval), false))
 		}
 	}
 }
@@ -169,6 +181,7 @@ func (u *Updater) countStart(ctx context.Context) (back bool, err error) {
 		return false, err
 	}
 	defer j.held.Release()
+	defer func() { _ = u.leave(ctx, j.held, nil) }()
 	if err := j.settle(); err != nil {
 		return false, err
 	}
@@ -183,9 +196,16 @@ func (u *Updater) countStart(ctx context.Context) (back bool, err error) {
 	return !u.own.is(u.disk), err
 }
 
+// overdue reports whether the time of the next check has passed by the clock on the wall: timers stand still while the
+// machine sleeps, and a window may open when it wakes up.
+func (u *Updater) overdue() bool {
+	next := u.Status().NextCheck.Round(0)
+	return !next.IsZero() && u.now().Round(0).After(next)
+}
+
 // proveRunning records that the installed file ran healthily in this process. It reports whether there is nothing
 // left to prove; there is while another process holds the lock, which proves or undoes itself.
-func (u *Updater) proveRunning() bool {
+func (u *Updater) proveRunning(ctx context.Context) bool {
 	if u.manager() != nil {
 		return true
 	}
@@ -193,7 +213,9 @@ func (u *Updater) proveRunning() bool {
 	if err != nil {
 		return false
 	}
-	if in := st.Installed; in == nil || in.Proved || !u.runs(in) {
+	in := st.Installed
+	proved := in == nil || in.Proved || !u.runs(in)
+	if proved && st.Claim == nil {
 		u.show(st)
 		return true
 	}
@@ -202,6 +224,9 @@ func (u *Updater) proveRunning() bool {
 		return !errors.Is(err, state.ErrBusy)
 	}
 	defer h.Release()
-	u.prove(h, st.Installed.ID)
+	if !proved {
+		u.prove(h, in.ID)
+	}
+	_ = u.leave(ctx, h, nil)
 	return true
 }

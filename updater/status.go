@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/release"
 )
 
@@ -49,6 +50,8 @@ type Status struct {
 	Sources []FailedSource `json:"sources,omitzero"`
 	// Withdrawn says that the publisher has withdrawn what is installed, why, and what becomes of it; "" if not.
 	Withdrawn string `json:"withdrawn,omitzero"`
+	// Held says why a release that is ready is not installed, nil if none is held back.
+	Held *Hold `json:"held,omitzero"`
 	// Failed are the versions that failed here: why, until when they are left alone, and what ends it.
 	Failed map[string]string `json:"failed,omitzero"`
 	// Explain is every rule of the last check, in order; only where asked for.
@@ -60,6 +63,15 @@ type FailedSource struct {
 	Source string `json:"source"` // its base URL
 	Error  string `json:"error"`  // a sentence
 	Err    error  `json:"-"`
+}
+
+// Hold is an update that one of Options.Gates holds back.
+type Hold struct {
+	Version string    `json:"version"`
+	Kind    string    `json:"kind"`          // which gate: "window"
+	Reason  string    `json:"reason"`        // a sentence
+	Since   time.Time `json:"since"`         // when updates began to be held back
+	Next    time.Time `json:"next,omitzero"` // when to ask again, if the gate knows
 }
 
 // Outcome is how an update ended.
@@ -90,6 +102,18 @@ func describe(at time.Time, version string, err error) *Outcome {
 	return o
 }
 
+// holdOf is what the status says of a hold that is remembered; was is what it said before.
+func holdOf(st *state.State, was *Hold) *Hold {
+	h := st.Hold
+	switch {
+	case h == nil:
+		return nil
+	case was != nil && was.Version == h.Version && was.Kind == h.Kind:
+		return was
+	}
+	return &Hold{Version: h.Version, Kind: h.Kind, Reason: h.Reason.String(), Since: h.Since}
+}
+
 // sources are the attempts that failed, in public words.
 func sources(failed []fetch.Attempt) (s []FailedSource) {
 	for _, a := range failed {
@@ -113,6 +137,11 @@ func (s Status) redacted(private []string, explain bool) Status {
 		o := *s.Outcome
 		o.Error = redact(o.Error)
 		s.Outcome = &o
+	}
+	if s.Held != nil {
+		h := *s.Held
+		h.Reason = redact(h.Reason)
+		s.Held = &h
 	}
 	s.Managed, s.Withdrawn = redact(s.Managed), redact(s.Withdrawn)
 	for i, a := range s.Sources {

@@ -3,6 +3,7 @@ package updater
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/theseus-go/theseus/internal/catalog"
@@ -14,6 +15,7 @@ type shared struct {
 	status Status
 	memory catalog.Memory // what could not be written, or not yet
 	ended  chan struct{}  // closed when the turn that is taken ends; nil while none is
+	owing  atomic.Bool    // a gate could not be told how a move ended
 	tasks  chan task      // what POST asks for, while Run runs
 }
 

@@ -23,7 +23,9 @@ func (u *Updater) Undo(ctx context.Context, cause error) error {
 		return fail(StepUndoing, "", err)
 	}
 	defer h.Release()
-	return u.undo(h, text.Error(cause))
+	err = u.undo(h, text.Error(cause))
+	_ = u.leave(ctx, h, nil)
+	return err
 }
 
 func (u *Updater) undo(h *installation.Held, cause error) error {

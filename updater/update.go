@@ -43,8 +43,10 @@ func (j *job) update(ctx context.Context, restart bool) (r Result, err error) {
 		return j.checkOnly(ctx, fail(StepPlanning, "", err))
 	}
 	defer j.held.Release()
+	defer func() { j.leaveAfter(ctx, restart, r, err) }()
 	r, err = j.install(ctx)
 	j.tell(err)
+	j.noteHold(r.Offered, err)
 	if err != nil || !restart || j.opts.Restart == nil || r.Installed == "" && !j.behind(j.held.State()) {
 		return r, err
 	}
@@ -93,7 +95,7 @@ func (j *job) checkOnly(ctx context.Context, why error) (Result, error) {
 	return r, nil
 }
 
-// install is check, plan, fetch, probe, swap.
+// install is check, plan, fetch, probe, ask, swap.
 func (j *job) install(ctx context.Context) (Result, error) {
 	if err := j.moved(); err != nil {
 		return Result{}, fail(StepPlanning, "", err)
@@ -115,10 +117,14 @@ func (j *job) install(ctx context.Context) (Result, error) {
 		return r, nil
 	}
 	version := r.Offered
-	j.events.emit(Event{Kind: EventOffered, Version: version, Text: "a release is on offer"})
+	hold := j.held.State().Hold
+	waited := hold != nil && hold.Version == version // and at each poll all of this has been told
+	if !waited {
+		j.events.emit(Event{Kind: EventOffered, Version: version, Text: "a release is on offer"})
+	}
 
 	to := state.File{Version: version, ID: onDisk(j.offer.Artifact.File)}
-	staged, err := j.stage(ctx, to)
+	staged, err := j.stage(ctx, to, waited)
 	if err != nil {
 		return r, fail(StepDownloading, version, err)
 	}
@@ -155,12 +161,15 @@ func (j *job) unstage() error {
 }
 
 // stage brings the offered file into the state folder: the one that an earlier attempt left there, or a download.
-func (j *job) stage(ctx context.Context, to state.File) (*os.File, error) {
+func (j *job) stage(ctx context.Context, to state.File, waited bool) (*os.File, error) {
 	staged, err := j.held.Staged(to.ID)
 	if err != nil {
 		return nil, err
 	}
-	if staged != nil {
+	switch {
+	case staged != nil && waited:
+		return staged, nil
+	case staged != nil:
 		j.events.emit(Event{Kind: EventDownloaded, Version: to.Version, Text: "already here, and verified again"})
 		return staged, nil
 	}
@@ -170,11 +179,15 @@ func (j *job) stage(ctx context.Context, to state.File) (*os.File, error) {
 	return staged, err
 }
 
-// put probes a staged file and puts it at the path.
+// put probes a staged file, asks the gates and puts it at the path.
 func (j *job) put(ctx context.Context, staged *os.File, from string, to state.File) (Step, error) {
 	j.turn.at(StepProbing)
 	if err := j.probe(ctx, staged, to); err != nil {
 		return StepProbing, err
+	}
+	j.turn.at(StepWaiting)
+	if err := j.enter(ctx, from, to); err != nil {
+		return StepWaiting, err
 	}
 	j.turn.at(StepSwapping)
 	settled, err := j.held.Swap(staged, from, to, j.opts.Keep)

@@ -155,7 +155,7 @@ func (u *Updater) keep(m catalog.Memory, h *installation.Held) {
 func (u *Updater) show(st *state.State) {
 	failed := failures(st, u.now(), u.opts.RetryFailed)
 	u.set(func(s *Status) {
-		s.Failed = failed
+		s.Failed, s.Held = failed, holdOf(st, s.Held)
 		s.Proved = st.Installed == nil || st.Installed.Proved
 		switch {
 		case st.Installed != nil:

@@ -62,7 +62,10 @@ type State struct {
 	// Failed are the versions that failed here, by version: see Failure.Wait for how long the interval leaves one alone.
 	Failed map[string]Failure `json:"failed,omitzero"`
 	// Staged is a verified file in the state folder that was not put at the path, and waits for another attempt.
-	Staged   *File               `json:"staged,omitzero"`
+	Staged *File `json:"staged,omitzero"`
+	// Hold says why it waits, if a gate of the program holds it back, and Claim what gates have to be told the end of.
+	Hold     *Hold               `json:"hold,omitzero"`
+	Claim    *Claim              `json:"claim,omitzero"`
 	Trust    *Trust              `json:"trust,omitzero"`
 	Floor    time.Time           `json:"floor,omitzero"` // the latest signed date of an accepted document
 	Channels map[string]*Channel `json:"channels,omitzero"`
@@ -90,6 +93,29 @@ type Journal struct {
 	// Judged says whose fault Cause is.
 	Judged  blame.Judgement `json:"judged,omitzero"`
 	Started time.Time       `json:"started"`
+
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// Hold is an update that would be installed if a gate of the program let it.
+type Hold struct {
+	Version string    `json:"version"`
+	Kind    string    `json:"kind"`   // which gate
+	Reason  text.Line `json:"reason"` // as it was when kind or version changed last
+	Since   time.Time `json:"since"`  // when updates began to be held; another release on offer does not end that
+
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// Claim is a move that gates were asked about: written before they are asked, removed when all of them have been told how
+// it ended. Whatever they keep taken for this installation is described by a claim, or nothing is.
+type Claim struct {
+	From     string     `json:"from"`
+	To       string     `json:"to"` // versions
+	ID       content.ID `json:"id"` // of the file that is to be installed
+	Critical bool       `json:"critical,omitzero"`
+	Manual   bool       `json:"manual,omitzero"`
+	Since    time.Time  `json:"since"`
 
 	Unknown jsontext.Value `json:",embed"`
 }
@@ -138,7 +164,7 @@ func New() *State {
 func (s *State) Clone() *State {
 	c := *s
 	c.Installed, c.Previous, c.Journal, c.Trust = clone(s.Installed), clone(s.Previous), clone(s.Journal), clone(s.Trust)
-	c.Staged = clone(s.Staged)
+	c.Staged, c.Hold, c.Claim = clone(s.Staged), clone(s.Hold), clone(s.Claim)
 	c.Older = slices.Clone(s.Older)
 	for i, f := range c.Older {
 		c.Older[i] = clone(f)
@@ -298,6 +324,9 @@ func (s *State) check() error {
 		if f.Steps < 0 || f.Served < 0 || f.Judged.Attempts < 0 {
 			return fmt.Errorf("failed %q: a negative number", version)
 		}
+	}
+	if s.Claim != nil && s.Claim.ID.Size < 0 {
+		return errors.New("a claim of a negative size")
 	}
 	for name, c := range s.Channels {
 		if c == nil || c.Sequence < 0 || c.ID.Size < 0 {

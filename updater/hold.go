@@ -1,0 +1,65 @@
+package updater
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/theseus-go/theseus/internal/state"
+	"github.com/theseus-go/theseus/internal/text"
+)
+
+// heldLong is how long updates may be held back before that is worth an alarm.
+const heldLong = 7 * 24 * time.Hour
+
+// noteHold tells, and remembers, that a gate holds an update back, or that none does any more. A check that came to no
+// end says nothing about that.
+func (j *job) noteHold(version string, err error) {
+	h := (*Held)(nil)
+	switch {
+	case errors.As(err, &h):
+	case err == nil, errors.Is(err, ErrNothing), errors.Is(err, ErrUndone):
+		j.endHold()
+		return
+	default:
+		return
+	}
+	now := j.now().UTC()
+	hold := &state.Hold{Version: version, Kind: h.Kind, Reason: text.Of(h.Reason), Since: now}
+	if old := j.held.State().Hold; old != nil {
+		hold.Since, hold.Unknown = old.Since, old.Unknown
+		if old.Version == version && old.Kind == hold.Kind {
+			hold.Reason = old.Reason // an idle poll writes nothing
+		}
+	}
+	if err := j.held.Change(func(st *state.State) { st.Hold = hold }); err != nil {
+		j.log.Warn("remembering that an update is held back", "err", err)
+	}
+	shown := &Hold{Version: version, Kind: h.Kind, Reason: h.Reason, Since: hold.Since}
+	if h.After > 0 {
+		shown.Next = now.Add(h.After)
+	}
+	j.set(func(s *Status) { s.Held = shown })
+	j.events.raiseAs(EventHeld, version+" "+h.Kind, Event{Version: version, Text: "verified and ready; a gate holds it back", Err: h})
+	if now.Sub(hold.Since) > heldLong {
+		j.events.raiseAs(EventHeldLong, "", Event{Version: version, Err: h,
+			Text: fmt.Sprintf("updates have been held back since %s", hold.Since.Format(time.DateOnly))})
+	}
+}
+
+// endHold tells and remembers that nothing is held back.
+func (j *job) endHold() {
+	if err := j.held.Change(func(st *state.State) { st.Hold = nil }); err != nil {
+		j.log.Warn("remembering that nothing is held back", "err", err)
+	}
+	j.set(func(s *Status) { s.Held = nil })
+	j.events.clear(EventHeld, EventHeldLong)
+}
+
+// askAgain is when the interval asks again after an update ended like that.
+func askAgain(err error, interval time.Duration) time.Duration {
+	if h := (*Held)(nil); errors.As(err, &h) && h.After > 0 {
+		return max(time.Second, min(h.After, interval))
+	}
+	return interval
+}
