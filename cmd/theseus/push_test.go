@@ -215,6 +215,23 @@ func TestPushAgainstHostileRemote(t *testing.T) {
 	says(t, dir, 0, "all as signed", "verify", "--repo", b.address)
 }
 
+// server: one that has a trust document for whatever number it is asked keeps nobody waiting for ever.
+func TestPullOfEndlessTrust(t *testing.T) {
+	dir := publisherAt(t)
+	releaseOf(t, dir, "1.0.0")
+	files := http.FileServer(http.Dir(filepath.Join(dir, "dl")))
+	trust := channelFile(t, dir)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/trust/") {
+			w.Write(trust)
+			return
+		}
+		files.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	says(t, dir, ui.ExitRefused, "find out who can write there", "pull", server.URL)
+}
+
 // host: a file of the folder that is not what was signed does not go up.
 func TestPushOfAnExchangedFile(t *testing.T) {
 	b := newBucket(t)

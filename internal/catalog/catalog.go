@@ -70,14 +70,14 @@ type Documents struct {
 	Failed []fetch.Attempt
 }
 
-// maxRotations is how many trust documents are followed in one walk.
-const maxRotations = 256
+// MaxRotations is how many trust documents are followed in one walk, and looked for where nothing lists them.
+const MaxRotations = 256
 
 // Walk follows trust documents N+1, N+2, …, each signed by a threshold of its predecessor and of itself, until there
 // is no further one. d.Trust is the last one then. With an error it is the last one that followed, as followed says
 // too: each step is good by itself. Expiry is for the caller to judge, on the last one alone.
 func (d *Documents) Walk(ctx context.Context) (followed []*verify.Trust, err error) {
-	for range maxRotations {
+	for range MaxRotations {
 		var next *verify.Trust
 		version := d.Trust.Version + 1
 		err := d.get(ctx, release.TrustPath(version), verify.TypeTrust, func(b []byte) (err error) {
@@ -93,7 +93,7 @@ func (d *Documents) Walk(ctx context.Context) (followed []*verify.Trust, err err
 		d.Trust = next
 		followed = append(followed, next)
 	}
-	return followed, fmt.Errorf("more than %d trust documents in a row: %w", maxRotations, verify.ErrTooLarge)
+	return followed, fmt.Errorf("more than %d trust documents in a row: %w", MaxRotations, verify.ErrTooLarge)
 }
 
 // Channel opens a channel document. judge, if not nil, may refuse it, and the next source is asked.

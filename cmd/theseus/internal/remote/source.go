@@ -178,7 +178,7 @@ func (s asStore) List(ctx context.Context, folder string) (objects []store.Objec
 			objects = append(objects, store.Object{Name: n})
 		}
 	case "trust": // clients find them in the same way
-		for n := 1; ; n++ {
+		for n := 1; n <= catalog.MaxRotations; n++ {
 			body, _, err := s.Get(ctx, release.TrustPath(n))
 			if errors.Is(err, fs.ErrNotExist) {
 				return objects, nil
@@ -189,6 +189,7 @@ func (s asStore) List(ctx context.Context, folder string) (objects []store.Objec
 			body.Close()
 			objects = append(objects, store.Object{Name: strconv.Itoa(n)})
 		}
+		return nil, ui.Fail(ui.ExitRefused, "%s has a trust document for every number up to %d: it does not tell what is there from what is not; find out who can write there", s, catalog.MaxRotations)
 	}
 	return objects, nil // manifests are named by channels
 }
