@@ -142,9 +142,13 @@ func TestR05HostileOwner(t *testing.T) {
 	i.path = i.dir + "/hello"
 	before := fingerprint(t, outside)
 	codes := map[string]map[int]int{}
+	// On a busy machine the owner's update gets through more seldom: the long forms go on until it has, or for minutes more.
+	through := func() bool {
+		return testenv.Asked() == testenv.Quick || codes["hello self-update, as the owner"][0] > 0
+	}
 	for end := time.Now().Add(testenv.Pick(2*time.Second, 15*time.Second, 10*time.Minute)); ; {
 		round(t, i, repo, root, outside, codes)
-		if t.Failed() || time.Now().After(end) {
+		if late := time.Since(end); t.Failed() || late > 0 && through() || late > 5*time.Minute {
 			break
 		}
 	}
@@ -156,7 +160,7 @@ func TestR05HostileOwner(t *testing.T) {
 	if recovered[0] > 0 || recovered[6] == 0 {
 		t.Errorf("root recovered %d times in a folder of somebody else's, and refused %d times", recovered[0], recovered[6])
 	}
-	if testenv.Asked() > testenv.Quick && codes["hello self-update, as the owner"][0] == 0 {
+	if !through() {
 		t.Error("the owner's update never went through, so nothing was tested of it")
 	}
 
