@@ -142,6 +142,11 @@ var layers = []layer{
 		why:     "the only package that joins network, disk and clock. It meets restart in the application, through a func, so that a command-line tool links no tableflip and a service under another supervisor brings its own restart",
 	},
 	{
+		pkg:  "fleet",
+		ours: []string{"internal/durable", "internal/text"},
+		why:  "who of many machines goes first? It knows nothing of releases: what it grants is a turn, and what is installed in it others decide. It is linked by programs, so it brings no module",
+	},
+	{
 		pkg:  "cmd/hello",
 		ours: []string{"updater", "restart"},
 		why:  "the program that users copy: it may use only what they can use",
@@ -330,6 +335,8 @@ func TestLayersRefuse(t *testing.T) {
 		{"restart/internal/conn", module + "/restart"},
 		{"restart/internal/conn", "github.com/cloudflare/tableflip"},
 		{"updater", module + "/restart"},
+		{"updater", module + "/fleet"},
+		{"fleet", "github.com/nats-io/nats.go"},
 		{"updater", "github.com/cloudflare/tableflip"},
 		{"updater", "github.com/minio/selfupdate"},
 		{"cmd/hello", module + "/internal/state"},
