@@ -18,7 +18,10 @@ type Client struct {
 	Urgent       map[string]bool   // those of Failed that are offered again all the same if they are critical for this client
 	Want         *semver.Version   // exactly this version; nil: the newest
 	Manual       bool              // a person asked: a rollout does not hold back
-	Downgrade    bool              // a person said that Want may be an older release, if the publisher lets people go back to it
+	// Local are the machine's own rules, asked after those about the entry: what an operator has said, a cooldown. They can
+	// hold back what the channel offers, and nothing else. nil: none.
+	Local     func(e Entry, critical bool) []Verdict
+	Downgrade bool // a person said that Want may be an older release, if the publisher lets people go back to it
 }
 
 // A rule judges one release for one client. Everything that is known about a rule stands here: selection, its
@@ -29,6 +32,7 @@ type rule struct {
 	bindsBack bool                                     // holds for the target of a signed way back too
 	isStep    bool                                     // a release that fails only such rules is right, once another one is installed
 	fence     bool                                     // a release that fails it is not the step towards a higher one either
+	local     bool                                     // the machine's own, not the publisher's
 	waits     bool                                     // the publisher holds the release back for a while, on purpose
 	because   error                                    // what errors.Is finds in a Nothing that names this rule; may be nil
 }
@@ -93,6 +97,26 @@ func (c *candidate) judge(rules []*rule) bool {
 		}
 	}
 	return len(c.failed) == 0
+}
+
+// judgeLocal is judge for the machine's own rules, of which no other release is a way out.
+func (c *candidate) judgeLocal() bool {
+	if c.Local == nil {
+		return true
+	}
+	passed := true
+	for _, v := range c.Local(c.Entry, c.critical) {
+		c.note(c.Version, v.Rule, verdict{v.Input, v.Passed, v.Detail})
+		if v.Passed {
+			continue
+		}
+		passed = false
+		if len(c.failed) == 0 {
+			c.why = v.Detail
+		}
+		c.failed = append(c.failed, &rule{name: v.Rule, local: true})
+	}
+	return passed
 }
 
 // waitsForStep reports whether the candidate failed, and would pass if the client had installed another release first.

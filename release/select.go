@@ -22,7 +22,7 @@ type Offer struct {
 //
 // Rules about the client: installed (is what is installed withdrawn?), dev (a developer's build is not replaced
 // unasked), listed (is the wanted version in the channel?). About a release, by its entry in the channel: newer,
-// requires, yanked, failed, paused, floor, rollout; by its manifest: requires, minimum, platform, download.
+// requires, yanked, failed, paused, floor, rollout, then the machine's own; by its manifest: requires, minimum, platform, download.
 type Verdict struct {
 	Release string `json:"release,omitzero"` // the version that was judged; "" for rules about the client
 	Rule    string `json:"rule"`             // one of the names above
@@ -57,6 +57,9 @@ func (n *Nothing) Unwrap() error {
 // Waits reports whether the publisher holds the release back for a while, on purpose (a pause, a rollout that has not
 // come this far), so that nobody has to do anything.
 func (n *Nothing) Waits() bool { return n.rule != nil && n.rule.waits }
+
+// Local reports whether the machine holds the release back by itself ([Client.Local]), and not the publisher.
+func (n *Nothing) Local() bool { return n.rule != nil && n.rule.local }
 
 // Select chooses what a client should install now. It judges the releases that are newer than the installed one, newest
 // first, each by every rule, and takes the first that passes all of them: if one is withheld, the next lower one is on
@@ -206,7 +209,8 @@ func (s *selection) mayReturn(e Entry) string {
 func (s *selection) judge(e Entry, back bool) (*Offer, error) {
 	c := &candidate{selection: s, Entry: e, back: back}
 	c.critical = s.urgent || e.Critical != nil && s.Installed.LessThan(e.Critical)
-	if !c.judge(entryRules) {
+	passed := c.judge(entryRules)
+	if !c.judgeLocal() || !passed {
 		s.miss(c)
 		return nil, nil
 	}

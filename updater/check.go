@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"time"
 
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/release"
@@ -47,7 +46,7 @@ func (j *job) check(ctx context.Context) (err error) {
 	}
 	memory := j.known(st)
 	clock := release.Clock{Wall: j.now(), Floor: memory.Floor, Built: j.opts.Built}
-	if clock.Behind() > 24*time.Hour {
+	if clock.Behind() > behindTooFar {
 		j.events.raise(EventClockBehind, "the clock stands before dates that were signed already; expiry is judged by those", nil)
 	} else {
 		j.events.clear(EventClockBehind)
@@ -61,12 +60,15 @@ func (j *job) check(ctx context.Context) (err error) {
 	j.show(st)
 	defer func() { j.learn(j.view.Memory) }() // the manifests
 	var verdicts []release.Verdict
+	st = j.see(st, clock)
 	failed, urgent := waiting(st, j.now(), j.opts.RetryFailed)
 	j.offer, verdicts, err = j.view.Select(ctx, release.Client{
 		Platform:  release.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH, Variant: j.opts.Variant},
 		Installed: j.installed, Installation: st.Installation,
-		Failed: failed, Urgent: urgent, Want: j.want, Manual: j.manual,
+		Failed: failed, Urgent: urgent, Want: j.want, Manual: j.manual, Local: j.local,
 	})
+	err = j.heldHere(err)
+	verdicts = append(verdicts, j.explainGates(ctx)...)
 	j.set(func(s *Status) { s.Explain = verdicts })
 	j.noteWithdrawn(err)
 	return err
@@ -121,7 +123,7 @@ func (j *job) seen(err error) {
 				s.Sequence, s.Expires, s.Trust = v.Channel.Sequence, v.Channel.Expires, v.Trust.Version
 			}
 		}
-		if err == nil || errors.Is(err, ErrNothing) {
+		if err == nil || errors.Is(err, ErrNothing) || errors.Is(err, ErrHeld) {
 			s.LastCheck = j.now().UTC()
 		}
 	})

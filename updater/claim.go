@@ -19,11 +19,8 @@ const (
 	gateTick = 30 * time.Second
 )
 
-// A looker is a gate that only looks at this machine: nothing has to be given back.
-type looker interface{ onlyLooks() }
-
 // enter asks the gates whether the release may be installed now. Right after it returns nil the swap begins.
-func (j *job) enter(ctx context.Context, from string, to state.File) error {
+func (j *job) enter(ctx context.Context, to state.File) error {
 	if len(j.opts.Gates) == 0 {
 		return nil
 	}
@@ -37,7 +34,8 @@ func (j *job) enter(ctx context.Context, from string, to state.File) error {
 			return untold(err)
 		}
 	}
-	c := &state.Claim{From: from, To: to.Version, ID: to.ID, Critical: j.offer.Critical, Manual: j.manual, Since: j.now().UTC()}
+	m := j.proposed()
+	c := &state.Claim{From: m.From, To: m.To, ID: to.ID, Critical: m.Critical, Manual: m.Manual, Since: j.now().UTC()}
 	for range 3 {
 		asked, wall := time.Now(), j.now().Round(0)
 		if err := j.ask(ctx, c); err != nil {
@@ -59,7 +57,7 @@ func untold(err error) error {
 func (j *job) ask(ctx context.Context, c *state.Claim) error {
 	within, cancel := context.WithTimeoutCause(ctx, enterTimeout, fmt.Errorf("no answer within %v", enterTimeout))
 	defer cancel()
-	m := j.move(j.held.State(), c)
+	m := j.proposed()
 	for _, g := range j.opts.Gates {
 		if _, here := g.(looker); !here {
 			if err := j.held.Change(func(st *state.State) { st.Claim = c }); err != nil {
@@ -108,6 +106,11 @@ func (u *Updater) leave(ctx context.Context, h *installation.Held, why error) er
 
 // leaveAfter is leave at the end of an update.
 func (j *job) leaveAfter(ctx context.Context, restart bool, r Result, err error) {
+	for _, g := range j.opts.Gates {
+		if l, ok := g.(looker); ok {
+			l.letGo()
+		}
+	}
 	if !j.asked {
 		err = nil // an earlier claim, if there is one, ended for another reason
 	}

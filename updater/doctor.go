@@ -57,7 +57,7 @@ func (j *job) examine(ctx context.Context) diagnosis {
 	d.place(j, j.room(ctx))
 	d.instances(j.process)
 	d.memory(j)
-	if v := j.view; v != nil && v.Clock.Behind() > 24*time.Hour {
+	if v := j.view; v != nil && v.Clock.Behind() > behindTooFar {
 		d.add(0, setClock(), "this machine's clock is %v behind dates that were signed already", v.Clock.Behind().Round(time.Hour))
 	}
 	if w := j.Status().Withdrawn; w != "" {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/theseus-go/theseus/internal/blame"
 	"github.com/theseus-go/theseus/internal/text"
+	"github.com/theseus-go/theseus/release"
 )
 
 // A Gate is asked last, when the new file is staged, verified and probed: may this machine go now? While one says no, the
@@ -34,7 +35,31 @@ type Move struct {
 	From, To     string // versions
 	Critical     bool   // From should not be run any longer
 	Manual       bool   // a person asked for it
+
+	now    time.Time // by the clock of the machine
+	behind bool      // which stands before dates that were signed already
+	age    time.Duration
 }
+
+// A looker is a gate that only looks at this machine, at any time: what it keeps taken is freed with this process.
+type looker interface {
+	// look says whether it would let the move pass, and if not after which time it may.
+	look(ctx context.Context, m Move) (v release.Verdict, after time.Duration)
+	// letGo frees what Enter has taken.
+	letGo()
+}
+
+// enterBy is Enter of a looker.
+func enterBy(ctx context.Context, l looker, m Move) error {
+	v, after := l.look(ctx, m)
+	if v.Passed {
+		return nil
+	}
+	return &Held{Kind: v.Rule, Reason: v.Detail, After: after}
+}
+
+// A checked gate can be wrong by itself, which New finds.
+type checked interface{ check() error }
 
 // Held is the answer of a Gate that does not let a machine go now.
 type Held struct {

@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/testenv"
 	"github.com/theseus-go/theseus/internal/testrelease"
+	"github.com/theseus-go/theseus/release"
 )
 
 // A counter is a gate as a server has it: it knows who is in, by installation. Nobody else's Leave lets anybody out.
@@ -317,4 +322,151 @@ func TestNilGateIsRefused(t *testing.T) {
 	if _, err := New(opts); err == nil || !strings.Contains(err.Error(), "Options.Gates") {
 		t.Errorf("error %v", err)
 	}
+}
+
+// A release is taken once it has been known here long enough, from the first check on and over restarts; of several the
+// newest that is old enough. Nothing that a server says about dates counts.
+func TestMinAge(t *testing.T) {
+	const day = 24 * time.Hour
+	repo := published(t, "1.0.0", "1.1.0")
+	c := install(t, repo, "1.0.0", gated(MinAge(3*day)))
+	passed := time.Duration(0) // it goes by without this machine being switched off
+	c.upFor(&passed)
+	poll := func() error {
+		t.Helper()
+		_, err := c.poll(t.Context())
+		return err
+	}
+	held := (*Held)(nil)
+	if err := poll(); !errors.As(err, &held) || held.Kind != "age" || held.After != 3*day {
+		t.Fatalf("%v, after %v", err, held.After)
+	}
+	if s := c.Status(); s.Held == nil || s.Held.Version != "1.1.0" || s.Outcome.Name != "held" {
+		t.Errorf("%+v, %+v", s.Held, s.Outcome)
+	}
+	passed = 2 * day
+	repo.Publish("1.2.0", program("1.2.0"), testrelease.Zstd()) // each other day one, and never one that is old enough
+	if err := poll(); !errors.As(err, &held) || held.After != day {
+		t.Errorf("%v, after %v", err, held.After)
+	}
+	if n := repo.Requested("files/"); n != 0 {
+		t.Errorf("what is too young was downloaded: %d times", n)
+	}
+	passed = 3 * day
+	if err := poll(); err != nil {
+		t.Fatal(err)
+	}
+	c.holds("1.1.0")
+	if s := c.Status(); s.Held != nil {
+		t.Errorf("held still: %+v", s.Held)
+	}
+
+	// Another process counts on. A critical release does not wait, and neither does a person.
+	d := again(t, repo, c.path, "1.1.0", gated(MinAge(3*day)))
+	d.upFor(&passed)
+	if _, err := d.poll(t.Context()); !errors.As(err, &held) || held.After != 2*day {
+		t.Errorf("%v, after %v", err, held.After)
+	}
+	if r, err := d.Check(t.Context()); err != nil || r.Offered != "1.2.0" {
+		t.Errorf("a person is not offered it: %+v, %v", r, err)
+	}
+	repo.Publish("1.3.0", program("1.3.0"))
+	repo.Resign(func(ch *release.Channel) { ch.Entries[0].Critical = ch.Entries[0].Version })
+	if _, err := d.poll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.holds("1.3.0")
+}
+
+// upFor sets by how much more than now the machine has been up.
+func (c *client) upFor(more *time.Duration) {
+	start := time.Now()
+	c.sinceBoot = func() (string, time.Duration) { return "this start", *more }
+	c.now = func() time.Time { return start }
+}
+
+// The program says whether it is busy, and scripts do with a lock, which ends with them.
+func TestInhibit(t *testing.T) {
+	repo := published(t, "1.0.0", "1.1.0")
+	busy, lock := "a call is going on", filepath.Join(t.TempDir(), "busy")
+	var during error
+	c := install(t, repo, "1.0.0", gated(Inhibit(func(context.Context) string { return busy }), InhibitFile(lock)), func(o *Options) {
+		o.Restart = func(context.Context) error {
+			during = exec.Command("flock", "-n", lock, "true").Run()
+			return nil
+		}
+	})
+	held := (*Held)(nil)
+	if _, err := c.update(); !errors.As(err, &held) || held.Kind != "inhibit" || held.Reason != busy || held.After != time.Minute {
+		t.Errorf("%v", err)
+	}
+	busy = ""
+	testenv.Need(t, "flock")
+	if err := os.WriteFile(lock, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	script := exec.Command("flock", "-F", lock, "sh", "-c", "echo locked; read end")
+	in, err := script.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := script.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := script.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.update(); !errors.As(err, &held) || held.Kind != "inhibit" || !strings.Contains(held.Reason, lock) {
+		t.Errorf("%v", err)
+	}
+	_ = script.Process.Kill() // however it ends
+	_ = in.Close()
+	_ = script.Wait()
+	c.mustUpdate("1.1.0")
+	if during == nil {
+		t.Error("a script could begin in the middle of a restart")
+	}
+	if err := exec.Command("flock", "-n", lock, "true").Run(); err != nil {
+		t.Errorf("the lock is not given back: %v", err)
+	}
+	if n := repo.Requested("files/"); n != 1 {
+		t.Errorf("downloaded %d times", n)
+	}
+}
+
+// What cannot be locked holds back, and what is not there does not.
+func TestInhibitFileThatIsNone(t *testing.T) {
+	for path, passes := range map[string]bool{filepath.Join(t.TempDir(), "missing"): true, t.TempDir(): false, os.DevNull: false} {
+		g := InhibitFile(path)
+		if err := g.Enter(t.Context(), Move{}); (err == nil) != passes {
+			t.Errorf("%s: %v", path, err)
+		}
+		if v, _ := g.(looker).look(t.Context(), Move{}); v.Passed != passes {
+			t.Errorf("%s: %+v", path, v)
+		}
+	}
+}
+
+// --explain says what each gate would say, and asks none that would keep something taken.
+func TestExplainGates(t *testing.T) {
+	repo := published(t, "1.0.0", "1.1.0")
+	g := &counter{}
+	c := install(t, repo, "1.0.0", gated(MinAge(time.Hour), Windows("00:00-00:01 UTC"), Inhibit(func(context.Context) string { return "a call" }), g))
+	c.now = func() time.Time { return time.Now().UTC().Truncate(24 * time.Hour).Add(12 * time.Hour) }
+	code, out, stderr := c.run("--check", "--explain")
+	for _, want := range []string{
+		"ok    1.1.0 age                known here for 0s of 1 hours (too young, but a person asked)",
+		"ok    1.1.0 window             00:00-00:01 UTC (not now, but a person asked)",
+		"STOP  1.1.0 inhibit            the program (a call)",
+		"ok    1.1.0 gate ",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in exit code %d\n%s%s", want, code, out, stderr)
+		}
+	}
+	g.want(t)
 }

@@ -14,17 +14,17 @@ const heldLong = 7 * 24 * time.Hour
 
 // noteHold tells, and remembers, that a gate holds an update back, or that none does any more. A check that came to no
 // end says nothing about that.
-func (j *job) noteHold(version string, err error) {
-	h := (*Held)(nil)
+func (j *job) noteHold(err error) {
+	h, at := (*Held)(nil), (*Error)(nil)
 	switch {
-	case errors.As(err, &h):
+	case errors.As(err, &h) && errors.As(err, &at):
 	case err == nil, errors.Is(err, ErrNothing), errors.Is(err, ErrUndone):
 		j.endHold()
 		return
 	default:
 		return
 	}
-	now := j.now().UTC()
+	now, version := j.now().UTC(), at.Version
 	hold := &state.Hold{Version: version, Kind: h.Kind, Reason: text.Of(h.Reason), Since: now}
 	if old := j.held.State().Hold; old != nil {
 		hold.Since, hold.Unknown = old.Since, old.Unknown
@@ -40,7 +40,7 @@ func (j *job) noteHold(version string, err error) {
 		shown.Next = now.Add(h.After)
 	}
 	j.set(func(s *Status) { s.Held = shown })
-	j.events.raiseAs(EventHeld, version+" "+h.Kind, Event{Version: version, Text: "verified and ready; a gate holds it back", Err: h})
+	j.events.raiseAs(EventHeld, version+" "+h.Kind, Event{Version: version, Text: "a release is held back", Err: h})
 	if now.Sub(hold.Since) > heldLong {
 		j.events.raiseAs(EventHeldLong, "", Event{Version: version, Err: h,
 			Text: fmt.Sprintf("updates have been held back since %s", hold.Since.Format(time.DateOnly))})

@@ -3,6 +3,7 @@ package updater
 import (
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/Masterminds/semver/v3"
 
@@ -33,6 +34,11 @@ type job struct {
 	view      *catalog.View
 	installed *semver.Version // at the path
 	offer     *release.Offer  // nil if nothing newer is on offer
+
+	// What the machine's own rules go by.
+	installation string
+	ages         map[string]time.Duration // of releases, for as long as they have been known here
+	ripe         time.Duration            // until the first of those that are too young is old enough
 }
 
 func (u *Updater) job(t *turn, r request) *job {

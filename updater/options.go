@@ -164,6 +164,11 @@ func (o Options) judge() (s *settings, err error) {
 		if g == nil {
 			return nil, fmt.Errorf("Options.Gates: number %d is nil", i+1)
 		}
+		if c, ok := g.(checked); ok {
+			if err := c.check(); err != nil {
+				return nil, fmt.Errorf("Options.Gates: %w", err)
+			}
+		}
 	}
 	if restart := o.Restart; restart != nil {
 		// Why a successor failed is what the successor says.

@@ -46,7 +46,7 @@ func (j *job) update(ctx context.Context, restart bool) (r Result, err error) {
 	defer func() { j.leaveAfter(ctx, restart, r, err) }()
 	r, err = j.install(ctx)
 	j.tell(err)
-	j.noteHold(r.Offered, err)
+	j.noteHold(err)
 	if err != nil || !restart || j.opts.Restart == nil || r.Installed == "" && !j.behind(j.held.State()) {
 		return r, err
 	}
@@ -104,7 +104,7 @@ func (j *job) install(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	err := j.check(ctx)
-	if err == nil || errors.Is(err, ErrNothing) {
+	if err == nil || errors.Is(err, ErrNothing) || errors.Is(err, ErrHeld) {
 		if err := j.unstage(); err != nil {
 			j.log.Warn("removing a staged file", "err", err)
 		}
@@ -186,7 +186,7 @@ func (j *job) put(ctx context.Context, staged *os.File, from string, to state.Fi
 		return StepProbing, err
 	}
 	j.turn.at(StepWaiting)
-	if err := j.enter(ctx, from, to); err != nil {
+	if err := j.enter(ctx, to); err != nil {
 		return StepWaiting, err
 	}
 	j.turn.at(StepSwapping)

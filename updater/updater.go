@@ -28,6 +28,7 @@ type Updater struct {
 	now     func() time.Time
 
 	proveAfter, patience time.Duration // variables for tests
+	sinceBoot            func() (boot string, up time.Duration)
 }
 
 // patience is how long a person's request waits for another process at work: a service that just looks for a release
@@ -46,7 +47,7 @@ func New(opts Options) (*Updater, error) {
 		return nil, fmt.Errorf("updater: %w", text.Error(err)) // a path is in it
 	}
 	u := &Updater{
-		process: p, opts: s, now: time.Now, proveAfter: installation.ProveAfter, patience: patience,
+		process: p, opts: s, now: time.Now, proveAfter: installation.ProveAfter, patience: patience, sinceBoot: sinceBoot,
 		client: &catalog.Client{App: s.App, Channel: s.Channel, Root: s.root, Built: s.Built},
 	}
 	log := cmp.Or(opts.Logger, slog.Default())

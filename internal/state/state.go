@@ -66,6 +66,7 @@ type State struct {
 	// Hold says why it waits, if a gate of the program holds it back, and Claim what gates have to be told the end of.
 	Hold     *Hold               `json:"hold,omitzero"`
 	Claim    *Claim              `json:"claim,omitzero"`
+	Sights   []Sight             `json:"sights,omitzero"` // of releases that are newer than what is installed, if anybody asks for their age
 	Trust    *Trust              `json:"trust,omitzero"`
 	Floor    time.Time           `json:"floor,omitzero"` // the latest signed date of an accepted document
 	Channels map[string]*Channel `json:"channels,omitzero"`
@@ -164,6 +165,7 @@ func New() *State {
 func (s *State) Clone() *State {
 	c := *s
 	c.Installed, c.Previous, c.Journal, c.Trust = clone(s.Installed), clone(s.Previous), clone(s.Journal), clone(s.Trust)
+	c.Sights = slices.Clone(s.Sights)
 	c.Staged, c.Hold, c.Claim = clone(s.Staged), clone(s.Hold), clone(s.Claim)
 	c.Older = slices.Clone(s.Older)
 	for i, f := range c.Older {
