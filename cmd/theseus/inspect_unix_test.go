@@ -9,6 +9,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 )
 
 // Nobody writes into the pipe: a signal still ends the wait for it.
@@ -35,5 +38,16 @@ func TestDocumentFromAPipeEndsWithTheContext(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Fatal("still waiting")
+	}
+}
+
+// What is signed in place is a file: a pipe in the repository would be waited for, and keep no signature.
+func TestSignWaitsForNoPipe(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "1.0.0.manifest")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sign(t.Context(), publisher.Options{}, publisher.ToSign{}, pipe); ui.ExitCode(err) != ui.ExitRefused {
+		t.Errorf("%v, want a refusal", err)
 	}
 }

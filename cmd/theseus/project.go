@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,6 +74,9 @@ func (e *editFlags) options(ctx context.Context) (o publisher.Options, folder *s
 	if len(e.keys.keys) == 0 && e.project.Key != "" {
 		e.keys.keys = []string{e.project.At(e.project.Key)}
 	}
+	if err := e.apart(); err != nil {
+		return o, nil, err
+	}
 	if o.Root, err = e.trust(); err != nil {
 		return o, nil, err
 	}
@@ -92,6 +96,25 @@ func (e *editFlags) options(ctx context.Context) (o publisher.Options, folder *s
 	}
 	o.Store, o.App, o.Adopt, o.Say = folder, e.app(), e.adopt, say
 	return o, folder, nil
+}
+
+// apart refuses a repository in which the project or a private key lies.
+func (e *editFlags) apart() error {
+	if e.repo == "" {
+		return nil // said later
+	}
+	if err := e.project.Apart(e.repo); err != nil {
+		return err
+	}
+	for _, ref := range e.keys.keys {
+		if ref == "-" || strings.HasPrefix(ref, "env:") || e.keys.signerCmd != "" {
+			continue
+		}
+		if err := publisher.KeyApart(ref, e.repo); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // own reports whether this is about the project's own repository, however that is written.

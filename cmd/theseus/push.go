@@ -63,6 +63,6 @@ was faster.`,
 		},
 	}
 	o.add(c)
-	c.Flags().BoolVar(&restore, "restore", false, "put what was signed here in the place of what nobody signed who may")
+	c.Flags().BoolVar(&restore, "restore", false, "put what was signed here in the place of what nobody signed who may; reads every file there to find out")
 	return c
 }

@@ -209,6 +209,28 @@ func TestPushAgainstHostileRemote(t *testing.T) {
 	says(t, dir, ui.ExitRefused, "another document than the one that was signed here", "push", b.address)
 	says(t, dir, 0, "was there already", "push", "--restore", b.address)
 
+	// Of the same size, so that a list of names shows nothing.
+	var exchanged []string
+	for _, pattern := range []string{"releases/1.1.0.manifest", "files/*"} {
+		found, err := filepath.Glob(filepath.Join(dir, "dl", filepath.FromSlash(pattern)))
+		if err != nil || len(found) == 0 {
+			t.Fatal(found, err)
+		}
+		name, err := filepath.Rel(filepath.Join(dir, "dl"), found[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		exchanged = append(exchanged, filepath.ToSlash(name))
+		b.put(t, filepath.ToSlash(name), bytes.Repeat([]byte("x"), len(b.get(filepath.ToSlash(name)))))
+	}
+	says(t, dir, ui.ExitRefused, "FAIL", "verify", "--repo", b.address)
+	says(t, dir, 0, "is not what was signed, and is put there anew", "push", "--restore", b.address)
+	for _, name := range exchanged {
+		if got, err := os.ReadFile(filepath.Join(dir, "dl", filepath.FromSlash(name))); err != nil || !bytes.Equal(got, b.get(name)) {
+			t.Errorf("%s was not restored: %v", name, err)
+		}
+	}
+
 	if got := b.get("stable"); !bytes.Equal(got, newest) {
 		t.Error("the channel is not the newest that was signed")
 	}

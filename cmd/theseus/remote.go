@@ -54,6 +54,9 @@ func (r *remoteFlags) options(ctx context.Context, adopt bool) (o publisher.Opti
 	if r.repo == "" {
 		return o, nil, ui.Usage("no repository: give --repo DIR, or name it in %s", publisher.ProjectFile)
 	}
+	if err = r.project.Apart(r.repo); err != nil {
+		return o, nil, err
+	}
 	if o.Root, err = r.trust(); err != nil {
 		return o, nil, err
 	}

@@ -125,6 +125,9 @@ func sign(ctx context.Context, o publisher.Options, d publisher.ToSign, path str
 	if err != nil {
 		return nil, err
 	}
+	if !info.Mode().IsRegular() && !info.IsDir() { // a pipe, which has nobody's document and keeps no signature
+		return nil, ui.Fail(ui.ExitRefused, "%s is no file: remove it, or restore it from your backup", path)
+	}
 	d.Name = path
 	if d.File, err = readDocument(ctx, path); err != nil {
 		return nil, err

@@ -41,6 +41,9 @@ func WriteBundle(ctx context.Context, o Options, out string, versions, platforms
 	if err == nil {
 		err = c.Fresh(v.clock)
 	}
+	if err == nil && v.memory != nil { // who gets the bundle has nothing else to compare it with
+		err = v.memory.Judge(c)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -133,6 +134,9 @@ func Verify(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Memory != nil && o.Memory.App == v.App {
+		v.lost(ctx, o)
+	}
 	for _, name := range v.channels {
 		if err := v.channel(ctx, name); err != nil {
 			return nil, err
@@ -241,6 +245,38 @@ func (v *verifier) walkTrust(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// lost looks for what was signed and is not served any more: nothing that is there would show that it is missing.
+func (v *verifier) lost(ctx context.Context, o Options) {
+	if len(o.Channels) == 0 {
+		for name, known := range v.memory.Channels {
+			if known.Sequence > 0 && !slices.Contains(v.channels, name) {
+				v.channels = append(v.channels, name)
+			}
+		}
+		slices.Sort(v.channels)
+	}
+	followed := map[int]bool{}
+	for _, t := range v.walked {
+		followed[t.Version] = true
+	}
+	for _, n := range slices.Sorted(maps.Keys(v.memory.Trust)) {
+		if followed[n] {
+			continue
+		}
+		name := release.TrustPath(n)
+		_, err := v.src.Document(ctx, name, verify.TypeTrust.MaxSize(), nil, func(file []byte) error {
+			if publisher.Identity(file).SHA256 != v.memory.Trust[n] {
+				return ui.Fail(ui.ExitRefused, "it is not the document that was followed when it was published: restore it from your backup")
+			}
+			return nil
+		})
+		if errors.Is(err, fetch.ErrNotFound) {
+			err = ui.Fail(ui.ExitRefused, "it was removed, and clients that were built before it cannot follow: restore it from your backup (and theseus push), or theseus trust publish FILE")
+		}
+		v.add(name, "leads to what is trusted here", err)
+	}
+}
+
 // soon says that something expires within the time that the person asked for.
 func (v *verifier) soon(expires time.Time) error {
 	if left := expires.Sub(v.clock.Wall); v.within > 0 && left > 0 && left < v.within {
@@ -251,6 +287,9 @@ func (v *verifier) soon(expires time.Time) error {
 
 func (v *verifier) channel(ctx context.Context, name string) error {
 	c, _, err := v.docs.Channel(ctx, name, nil)
+	if known := v.known(name); errors.Is(err, fetch.ErrNotFound) && known > 0 {
+		err = ui.Fail(ui.ExitRefused, "it was removed, and sequence %d of it was signed: restore it from your backup, or theseus push", known)
+	}
 	if err != nil {
 		v.add(name, "", err)
 		return ctx.Err()
@@ -273,6 +312,14 @@ func (v *verifier) channel(ctx context.Context, name string) error {
 		}
 	}
 	return nil
+}
+
+// known is the sequence of a channel that was signed here last; 0 if none was.
+func (v *verifier) known(name string) int64 {
+	if v.memory == nil || v.memory.App != v.App || v.memory.Channels[name] == nil {
+		return 0
+	}
+	return v.memory.Channels[name].Sequence
 }
 
 func (v *verifier) manifest(ctx context.Context, e release.Entry) error {

@@ -29,7 +29,7 @@ const (
 	OtherCPU       Check = "other-cpu"       // built for a CPU that not every machine of the variant has
 	OtherVersion   Check = "other-version"   // says another version when it is run
 	FewerPlatforms Check = "fewer-platforms" // the last release had one that this one lacks
-	NewChannel     Check = "new-channel"     // the channel is not there, and others are
+	NewChannel     Check = "new-channel"     // the channel is not there, and others are that may be meant
 	SmallerShare   Check = "smaller-share"   // fewer installations than now would be offered the release
 )
 
@@ -263,8 +263,9 @@ func (p *Publisher) lastRelease(ctx context.Context, v *semver.Version, channel 
 	return m, nil
 }
 
-// unknownChannel finds a channel that nobody has heard of: clients follow the channel that they were built with, and a
-// mistyped one reaches none of them.
+// unknownChannel finds a channel that was mistyped: clients follow the channel that they were built with, and another one
+// reaches none of them. Where the project says which channels there are, any other is one; where it does not, one that looks
+// like a channel that is there.
 func (p *Publisher) unknownChannel(ctx context.Context, r *Release, there bool) (Mistakes, error) {
 	if there || slices.Contains(r.Channels, r.Channel) {
 		return nil, nil
@@ -281,7 +282,14 @@ func (p *Publisher) unknownChannel(ctx context.Context, r *Release, there bool) 
 	if len(known) == 0 {
 		return nil, nil // the first of all
 	}
-	return Mistakes{{Check: NewChannel, Text: fmt.Sprintf("there is no channel %s yet%s: there is %s; name a new one under channels in %s", r.Channel, ui.DidYouMean(r.Channel, known), strings.Join(known, ", "), ProjectFile)}}, nil
+	meant := ui.DidYouMean(r.Channel, known)
+	if len(r.Channels) == 0 && meant == "" {
+		if !slices.Contains(r.Allow, NewChannel) {
+			p.say(fmt.Sprintf("channel %s is new (there is %s): only programs that are told to follow it will see it", r.Channel, strings.Join(known, ", ")))
+		}
+		return nil, nil
+	}
+	return Mistakes{{Check: NewChannel, Text: fmt.Sprintf("there is no channel %s yet%s: there is %s; name a new one under channels in %s", r.Channel, meant, strings.Join(known, ", "), ProjectFile)}}, nil
 }
 
 // SharesFall refuses a rollout that would take a release back from installations that it is offered to now.

@@ -239,15 +239,12 @@ func (p *Project) Memory(ctx context.Context, repo string) (*Memory, error) {
 		name, aliases = aliases[0], aliases[1:]
 	}
 	m.save = func() error {
-		// Read again: another process may have written of another repository. If that is the project's own folder, it is
-		// locked already.
-		if !SameFolder(p.dir, repo) {
-			lock, err := store.WaitForFolder(ctx, p.dir)
-			if err != nil {
-				return err
-			}
-			defer lock.Close()
+		// Read again: another process may have written of another repository.
+		lock, err := store.WaitForFolder(ctx, p.dir)
+		if err != nil {
+			return err
 		}
+		defer lock.Close()
 		all, err := readLock(p.lockPath())
 		if err != nil {
 			return err
@@ -298,6 +295,45 @@ func SameFolder(a, b string) bool {
 	i, err := os.Stat(x)
 	j, err2 := os.Stat(y)
 	return err == nil && err2 == nil && os.SameFile(i, j)
+}
+
+// Apart refuses a repository that has the project in it: whoever can write there could change what the project believes and
+// remembers, and who reads it is served what lies beside.
+func (p *Project) Apart(repo string) error {
+	if within(p.dir, repo) {
+		return ui.Usage("%s and %s would lie in the repository %s, where whoever can write it could change whom you believe: run this in a folder outside of it, or name a folder of its own with --repo", ProjectFile, LockFile, repo)
+	}
+	return nil
+}
+
+// KeyApart refuses a private key in a file of the repository.
+func KeyApart(path, repo string) error {
+	if within(path, repo) {
+		return ui.Usage("the key %s lies in the repository %s, where it is served to everybody: move it out; if it was served already, replace it (doc/operations.md)", path, repo)
+	}
+	return nil
+}
+
+// within reports whether a path leads into a folder, or to it.
+func within(path, folder string) bool {
+	if store.IsRemote(folder) {
+		return false
+	}
+	at, err := filepath.Abs(path)
+	if err != nil {
+		return false
+	}
+	if real, err := filepath.EvalSymlinks(at); err == nil {
+		at = real
+	}
+	for !SameFolder(at, folder) {
+		above := filepath.Dir(at)
+		if above == at {
+			return false
+		}
+		at = above
+	}
+	return true
 }
 
 func readLock(path string) (*lockText, error) {

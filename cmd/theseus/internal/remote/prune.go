@@ -133,6 +133,9 @@ func needed(ctx context.Context, view *publisher.View) (map[string]bool, error) 
 		if errors.Is(err, fs.ErrNotExist) {
 			err = view.Removed(name)
 		}
+		if errors.Is(err, publisher.ErrForged) {
+			err = ui.Fail(ui.ExitRefused, "%s: %w: remove it, or restore it from your backup; nothing was pruned", name, err)
+		}
 		if err == nil {
 			err = view.Judge(c)
 		}
@@ -141,6 +144,9 @@ func needed(ctx context.Context, view *publisher.View) (map[string]bool, error) 
 		}
 		for _, e := range c.Entries {
 			m, _, err := view.Manifest(ctx, e)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = ui.Fail(ui.ExitRefused, "channel %s names %s, and it is not there: restore it from your backup, or fetch it (theseus pull); nothing was pruned", name, release.ManifestPath(e.Version))
+			}
 			if err != nil {
 				return nil, err
 			}

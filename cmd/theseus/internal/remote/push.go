@@ -79,11 +79,13 @@ type pusher struct {
 
 // object is something that goes up: a file, or a document in the place of what is there.
 type object struct {
-	name     string
-	data     []byte    // of a document
-	id       verify.ID // of a file
-	version  string    // of the release that a file is kept with
-	replaces store.Version
+	name    string
+	data    []byte    // of a document
+	id      verify.ID // of a file
+	version string    // of the release that a file is kept with
+
+	exchanged bool // something else of this name and size is there
+	replaces  store.Version
 }
 
 // Run pushes. Files go first, then manifests, trust documents and, last, channels, so that whoever reads at any moment
@@ -162,6 +164,9 @@ func (p *pusher) channels(ctx context.Context) (all []planned, err error) {
 		c, err := p.view.Channel(ctx, name)
 		if errors.Is(err, fs.ErrNotExist) {
 			err = p.view.Removed(name)
+		}
+		if errors.Is(err, publisher.ErrForged) {
+			err = ui.Fail(ui.ExitRefused, "%s/%s: %w: remove it, or restore it from your backup; nothing was pushed", p.Store, name, err)
 		}
 		if err == nil {
 			err = p.view.Judge(c)
@@ -339,13 +344,17 @@ func (p *pusher) files(ctx context.Context, m *release.Manifest) (missing []obje
 		return nil, err
 	}
 	want := func(name string, id verify.ID) error {
-		if slices.Contains(there, store.Object{Name: path.Base(name), Size: id.Size}) {
-			return nil
+		exchanged := slices.Contains(there, store.Object{Name: path.Base(name), Size: id.Size})
+		if exchanged {
+			whole, err := p.whole(ctx, m.Version.String(), name, id)
+			if err != nil || whole {
+				return err
+			}
 		}
 		if err := check(ctx, p.Store, name, id); err != nil {
 			return err
 		}
-		missing = append(missing, object{name: name, id: id, version: owner(p.To, m.Version.String())})
+		missing = append(missing, object{name: name, id: id, version: owner(p.To, m.Version.String()), exchanged: exchanged})
 		return nil
 	}
 	for _, a := range m.Artifacts {
@@ -361,6 +370,27 @@ func (p *pusher) files(ctx context.Context, m *release.Manifest) (missing []obje
 		}
 	}
 	return missing, nil
+}
+
+// whole reports whether a file of the right size at the remote may be left there: to restore what somebody may have
+// exchanged, it is read.
+func (p *pusher) whole(ctx context.Context, version, name string, id verify.ID) (bool, error) {
+	if !p.Restore {
+		return true, nil
+	}
+	f, _, err := shelf(p.To, version).Get(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	if _, err = io.Copy(io.Discard, during(ctx, sealed(f, id))); errors.Is(err, errExchanged) {
+		p.Say(fmt.Sprintf("%s/%s is not what was signed, and is put there anew", p.To, short(name)))
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // listed returns the files that the remote has for a release.
@@ -412,6 +442,11 @@ func (p *pusher) upload(ctx context.Context, files []object) error {
 				return err
 			}
 			defer body.Close()
+			if f.exchanged { // a name that is taken is not given again everywhere
+				if err := shelf(p.To, f.version).Delete(inner, f.name); err != nil {
+					return err
+				}
+			}
 			if err := shelf(p.To, f.version).Put(inner, f.name, sealed(progress.Reader(body), f.id), f.id.Size, store.Anything); err != nil {
 				return err
 			}

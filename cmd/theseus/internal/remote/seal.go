@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/verify"
 )
 
@@ -53,10 +54,10 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return b.r.Read(p)
 }
 
-// short is a name that a line has room for.
+// short is a name that a line has room for. Whoever can write to a store gives his files what names he likes.
 func short(name string) string {
 	if hash, ok := strings.CutPrefix(name, "files/"); ok && len(hash) >= 64 {
-		return "files/" + hash[:12] + "…" + hash[64:]
+		name = "files/" + hash[:12] + "…" + hash[64:]
 	}
-	return name
+	return ui.Clean(name)
 }

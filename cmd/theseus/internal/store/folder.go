@@ -81,13 +81,20 @@ func (f *Folder) open(name string) (io.ReadCloser, error) {
 	}
 	defer root.Close()
 	file, err := plain.OpenIn(root, filepath.FromSlash(name))
-	if errors.Is(err, plain.ErrNotRegular) {
-		return nil, ui.Fail(ui.ExitRefused, "%s is no file: remove it, or restore it from your backup", f.path(name))
-	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return file, nil
+	case errors.Is(err, plain.ErrNotRegular):
+		return nil, f.noFile(name, "is no file")
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return nil, err
 	}
-	return file, nil
+	// A link that leads out of the folder, a socket, a file where a folder should be.
+	return nil, f.noFile(name, "cannot be read as a file (%w)", err)
+}
+
+func (f *Folder) noFile(name, how string, args ...any) error {
+	return ui.Fail(ui.ExitRefused, "%s "+how+": remove it, or restore it from your backup", append([]any{f.path(name)}, args...)...)
 }
 
 func versionOf(b []byte) Version {
@@ -134,7 +141,11 @@ func (f *Folder) Put(ctx context.Context, name string, body io.Reader, size int6
 	if err := errors.Join(out.Chmod(0o644), out.Sync(), out.Close()); err != nil {
 		return err
 	}
-	return in.Rename(temp, in, path.Base(name))
+	err = in.Rename(temp, in, path.Base(name))
+	if info, there := in.Lstat(path.Base(name)); err != nil && there == nil && info.Mode.IsDir() {
+		return f.noFile(name, "is no file")
+	}
+	return err
 }
 
 // enter opens a folder of the repository, never through a link: what is written and removed in it is our own. Whoever

@@ -113,3 +113,28 @@ func TestBusyFolderSaysHowToFindWho(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Whatever lies in the place of a document, an error says which name it is and what to do, and nothing is waited for.
+func TestOddThingInPlaceOfADocument(t *testing.T) {
+	for how, put := range map[string]func(path string) error{
+		"a pipe":                    func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a folder":                  func(path string) error { return os.Mkdir(path, 0o700) },
+		"a link that leads out":     func(path string) error { return os.Symlink("/etc/passwd", path) },
+		"a link that leads nowhere": func(path string) error { return os.Symlink("/nowhere", path) },
+		"a link to itself":          func(path string) error { return os.Symlink("stable", path) },
+		"a device":                  func(path string) error { return os.Symlink("/dev/zero", path) },
+	} {
+		t.Run(how, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := put(filepath.Join(dir, "stable")); err != nil {
+				t.Fatal(err)
+			}
+			soon(t, func() {
+				_, _, err := ReadFolder(dir).Get(t.Context(), "stable")
+				if ui.ExitCode(err) != ui.ExitRefused || !strings.Contains(err.Error(), "stable") || !strings.Contains(err.Error(), "remove it, or restore it from your backup") {
+					t.Errorf("it is no refusal that says what to do: %v", err)
+				}
+			})
+		})
+	}
+}

@@ -75,7 +75,7 @@ func Report(err error) int {
 	if silent := Silent(0); errors.As(err, &silent) {
 		return int(silent)
 	}
-	Note("%s", OneLine(Sentence(err)))
+	Note("%s", Sentence(err))
 	return ExitCode(err)
 }
 
@@ -133,19 +133,20 @@ var advice = []struct {
 	{fs.ErrNotExist, "check the path"},
 }
 
-// OneLine keeps an error on the line that a log or a person expects it on.
+// OneLine keeps an error on the line that a log or a person expects it on. It may quote names and texts of others, which
+// never write to the terminal as more than text.
 func OneLine(s string) string {
-	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+	return Clean(strings.Join(strings.Fields(strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return ' '
 		}
 		return r
-	}, s)), " ")
+	}, s)), " "))
 }
 
 // Note says something to the person at the keyboard.
 func Note(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "theseus: "+format+"\n", args...)
+	fmt.Fprintf(os.Stderr, "theseus: %s\n", OneLine(fmt.Sprintf(format, args...)))
 }
 
 func Warn(format string, args ...any) { Note("warning: "+format, args...) }

@@ -26,3 +26,10 @@ func TestInterruptedSaysWhatToDo(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+// Texts of others reach the terminal as text: no control character of either set, nothing that turns the direction around.
+func TestR13NoForeignTextCommandsTheTerminal(t *testing.T) {
+	if got := OneLine("a\x1b[31m b\u202e\u2066c\x9b \u009bd\n\te\xffé"); got != "a [31m b??c\ufffd ?d e\ufffdé" {
+		t.Errorf("%q", got)
+	}
+}
