@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/theseus-go/theseus/internal/installation"
 	"github.com/theseus-go/theseus/internal/swap"
 	"github.com/theseus-go/theseus/internal/text"
 	"github.com/theseus-go/theseus/release"
@@ -218,7 +219,7 @@ func (c *command) run(ctx context.Context, req request) int {
 
 // act checks, rolls back or updates.
 func (c *command) act(ctx context.Context, req request) (Result, error) {
-	t := c.u.begin(StepChecking)
+	t := c.u.beginFor(installation.ToUpdate, StepChecking)
 	if t == nil {
 		return Result{}, fail(StepChecking, "", ErrBusy)
 	}

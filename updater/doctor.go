@@ -54,7 +54,7 @@ func (j *job) examine(ctx context.Context) diagnosis {
 	if err := j.moved(); err != nil {
 		d.add(ExitError, "restart the service, then look again; see: ls -l "+swap.Quote(j.invoked), "%v", err)
 	}
-	d.place(j, j.room(ctx))
+	d.place(ctx, j, j.room(ctx))
 	d.instances(j.process)
 	d.memory(j)
 	if v := j.view; v != nil && v.Clock.Behind() > behindTooFar {
@@ -112,8 +112,8 @@ func (d *diagnosis) obstacles(err error) {
 }
 
 // place is the folder, the file system and the file.
-func (d *diagnosis) place(j *job, need int64) {
-	err := j.tryOut(need)
+func (d *diagnosis) place(ctx context.Context, j *job, need int64) {
+	err := j.tryOut(ctx, need)
 	if errors.Is(err, state.ErrBusy) {
 		d.add(ExitBusy, "wait until it is done; see who it is: fuser -v "+swap.Quote(filepath.Join(j.disk.Home, "lock")), "%v", err)
 	} else {

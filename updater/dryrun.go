@@ -91,15 +91,15 @@ func (p *plan) foresee(ctx context.Context, j *job) error {
 	for _, in := range j.instances() {
 		p.Running = append(p.Running, in.PID)
 	}
-	return j.tryOut(p.Space)
+	return j.tryOut(ctx, p.Space)
 }
 
 // tryOut does what an update of so many bytes does before it downloads, and when it swaps.
-func (j *job) tryOut(need int64) error {
+func (j *job) tryOut(ctx context.Context, need int64) error {
 	if err := j.disk.Prepare(); err != nil {
 		return err
 	}
-	h, err := j.disk.TryHold()
+	h, err := j.disk.HoldFor(ctx, j.patience, installation.ToUpdate)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,8 @@ var (
 	// ErrPermission: this process may not replace its executable. Exit code 6.
 	ErrPermission = errors.New("no permission to update")
 	// ErrBusy: another update of this program is running, and still was after the 5 seconds that a person's request
-	// waits. Exit code 7.
+	// waits. A download is no reason: it gives way, unless a person waits for it who has asked for an update too.
+	// Exit code 7.
 	ErrBusy = errors.New("another update is running")
 	// ErrUndone: the release was refused by its probe, or was installed, failed to start and was undone. Exit code 8.
 	ErrUndone = errors.New("the release failed and is not installed")

@@ -19,6 +19,7 @@ import (
 	"github.com/Masterminds/semver/v3"
 	jsonv2 "github.com/go-json-experiment/json"
 
+	"github.com/theseus-go/theseus/internal/installation"
 	"github.com/theseus-go/theseus/release"
 )
 
@@ -240,7 +241,11 @@ func (u *Updater) post(w http.ResponseWriter, r *http.Request, do func(context.C
 		refuse(w, http.StatusBadRequest, "a rollback goes to the version before this one; it takes no version")
 		return
 	}
-	t := u.beginSoon(StepChecking)
+	need := installation.ToUpdate
+	if r.URL.Path == rollbackPath {
+		need = installation.ToChange
+	}
+	t := u.beginFor(need, StepChecking)
 	if t == nil {
 		u.reply(w, http.StatusConflict, false)
 		return

@@ -21,6 +21,14 @@ type request struct {
 	terse  bool            // a person reads the result; the log would say it twice
 }
 
+// grants says to whom an update gives way. Two people who ask for an update want the same thing, and one is on it already.
+func (r request) grants() []installation.Need {
+	if r.manual {
+		return []installation.Need{installation.ToChange}
+	}
+	return []installation.Need{installation.ToChange, installation.ToUpdate}
+}
+
 // job is one request on its way.
 type job struct {
 	*Updater
@@ -29,6 +37,8 @@ type job struct {
 	events reporter
 	held   *installation.Held // nil until it may change something
 	asked  bool               // the gates, which then want to know how it ends
+
+	courtesy *installation.Courtesy
 
 	// What its check saw.
 	view      *catalog.View
@@ -44,6 +54,7 @@ type job struct {
 func (u *Updater) job(t *turn, r request) *job {
 	j := &job{Updater: u, request: r, turn: t, events: u.events}
 	j.events.terse = r.terse
+	j.courtesy = u.disk.Courtesy(r.grants()...)
 	if j.source == nil {
 		j.source = u.opts.network
 	}

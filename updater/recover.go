@@ -55,7 +55,7 @@ func Recover(ctx context.Context, path string, log *slog.Logger) (r Recovery, er
 	if err := asOwner(i, "theseus recover "+swap.Quote(i.Path)); err != nil {
 		return r, fail(StepSettling, "", err)
 	}
-	h, err := i.HoldFor(ctx, installation.Patience)
+	h, err := i.HoldFor(ctx, installation.Patience, installation.ToChange)
 	if errors.Is(err, state.ErrBusy) {
 		r.Busy = err
 		return r, nil

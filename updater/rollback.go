@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/theseus-go/theseus/internal/installation"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/release"
 )
@@ -13,7 +14,7 @@ import (
 // not installed again unless a person names it. It is refused where there is no earlier version, and below a security
 // floor that the channel has signed.
 func (u *Updater) Rollback(ctx context.Context) (Result, error) {
-	t := u.begin(StepRollingBack)
+	t := u.beginFor(installation.ToChange, StepRollingBack)
 	if t == nil {
 		return Result{}, fail(StepRollingBack, "", ErrBusy)
 	}
@@ -24,7 +25,7 @@ func (u *Updater) Rollback(ctx context.Context) (Result, error) {
 func (j *job) rollback(ctx context.Context, restart bool) (r Result, err error) {
 	defer func() { j.record(r, err) }()
 	j.turn.at(StepRollingBack)
-	if err := j.lockForUpdate(ctx); err != nil {
+	if err := j.lock(ctx, installation.ToChange); err != nil {
 		return r, fail(StepRollingBack, "", err)
 	}
 	defer j.held.Release()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/internal/installation"
 	"github.com/theseus-go/theseus/internal/state"
 )
 
@@ -177,7 +178,7 @@ func (u *Updater) startService(ctx context.Context) (restarted bool, err error) 
 // back: the file at the path is now another one than this process runs.
 func (u *Updater) countStart(ctx context.Context) (back bool, err error) {
 	j := u.job(nil, request{})
-	if j.held, err = u.hold(ctx, u.events, 0); err != nil {
+	if j.held, err = u.hold(ctx, u.events, 0, installation.Quietly); err != nil {
 		return false, err
 	}
 	defer j.held.Release()
@@ -203,6 +204,9 @@ func (u *Updater) overdue() bool {
 	return !next.IsZero() && u.now().Round(0).After(next)
 }
 
+// moments is how long Run waits for another process to give way, before it asks again.
+const moments = 2 * time.Second
+
 // proveRunning records that the installed file ran healthily in this process. It reports whether there is nothing
 // left to prove; there is while another process holds the lock, which proves or undoes itself.
 func (u *Updater) proveRunning(ctx context.Context) bool {
@@ -219,7 +223,7 @@ func (u *Updater) proveRunning(ctx context.Context) bool {
 		u.show(st)
 		return true
 	}
-	h, err := u.disk.TryHold()
+	h, err := u.disk.HoldFor(ctx, moments, installation.ToChange)
 	if err != nil {
 		return !errors.Is(err, state.ErrBusy)
 	}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/theseus-go/theseus/internal/catalog"
+	"github.com/theseus-go/theseus/internal/installation"
 )
 
 // shared is what the goroutines of one Updater have in common.
@@ -16,7 +16,9 @@ type shared struct {
 	memory catalog.Memory // what could not be written, or not yet
 	ended  chan struct{}  // closed when the turn that is taken ends; nil while none is
 	owing  atomic.Bool    // a gate could not be told how a move ended
-	tasks  chan task      // what POST asks for, while Run runs
+	// giveWay asks the work of that turn to end for what somebody needs, nil while it would not; it says whether it does.
+	giveWay func(installation.Need) bool
+	tasks   chan task // what POST asks for, while Run runs
 }
 
 // A turn is the right to change the installation, which one goroutine of this process has at a time. It is taken
@@ -35,35 +37,6 @@ func (s *shared) begin(step Step) *turn {
 	return &turn{s}
 }
 
-// settling is how long a person's request waits for a turn that settles what an earlier process left, which takes
-// moments.
-const settling = 2 * time.Second
-
-// beginSoon is begin for a person's request.
-func (s *shared) beginSoon(step Step) *turn {
-	late := time.NewTimer(settling)
-	defer late.Stop()
-	for {
-		if t := s.begin(step); t != nil {
-			return t
-		}
-		s.mu.Lock()
-		at, ended := s.status.State, s.ended
-		s.mu.Unlock()
-		if ended == nil {
-			continue
-		}
-		if at != StepSettling {
-			return nil
-		}
-		select {
-		case <-ended:
-		case <-late.C:
-			return nil
-		}
-	}
-}
-
 // at says which step the work has reached. A nil turn belongs to work that changes nothing, and is not shown.
 func (t *turn) at(step Step) {
 	if t == nil {
@@ -78,7 +51,7 @@ func (t *turn) at(step Step) {
 func (t *turn) end() {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
-	t.s.status.State = StepIdle
+	t.s.status.State, t.s.giveWay = StepIdle, nil
 	close(t.s.ended)
 	t.s.ended = nil
 }

@@ -18,7 +18,7 @@ func (u *Updater) Undo(ctx context.Context, cause error) error {
 	if u.manager() != nil {
 		return nil // nothing was installed from here
 	}
-	h, err := u.hold(ctx, u.events, installation.Patience)
+	h, err := u.hold(ctx, u.events, installation.Patience, installation.ToChange)
 	if err != nil {
 		return fail(StepUndoing, "", err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/theseus-go/theseus/internal/blame"
 	"github.com/theseus-go/theseus/internal/content"
+	"github.com/theseus-go/theseus/internal/installation"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/release"
 )
@@ -28,7 +29,7 @@ func (u *Updater) Update(ctx context.Context, version string) (Result, error) {
 		}
 		req.want = want
 	}
-	t := u.begin(StepChecking)
+	t := u.beginFor(installation.ToUpdate, StepChecking)
 	if t == nil {
 		return Result{}, fail(StepChecking, "", ErrBusy)
 	}
@@ -39,12 +40,18 @@ func (u *Updater) Update(ctx context.Context, version string) (Result, error) {
 // update installs and, unless it is the command line that asks, restarts.
 func (j *job) update(ctx context.Context, restart bool) (r Result, err error) {
 	defer func() { j.record(r, err) }()
-	if err := j.lockForUpdate(ctx); err != nil {
+	if err := j.lock(ctx, installation.ToUpdate); err != nil {
 		return j.checkOnly(ctx, fail(StepPlanning, "", err))
 	}
-	defer j.held.Release()
-	defer func() { j.leaveAfter(ctx, restart, r, err) }()
+	defer func() { j.held.Release() }()
 	r, err = j.install(ctx)
+	for errors.Is(err, installation.ErrAwaited) {
+		if err := j.lend(ctx); err != nil {
+			return r, fail(StepDownloading, r.Offered, err)
+		}
+		r, err = j.install(ctx) // from the beginning: whatever it was about to install may be wrong by now
+	}
+	defer func() { j.leaveAfter(ctx, restart, r, err) }()
 	j.tell(err)
 	j.noteHold(err)
 	if err != nil || !restart || j.opts.Restart == nil || r.Installed == "" && !j.behind(j.held.State()) {
@@ -53,8 +60,8 @@ func (j *job) update(ctx context.Context, restart bool) (r Result, err error) {
 	return j.handOver(ctx, r)
 }
 
-// lockForUpdate holds the installation, where an update can work at all.
-func (j *job) lockForUpdate(ctx context.Context) (err error) {
+// lock holds the installation, where an update can work at all.
+func (j *job) lock(ctx context.Context, need installation.Need) (err error) {
 	if err := j.foreign(); err != nil {
 		return err
 	}
@@ -62,9 +69,9 @@ func (j *job) lockForUpdate(ctx context.Context) (err error) {
 		return err
 	}
 	if j.manual {
-		j.held, err = j.hold(ctx, j.events, j.patience)
+		j.held, err = j.hold(ctx, j.events, j.patience, need)
 	} else {
-		j.held, err = j.hold(ctx, j.events, 0) // the interval comes again
+		j.held, err = j.hold(ctx, j.events, 0, installation.Quietly) // the interval comes again
 	}
 	return err
 }
@@ -103,7 +110,9 @@ func (j *job) install(ctx context.Context) (Result, error) {
 	if err := j.settle(); err != nil {
 		return Result{}, err
 	}
-	err := j.check(ctx)
+	online, offline := j.online(ctx)
+	defer offline()
+	err := fail(StepChecking, "", gaveWay(online, j.check(online)))
 	if err == nil || errors.Is(err, ErrNothing) || errors.Is(err, ErrHeld) {
 		if err := j.unstage(); err != nil {
 			j.log.Warn("removing a staged file", "err", err)
@@ -124,10 +133,11 @@ func (j *job) install(ctx context.Context) (Result, error) {
 	}
 
 	to := state.File{Version: version, ID: onDisk(j.offer.Artifact.File)}
-	staged, err := j.stage(ctx, to, waited)
+	staged, err := j.stage(online, to, waited)
 	if err != nil {
-		return r, fail(StepDownloading, version, err)
+		return r, fail(StepDownloading, version, gaveWay(online, err))
 	}
+	offline()
 	step, err := j.put(ctx, staged, r.Replaced, to)
 	if err != nil {
 		j.putAside(staged, to, err)

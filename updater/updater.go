@@ -31,8 +31,7 @@ type Updater struct {
 	sinceBoot            func() (boot string, up time.Duration)
 }
 
-// patience is how long a person's request waits for another process at work: a service that just looks for a release
-// holds the lock as long as its source takes to answer.
+// patience is how long a person's request waits for others at work; downloads give way meanwhile.
 const patience = 5 * time.Second
 
 // New checks the options and resolves the program's real path, once. It starts nothing, asks no network and writes no
@@ -96,11 +95,11 @@ func (u *Updater) recall(events reporter) (*state.State, error) {
 
 // hold holds the installation, and waits at most so long for another process at work. What this process alone knows
 // is written down first.
-func (u *Updater) hold(ctx context.Context, events reporter, wait time.Duration) (h *installation.Held, err error) {
+func (u *Updater) hold(ctx context.Context, events reporter, wait time.Duration, need installation.Need) (h *installation.Held, err error) {
 	if wait == 0 {
 		h, err = u.disk.TryHold()
 	} else {
-		h, err = u.disk.HoldFor(ctx, wait)
+		h, err = u.disk.HoldFor(ctx, wait, need)
 	}
 	if err != nil {
 		return nil, err

@@ -39,15 +39,21 @@ func (i *Installation) TryHold() (*Held, error) {
 	return &Held{i: i, held: i.held}, nil
 }
 
-// Hold takes the lock and reads what is remembered. It waits until ctx ends for another process that is at work,
-// which mostly holds the lock for moments; the error then is a state.ErrBusy that says why ctx ended. Where this
-// process holds the lock already, it is held once more, and what one holder changes the others see.
-func (i *Installation) Hold(ctx context.Context) (*Held, error) {
+// Hold takes the lock and reads what is remembered. It waits until ctx ends for another process that is at work, and says
+// what for: who only downloads gives way to that, others mostly hold the lock for moments. The error then is a
+// state.ErrBusy that says why ctx ended. Where this process holds the lock already, it is held once more, and what one
+// holder changes the others see.
+func (i *Installation) Hold(ctx context.Context, need Need) (*Held, error) {
+	call := state.Call(i.Home, string(need))
+	defer call.Close()
 	// It polls because a thread that blocks in flock cannot be called back.
 	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		h, err := i.TryHold()
 		if !errors.Is(err, state.ErrBusy) {
 			return h, err
+		}
+		if need != Quietly {
+			call.Renew()
 		}
 		select {
 		case <-ctx.Done():
@@ -58,10 +64,10 @@ func (i *Installation) Hold(ctx context.Context) (*Held, error) {
 }
 
 // HoldFor is Hold that waits for d at most.
-func (i *Installation) HoldFor(ctx context.Context, d time.Duration) (*Held, error) {
+func (i *Installation) HoldFor(ctx context.Context, d time.Duration, need Need) (*Held, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("waited %v for it", d))
 	defer cancel()
-	return i.Hold(ctx)
+	return i.Hold(ctx, need)
 }
 
 // Release gives back the lock, if no other holder in this process is left. To call it again does nothing.

@@ -1,7 +1,7 @@
 // Package installation is one program on disk: the file at its path, the folder beside it, and how it gets back.
 //
 //	i, err := installation.Open("/opt/hello/hello")
-//	h, err := i.Hold(ctx)               // the lock, and what is remembered, read once
+//	h, err := i.Hold(ctx, ToUpdate)     // the lock, and what is remembered, read once
 //	defer h.Release()
 //	settled, err := h.Settle()          // finish or undo what was interrupted
 //	f, err := h.Resume(id)              // a private file to download into

@@ -151,12 +151,12 @@ func TestHoldWaits(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := i.Hold(ctx); !errors.Is(err, state.ErrBusy) || !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := i.Hold(ctx, Quietly); !errors.Is(err, state.ErrBusy) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
 	}
 	got := make(chan error)
 	go func() {
-		h, err := i.Hold(t.Context())
+		h, err := i.Hold(t.Context(), Quietly)
 		if err == nil {
 			h.Release()
 		}
