@@ -116,6 +116,11 @@ var layers = []layer{
 		why:  "who else keeps this file current? Paths and files of an fs.FS that it is given: it runs nothing that is found on PATH",
 	},
 	{
+		pkg: "internal/versions", pure: true,
+		ours: []string{"release"},
+		why:  "what is a version, and what does a program say of its own? One answer for who publishes, who probes and who runs",
+	},
+	{
 		pkg:  "internal/catalog",
 		ours: []string{"internal/fetch", "release", "verify"},
 		why:  "what is on offer, verified? Clients and the publisher's tool walk the same way; what is remembered is a value, and where it lies is not known here",
@@ -185,8 +190,9 @@ var layers = []layer{
 		why:  "how the tool speaks: it knows errors, and does nothing",
 	},
 	{
-		pkg: "cmd/theseus/internal/program",
-		why: "what a file is, by its own bytes; it knows nothing of releases",
+		pkg:  "cmd/theseus/internal/program",
+		ours: []string{"internal/versions"},
+		why:  "what a file is, by its own bytes; it knows nothing of releases",
 	},
 	{
 		pkg: "cmd/theseus/internal/plain",

@@ -59,10 +59,11 @@ type Options struct {
 	// Interval is the time between checks of Run; each is moved by up to a fifth either way at random. Default: one
 	// hour. At least one second.
 	Interval time.Duration
-	// Probe asks a downloaded file, before it is installed, whether it works here. The default runs FILE --version
-	// for at most ten seconds and compares the first semantic version in its output with the release's. An error
-	// refuses the release; wrap ErrInconclusive to have it tried again later. Errors of a machine that is short of
-	// something (EMFILE, ENOMEM, ENOSPC, …) are told apart by themselves.
+	// Probe asks a downloaded file, before it is installed, whether it works here. The default runs FILE --version for at
+	// most ten seconds, as if the file were in its place already, and looks for the release's version in what it prints
+	// (doc/publishing.md, "What a release is asked"). file lies in the program's folder, may be executed, and is gone when
+	// Probe has returned. An error refuses the release; wrap ErrInconclusive to have it tried again later. Errors of a
+	// machine that is short of something (EMFILE, ENOMEM, ENOSPC, …) are told apart by themselves.
 	Probe func(ctx context.Context, file, version string) error
 	// Gates are asked, in this order, when a release is verified and probed, and all of them have to agree before it is
 	// installed: see Gate. Those that take something that others wait for, such as one of a few slots, belong last.

@@ -5,3 +5,5 @@ package updater
 import "os/exec"
 
 func isolate(*exec.Cmd) {}
+
+func notForThis(error) bool { return false }

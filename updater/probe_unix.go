@@ -3,6 +3,7 @@
 package updater
 
 import (
+	"errors"
 	"os/exec"
 	"syscall"
 )
@@ -13,3 +14,6 @@ func isolate(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }
+
+// notForThis reports that the system knows the file to be a program for another machine, or none.
+func notForThis(err error) bool { return errors.Is(err, syscall.ENOEXEC) }

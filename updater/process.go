@@ -16,6 +16,7 @@ import (
 	"github.com/theseus-go/theseus/internal/installation"
 	"github.com/theseus-go/theseus/internal/managed"
 	"github.com/theseus-go/theseus/internal/state"
+	"github.com/theseus-go/theseus/internal/versions"
 	"github.com/theseus-go/theseus/release"
 )
 
@@ -62,6 +63,18 @@ func locate(configured string) (*process, error) {
 	return p, nil
 }
 
+// askInstalled asks the program at the path for its version.
+func (p *process) askInstalled(ctx context.Context) answer {
+	a, _ := askVersion(ctx, ProbeTimeout, p.disk.Path, p.invoked, func(_ *exec.Cmd, start func()) (func() error, error) {
+		start()
+		return nothing, nil
+	})
+	return a
+}
+
+// ownName is the name by which the program was started, without the ending of an executable.
+func (p *process) ownName() string { return strings.TrimSuffix(filepath.Base(p.invoked), ".exe") }
+
 // moved reports that the name this program was started by now leads elsewhere: swapping the file found at the start
 // would change nothing that will run next.
 func (p *process) moved() error {
@@ -94,15 +107,13 @@ func (p *process) installed(ctx context.Context, st *state.State) (*semver.Versi
 			return release.ParseVersion(st.Installed.Version)
 		}
 	}
-	said, err := sayVersion(ctx, ProbeTimeout, func(ctx context.Context) *exec.Cmd {
-		return exec.CommandContext(ctx, p.disk.Path, "--version")
-	})
-	if err == nil {
-		if v, err := release.ParseVersion(said); err == nil {
+	said := p.askInstalled(ctx)
+	if said.err == nil {
+		if v, err := release.ParseVersion(versions.First(said.stdout, said.stderr, p.ownName())); err == nil {
 			return v, nil
 		}
 	}
-	p.log.Warn("the file at the program's path was put there by hand and does not say its version; taking it for the running one", "err", err)
+	p.log.Warn("the file at the program's path was put there by hand and does not say its version; taking it for the running one", "err", said.err)
 	return p.version, nil
 }
 

@@ -229,12 +229,9 @@ func (j *job) settle() error {
 
 // probe runs the probe and remembers a release that failed it.
 func (j *job) probe(ctx context.Context, sealed *os.File, to state.File) error {
-	var err error
-	if j.opts.Probe != nil {
-		err = j.opts.Probe(ctx, sealed.Name(), to.Version)
-	} else {
-		patience := ProbeTimeout << len(j.held.State().Failed[to.Version].Recent)
-		err = probe(ctx, sealed, to.Version, j.disk.Path, patience)
+	err, unasked := j.judge(ctx, sealed, to.Version)
+	if ctx.Err() == nil && unasked != nil {
+		return blame.As(blame.Machine, fmt.Errorf("trying the release out: %w", unasked))
 	}
 	switch {
 	case err == nil:

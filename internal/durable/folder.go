@@ -315,8 +315,10 @@ func (d *Folder) CanLink(old string, to *Folder, prefix string) error {
 	return err
 }
 
-// Second makes second, which nothing has as its name yet, another name of the file.
-func (d *Folder) Second(name, second string) error { return d.link(name, d, second) }
+// Second makes second, which nothing in the folder to has as its name yet, another name of the file.
+func (d *Folder) Second(name string, to *Folder, second string) error {
+	return d.link(name, to, second)
+}
 
 // Move is Rename without its promise that a power cut does not take the change back.
 func (d *Folder) Move(old string, to *Folder, new string) error { return d.rename(old, to, new) }

@@ -167,6 +167,17 @@ func (h *Held) Resume(want content.Digest) (*os.File, error) { return h.i.target
 // Seal ends writing: it closes f, which is then executable and can only be read.
 func (h *Held) Seal(f *os.File) (*os.File, error) { return h.i.target.Seal(f) }
 
+// Lend gives a sealed file a name beside the program until take is called, so that it can be tried out there.
+func (h *Held) Lend(sealed *os.File) (path string, take func() error, err error) {
+	return h.i.target.Lend(sealed)
+}
+
+// InPlace calls do where the sealed file is seen at the path already; false, and do is not called, where the system does not
+// let this process arrange that.
+func (h *Held) InPlace(sealed *os.File, do func()) (done bool, err error) {
+	return h.i.target.InPlace(sealed, do)
+}
+
 // Discard closes and removes a staged file. What Swap has put at the path is not under its staged name any more.
 func (h *Held) Discard(f *os.File) {
 	if err := h.i.target.Discard(f); err != nil {

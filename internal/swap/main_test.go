@@ -175,6 +175,13 @@ func update(t *swap.Target, content []byte, version string) (err error) {
 		return err
 	}
 	defer sealed.Close()
+	_, take, err := t.Lend(sealed)
+	if err == nil {
+		err = take()
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(sealed.Name()))
+	}
 	at, err := t.Identify()
 	if err != nil {
 		return err

@@ -195,7 +195,7 @@ func (t *Target) perform(in *beside.Place, f *os.File) (err error) {
 	}()
 	second := !t.movesAside
 	if second {
-		err := in.Dir.Second(t.name(), name)
+		err := in.Dir.Second(t.name(), in.Dir, name)
 		if second = !noLinks(err); second && err != nil {
 			return t.explain(t.Path, "giving it a second name beside it", err)
 		}

@@ -13,7 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/theseus-go/theseus/internal/versions"
 )
 
 // patience is how long a program may take to say its version: as long as clients wait.
@@ -42,7 +43,7 @@ func Says(ctx context.Context, file, version string) error {
 	c.WaitDelay = time.Second // a grandchild that has the pipe does not keep us
 	isolate(c)
 	err = c.Run()
-	said := stdout.String() + "\n" + stderr.String()
+	said := stderr.String() + "\n" + stdout.String()
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -51,24 +52,11 @@ func Says(ctx context.Context, file, version string) error {
 	case err != nil && !errors.Is(err, exec.ErrWaitDelay):
 		return fmt.Errorf("%w: %w, %s", ErrNoAnswer, err, firstLine(said))
 	}
-	for word := range words(said) {
-		if word == version {
-			return nil
-		}
+	name := strings.TrimSuffix(filepath.Base(file), ".exe")
+	if yes, _ := versions.Says(stdout.String(), stderr.String(), name, version); yes {
+		return nil
 	}
-	return fmt.Errorf("--version does not say %s: %s", version, firstLine(said))
-}
-
-// words are the words of a text that may be versions, without a leading v and without build metadata.
-func words(text string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for _, w := range strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(`()[]{}<>,;:"'=`+"`", r) }) {
-			w, _, _ = strings.Cut(strings.TrimPrefix(strings.TrimRight(w, "."), "v"), "+")
-			if !yield(w) {
-				return
-			}
-		}
-	}
+	return fmt.Errorf("--version does not say %s: %s", version, firstLine(stdout.String()+"\n"+stderr.String()))
 }
 
 // runnable is the file itself if it can be executed, otherwise a copy that can: what comes out of an archive or from another
