@@ -168,6 +168,11 @@ var layers = []layer{
 		why:     "decides what is signed: a store is all that it knows of where a repository lies, and the catalog's walk all that it believes of it",
 	},
 	{
+		pkg:  "cmd/theseus/internal/goreleaser",
+		ours: []string{"release", "cmd/theseus/internal/program", "cmd/theseus/internal/publisher", "cmd/theseus/internal/ui"},
+		why:  "reads what another tool has built; what it is worth is for the publisher's checks to say",
+	},
+	{
 		pkg:     "cmd/theseus/internal/store",
 		ours:    []string{"verify", "internal/durable", "cmd/theseus/internal/plain", "cmd/theseus/internal/ui"},
 		outside: []string{"github.com/google/go-github/v89", "github.com/minio/minio-go/v7", "github.com/pkg/sftp"},

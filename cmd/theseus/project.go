@@ -57,7 +57,7 @@ func (e *editFlags) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&e.repo, "repo", "", "`DIR` of the repository (default: what theseus.yaml says)")
 	e.addRoot(c)
-	f.StringVar(&e.expires, "expires", "", "`TIME` that clients may believe the channel without a refresh, for example 90d or 12h (default: as before; 90d for a new channel)")
+	f.StringVar(&e.expires, "expires", "", "`TIME` that clients may believe the channel without a refresh, for example 90d or 12h (default: what theseus.yaml says, otherwise as before; 90d for a new channel)")
 	e.keys.add(c)
 	f.BoolVar(&e.adopt, "adopt", false, "build on what is in the repository although theseus.lock says that it should be something else")
 	f.BoolVar(&e.json, "json", false, "print one JSON object")
@@ -150,16 +150,24 @@ func (e *editFlags) edit(ctx context.Context, do func(*publisher.Publisher) erro
 	return do(p)
 }
 
-// lifetime is what --expires says; 0 if nothing.
+// lifetime is what --expires says, otherwise what the project says of its own repository; 0 if nobody does.
 func (e *editFlags) lifetime() (time.Duration, error) {
 	if e.expires == "" {
+		if e.project == nil {
+			if err := e.load(); err != nil {
+				return 0, err
+			}
+		}
+		if e.own() {
+			return e.project.Lifetime()
+		}
 		return 0, nil
 	}
-	d, err := ui.ParseSpan(e.expires)
-	if err != nil || d < time.Second || d > publisher.LongestLifetime {
-		return 0, ui.Usage("--expires %s: want a time from 1s to 3650d, for example 90d or 12h", e.expires)
+	d, err := publisher.ParseLifetime(e.expires)
+	if err != nil {
+		return 0, ui.Usage("--expires %w", err)
 	}
-	return d.Truncate(time.Second), nil
+	return d, nil
 }
 
 // deadline tells a person the one thing that must not be forgotten.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -14,7 +13,9 @@ import (
 	"github.com/Masterminds/semver/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/goreleaser"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/store"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
@@ -27,10 +28,14 @@ type publishOptions struct {
 	rollout, critical     string
 	floor                 bool
 	artifacts             []string
+	dist, build           string // of GoReleaser
+	built                 *goreleaser.Dist
 	allow                 []string
+	dryRun                bool
 	allowDowngrade        bool
 	keep                  int
 	deltas                int
+	deltasSaid            bool        // by the flag, not its default
 	deltaMemory           ui.ByteSize // 0: 2 GB
 	quiet                 bool        // say nothing of how it goes on
 }
@@ -44,14 +49,23 @@ func publishCommand() *cobra.Command {
 a channel. The channel is written last, so clients see all of the release or nothing of it. To run the same command
 again is harmless: it finishes what was interrupted, and changes nothing that is there.
 
+The files are those that --artifact names, or what GoReleaser has built: --dist takes platforms, version, checksums and
+notes from its folder. Of several builds for one platform the least demanding one is for every machine, and each other one
+is a variant by the name of its level (v3 of GOAMD64, v7 of GOARM). Without either, artifacts in theseus.yaml says where
+files are:
+
+  artifacts:
+    - build/{os}-{arch}/hello
+
 A release never changes once it is published. To offer one that is in another channel already (to promote it from
-beta to stable), leave out --artifact; that takes a channel key only, and adds no signature to the release: enough
-release keys must have signed it already.
+beta to stable), leave out --artifact and --dist; that takes a channel key only, and adds no signature to the release:
+enough release keys must have signed it already.
 
 A release that is signed has used up its version, so mistakes are looked for before: a file that is no program, was built
 for another platform or a newer CPU, or, where this machine can run it, does not say for --version that it is this one; a
 platform that the last release had; a channel that is not there while others are. All that is found is said at once, and
---allow overrules each by its name.
+--allow overrules each by its name. --dry-run says what would be signed, and why not, without a key if a root is known; it
+changes nothing.
 
 Nothing in the repository is believed because it lies there. It must follow from the root that theseus.yaml (or --root)
 names, and must not fall behind what theseus.lock says was signed from here. The first publish of all, with its files and
@@ -60,9 +74,13 @@ one key, takes that key as the root and writes both files into the working folde
       --key theseus.key --notes NOTES.md \
       --artifact linux/amd64=dist/hello-linux \
       --artifact windows/amd64=dist/hello.exe
-  theseus publish --repo dl --app hello --version 1.1.0 --channel stable \
-      --key theseus.key    # promote`,
+  theseus publish --dist dist --dry-run
+  theseus publish --version 1.1.0 --channel stable    # promote`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			o.deltasSaid = c.Flags().Changed("deltas")
+			if o.dryRun {
+				return plan(c.Context(), &o)
+			}
 			r, err := publish(c.Context(), &o)
 			if err != nil {
 				return err
@@ -73,16 +91,19 @@ one key, takes that key as the root and writes both files into the working folde
 	f := c.Flags()
 	o.add(c)
 	f.StringVar(&o.app, "app", "", "`NAME` of the program (default: what theseus.yaml says)")
-	f.StringVar(&o.version, "version", "", "semantic `VERSION`, without v and without build metadata")
+	f.StringVar(&o.version, "version", "", "semantic `VERSION`, without v and without build metadata (default: that of --dist)")
 	f.StringVar(&o.channel, "channel", "", "`NAME` of the channel, for example stable (default: what theseus.yaml says)")
-	f.StringVar(&o.notes, "notes", "", "`FILE` with the release notes, or -")
+	f.StringVar(&o.notes, "notes", "", "`FILE` with the release notes, or - (default: the change log of --dist)")
 	f.StringVar(&o.minimum, "minimum", "", "lowest `VERSION` that may update to this one directly")
 	f.StringArrayVar(&o.artifacts, "artifact", nil, "`OS/ARCH[/VARIANT]=FILE` the program for one platform (repeat it for each)")
+	f.StringVar(&o.dist, "dist", "", "take the files from this dist `DIR` of GoReleaser")
+	f.StringVar(&o.build, "build", "", "`ID` of the build in --dist, if there are several programs (default: the one that is called as the app is)")
 	addAllow(c, &o.allow)
+	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be signed, and why not, and change nothing")
 	f.StringVar(&o.rollout, "rollout", "all", "offer it to these `SHARES` of the installations over time, for example 5%,25%@24h,100%@72h (theseus rollout --help)")
 	addMarks(c, &o.critical, &o.floor)
 	f.BoolVar(&o.allowDowngrade, "allow-downgrade", false, "offer a lower version than the channel does now, and take the higher ones off it; what is yanked stays yanked")
-	f.IntVar(&o.deltas, "deltas", 3, "make deltas from the last `N` releases; 0 for none")
+	f.IntVar(&o.deltas, "deltas", 3, "make deltas from the last `N` releases; 0 for none (theseus.yaml may say another default)")
 	o.deltaMemory = 2e9
 	f.Var(&o.deltaMemory, "delta-memory", "`SIZE` of memory that making deltas may take; more makes more of them at once")
 	f.IntVar(&o.keep, "keep", 20, "go on offering the last `N` plain releases in the channel; floors, yanks and the like always stay")
@@ -144,13 +165,7 @@ func rangeText(deltas []publisher.DeltaDownload) string {
 }
 
 func publish(ctx context.Context, o *publishOptions) (*publishReport, error) {
-	if err := o.load(); err != nil {
-		return nil, err
-	}
-	if o.own() {
-		o.app, o.channel = cmp.Or(o.app, o.project.App), cmp.Or(o.channel, o.project.Channel)
-	}
-	r, err := o.release()
+	r, err := o.prepare()
 	if err != nil {
 		return nil, err
 	}
@@ -167,6 +182,9 @@ func publish(ctx context.Context, o *publishOptions) (*publishReport, error) {
 		if options.Root, err = o.trust(); err != nil {
 			return nil, err
 		}
+	}
+	if err := o.files(ctx, folder, r); err != nil {
+		return nil, err
 	}
 	// The first publish of all: there is nobody to believe yet but the key that signs.
 	first := options.Root == nil && !o.project.Exists() && len(r.Artifacts) > 0 && len(options.Signers) == 1
@@ -188,6 +206,62 @@ func publish(ctx context.Context, o *publishOptions) (*publishReport, error) {
 		report.began, err = o.begin(options.Root)
 	}
 	return report, err
+}
+
+// prepare joins flags, project and what was built to one release.
+func (o *publishOptions) prepare() (*publisher.Release, error) {
+	if err := o.load(); err != nil {
+		return nil, err
+	}
+	if o.dist != "" {
+		if len(o.artifacts) > 0 {
+			return nil, ui.Usage("--artifact and --dist both name the files: give one of them")
+		}
+		var err error
+		if o.built, err = goreleaser.Read(o.dist); err != nil {
+			return nil, err
+		}
+		if o.version != "" && o.version != o.built.Version {
+			return nil, ui.Usage("--version says %s, and %s was built as %s: leave out --version, or build it again", o.version, o.dist, ui.Clean(o.built.Version))
+		}
+		o.version = o.built.Version
+	}
+	if o.own() {
+		o.app, o.channel = cmp.Or(o.app, o.project.App), cmp.Or(o.channel, o.project.Channel)
+		if o.project.Deltas != nil && !o.deltasSaid {
+			o.deltas = *o.project.Deltas
+		}
+	}
+	if o.built != nil {
+		o.app = cmp.Or(o.app, o.built.Project)
+	}
+	r, err := o.release()
+	if err != nil || o.built == nil {
+		return r, err
+	}
+	if r.Notes == nil && o.built.Notes != nil {
+		notes := tidy(*o.built.Notes)
+		r.Notes = &notes
+	}
+	r.Artifacts, err = o.built.Artifacts(o.app, o.build)
+	return r, err
+}
+
+// files are those that the project's patterns find, if no flag names any. A version that is there already is offered as it is:
+// what lies about here may be of another one.
+func (o *publishOptions) files(ctx context.Context, s store.Store, r *publisher.Release) error {
+	if len(r.Artifacts) > 0 || !o.own() {
+		return nil
+	}
+	body, _, err := s.Get(ctx, release.ManifestPath(r.Version))
+	if err == nil {
+		return body.Close()
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	r.Artifacts, err = o.project.Built(r.Version.String())
+	return err
 }
 
 // begin makes what was typed the project of the working folder, unless another publish was quicker.
@@ -267,8 +341,13 @@ func contents(notesRef, minimumText string) (notes *string, minimum *semver.Vers
 		if err != nil {
 			return nil, nil, err
 		}
-		text := string(bytes.TrimSpace(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))))
+		text := tidy(string(b))
 		notes = &text
 	}
 	return notes, minimum, nil
+}
+
+// tidy is how notes are published, however their file ends its lines.
+func tidy(notes string) string {
+	return strings.TrimSpace(strings.ReplaceAll(notes, "\r\n", "\n"))
 }

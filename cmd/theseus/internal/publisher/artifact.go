@@ -24,6 +24,7 @@ const window = 8 << 20
 type Artifact struct {
 	Platform release.Platform
 	Path     string
+	Sum      verify.Digest // that its builder wrote down; zero if nobody has
 }
 
 // ParseArtifacts reads OS/ARCH[/VARIANT]=FILE. The architecture all of darwin stands for both that a universal binary has.
@@ -40,13 +41,13 @@ func ParseArtifacts(specs []string) ([]Artifact, error) {
 		if len(parts) == 3 {
 			f.Platform.Variant = parts[2]
 		}
-		files = append(files, f.universal()...)
+		files = append(files, f.Universal()...)
 	}
-	return files, eachOnce(files)
+	return files, EachOnce(files)
 }
 
-// eachOnce refuses two files for one platform.
-func eachOnce(files []Artifact) error {
+// EachOnce refuses two files for one platform.
+func EachOnce(files []Artifact) error {
 	seen := map[release.Platform]string{}
 	for _, f := range files {
 		if other, ok := seen[f.Platform]; ok {
@@ -57,8 +58,8 @@ func eachOnce(files []Artifact) error {
 	return nil
 }
 
-// universal is the artifact, or one for each platform of a macOS binary that has both.
-func (f Artifact) universal() []Artifact {
+// Universal is the artifact, or one for each platform of a macOS binary that has both.
+func (f Artifact) Universal() []Artifact {
 	if f.Platform.OS != "darwin" || f.Platform.Arch != "all" {
 		return []Artifact{f}
 	}
@@ -87,6 +88,9 @@ func (f Artifact) open(ctx context.Context) (*os.File, verify.ID, error) {
 		}
 		return identify(ctxReader{ctx, src}, info.Size())
 	}()
+	if err == nil && f.Sum != (verify.Digest{}) && f.Sum != id.SHA256 {
+		err = ui.Fail(ui.ExitError, "%s is not what was built: it has SHA-256 %s, and the build wrote down %s: build it again", f.Path, id.SHA256, f.Sum)
+	}
 	if err == nil {
 		_, err = src.Seek(0, io.SeekStart)
 	}

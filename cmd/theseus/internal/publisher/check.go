@@ -83,34 +83,39 @@ func (m Mistakes) Error() string {
 // MarshalJSON is how they stand in an error of --json.
 func (m Mistakes) MarshalJSON() ([]byte, error) { return json.Marshal([]Mistake(m)) }
 
-// or returns nil, or what is not allowed as an error.
-func (m Mistakes) or(allowed []Check) error {
-	m = slices.DeleteFunc(m, func(one Mistake) bool { return slices.Contains(allowed, one.Check) })
-	if len(m) == 0 {
-		return nil
-	}
-	return ui.Fail(ui.ExitError, "%w", m)
+// but leaves out what is allowed.
+func (m Mistakes) but(allowed []Check) Mistakes {
+	return slices.DeleteFunc(m, func(one Mistake) bool { return slices.Contains(allowed, one.Check) })
 }
 
 // check makes all checks before the release is signed, or offered in a channel for the first time.
 func (p *Publisher) check(ctx context.Context, r *Release, old base) error {
+	all, err := p.mistakes(ctx, r, old)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	return ui.Fail(ui.ExitError, "%w", all)
+}
+
+// mistakes are what the checks find that is not overruled.
+func (p *Publisher) mistakes(ctx context.Context, r *Release, old base) (Mistakes, error) {
 	all, err := r.mistakes(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	has, err := p.platforms(ctx, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	fewer, err := p.fewer(ctx, r.Version, old.next(r.Channel), has)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	unknown, err := p.unknownChannel(ctx, r, old.Channel != nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return slices.Concat(all, fewer, unknown).or(r.Allow)
+	return slices.Concat(all, fewer, unknown).but(r.Allow), nil
 }
 
 // platforms are those of the release: of its files, or of the manifest that is there; none if there is none either.
@@ -298,7 +303,11 @@ func SharesFall(version string, is, next release.Rollout, now time.Time, allowed
 	if will >= was {
 		return nil
 	}
-	return Mistakes{{Check: SmallerShare, Text: fmt.Sprintf("%s is offered to %s now, and this begins with %s: begin with %s, or stop it with theseus pause", version, ui.Share(was), ui.Share(will), shareFlag(was))}}.or(allowed)
+	m := Mistakes{{Check: SmallerShare, Text: fmt.Sprintf("%s is offered to %s now, and this begins with %s: begin with %s, or stop it with theseus pause", version, ui.Share(was), ui.Share(will), shareFlag(was))}}.but(allowed)
+	if len(m) == 0 {
+		return nil
+	}
+	return ui.Fail(ui.ExitError, "%w", m)
 }
 
 // share is what part of the installations a rollout reaches, in millionths.

@@ -123,7 +123,7 @@ func week(t *testing.T, dies int) (writes int) {
 	publish := func(channel, version string, files bool) func(*Publisher) error {
 		r := &Release{Version: parse(t, version).Version, Channel: channel, Keep: 20, Quiet: true, Allow: Checks}
 		if files {
-			r.Artifacts = []Artifact{{release.Platform{OS: "linux", Arch: "amd64"}, m.program("program " + version)}}
+			r.Artifacts = []Artifact{{Platform: release.Platform{OS: "linux", Arch: "amd64"}, Path: m.program("program " + version)}}
 		}
 		return func(p *Publisher) error {
 			_, err := p.Publish(t.Context(), r)
@@ -193,7 +193,7 @@ func TestRotationKilledAnywhere(t *testing.T) {
 		client := m.client("stable", m.root)
 		m.must(m.run(desk, func(p *Publisher) error {
 			r := &Release{Version: parse(t, "1.0.0").Version, Channel: "stable", Keep: 20, Quiet: true, Allow: Checks,
-				Artifacts: []Artifact{{release.Platform{OS: "linux", Arch: "amd64"}, m.program("one")}}}
+				Artifacts: []Artifact{{Platform: release.Platform{OS: "linux", Arch: "amd64"}, Path: m.program("one")}}}
 			_, err := p.Publish(t.Context(), r)
 			return errors.Join(err, p.offer(t, "beta", r))
 		}))

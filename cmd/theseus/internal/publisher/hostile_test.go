@@ -111,7 +111,7 @@ func TestR01SecondSignatureNeedsTheFiles(t *testing.T) {
 				_, _, err := Sign(t.Context(), b.options(), ToSign{Name: "1.1.0.manifest", File: b.shelf.objects["releases/1.1.0.manifest"], Again: again})
 				return err
 			}
-			files := &Release{Artifacts: []Artifact{{release.Platform{OS: "linux", Arch: "amd64"}, b.program("two")}}}
+			files := &Release{Artifacts: []Artifact{{Platform: release.Platform{OS: "linux", Arch: "amd64"}, Path: b.program("two")}}}
 			refused(t, sign(nil), "nothing here says what it stands for")
 			if err := sign(files); err == nil {
 				t.Error("sign --artifact added a signature")
@@ -653,7 +653,7 @@ func TestR08MergeForgetsNoWithdrawal(t *testing.T) {
 func TestDowngradeKeepsWithdrawals(t *testing.T) {
 	downgrade := func(b *bench) error {
 		r := &Release{Version: parse(t, "1.0.1").Version, Channel: "stable", Keep: 20, Quiet: true, Allow: Checks, AllowDowngrade: true,
-			Artifacts: []Artifact{{release.Platform{OS: "linux", Arch: "amd64"}, b.program("fix")}}}
+			Artifacts: []Artifact{{Platform: release.Platform{OS: "linux", Arch: "amd64"}, Path: b.program("fix")}}}
 		return b.do(func(p *Publisher) error {
 			_, err := p.Publish(t.Context(), r)
 			return err

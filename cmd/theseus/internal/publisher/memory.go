@@ -49,6 +49,13 @@ type Pending struct {
 // NewMemory knows nothing, and is forgotten with the process.
 func NewMemory() *Memory { return &Memory{} }
 
+// Aside is the same memory, whose changes are forgotten with the process.
+func (m *Memory) Aside() *Memory {
+	aside := *m
+	aside.save = nil
+	return &aside
+}
+
 func (m *Memory) keep() error {
 	if m.save == nil {
 		return nil

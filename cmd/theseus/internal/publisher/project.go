@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,12 @@ type Project struct {
 	Channel  string   `yaml:"channel,omitempty"`        // name of the channel, where a verb is about one
 	Channels []string `yaml:"channels,omitempty,flow"`  // names of all channels that there are to be; another one is a slip
 	Key      string   `yaml:"key,omitempty"`            // private key to sign with, as --key takes it
+	Expires  string   `yaml:"expires,omitempty"`        // how long clients may believe a channel, as --expires takes it
 	Within   string   `yaml:"refresh-within,omitempty"` // a channel that was signed longer ago is not signed anew
+	Deltas   *int     `yaml:"deltas,omitempty"`         // from how many releases deltas are made, as --deltas takes it
+
+	// Artifacts are the files of a release: OS/ARCH[/VARIANT]=FILE, or paths with {os}, {arch}, {variant} and {version}.
+	Artifacts []string `yaml:"artifacts,omitempty"`
 
 	Remotes map[string]string `yaml:"remotes,omitempty"` // where the repository is served from, each by a name of one's own
 
@@ -65,8 +71,14 @@ func LoadProject(dir string) (*Project, error) {
 	case p.Channel != "" && release.ValidChannel(p.Channel) != nil:
 		err = release.ValidChannel(p.Channel)
 	}
-	if _, badTime := p.RefreshWithin(); badTime != nil {
-		err = badTime
+	for _, pattern := range p.Artifacts {
+		err = cmp.Or(err, checkPattern(pattern))
+	}
+	_, badTime := p.RefreshWithin()
+	_, badLifetime := p.Lifetime()
+	err = cmp.Or(err, badTime, badLifetime)
+	if p.Deltas != nil && *p.Deltas < 0 {
+		err = fmt.Errorf("deltas: %d: give 0 for none", *p.Deltas)
 	}
 	if err != nil {
 		return nil, ui.Usage("%s: %w", path, err)
@@ -90,6 +102,27 @@ func (p *Project) RefreshWithin() (time.Duration, error) {
 		return 0, fmt.Errorf("refresh-within: %q is not a time such as 30d", p.Within)
 	}
 	return d, nil
+}
+
+// Lifetime is how long clients may believe a channel; 0 if the project does not say.
+func (p *Project) Lifetime() (time.Duration, error) {
+	if p.Expires == "" {
+		return 0, nil
+	}
+	d, err := ParseLifetime(p.Expires)
+	if err != nil {
+		err = fmt.Errorf("expires: %w", err)
+	}
+	return d, err
+}
+
+// ParseLifetime reads how long clients may believe a channel.
+func ParseLifetime(text string) (time.Duration, error) {
+	d, err := ui.ParseSpan(text)
+	if err != nil || d < time.Second || d > LongestLifetime {
+		return 0, fmt.Errorf("%s: want a time from 1s to 3650d, for example 90d or 12h", text)
+	}
+	return d.Truncate(time.Second), nil
 }
 
 // At is a path that the project file names, as seen from the working folder.

@@ -270,7 +270,7 @@ func (w *world) release(channel string) error {
 func (w *world) publish(channel, version, text string) error {
 	r := &Release{Version: parse(w.t, version).Version, Channel: channel, Keep: 20, Quiet: true, Allow: Checks, Deltas: w.r.IntN(2)}
 	if text != "" {
-		r.Artifacts = []Artifact{{release.Platform{OS: "linux", Arch: "amd64"}, w.program(text)}}
+		r.Artifacts = []Artifact{{Platform: release.Platform{OS: "linux", Arch: "amd64"}, Path: w.program(text)}}
 	}
 	return w.do(func(p *Publisher) error {
 		_, err := p.Publish(w.t.Context(), r)

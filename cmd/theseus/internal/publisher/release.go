@@ -71,19 +71,14 @@ func (p *Publisher) Publish(ctx context.Context, r *Release) (*Published, error)
 		return nil, err
 	}
 	next := old.next(r.Channel)
-	entry := next.Entry(r.Version)
-	var withdrawn []string
-	if higher := above(next, r.Version); len(higher) > 0 && (entry == nil || r.AllowDowngrade) {
-		if !r.AllowDowngrade {
-			return nil, ui.Fail(ui.ExitError, "channel %s offers %s, which is higher than %s: publish a higher version, or withdraw what is higher with --allow-downgrade", r.Channel, higher[0], r.Version)
-		}
-		if err := mayGo(next, r.Version); err != nil {
-			return nil, err
-		}
-		withdrawn = higher
-		next.Entries = slices.DeleteFunc(next.Entries, func(e release.Entry) bool { return e.Yanked == nil && r.Version.LessThan(e.Version) })
-		entry = next.Entry(r.Version)
+	withdrawn, err := r.withdraws(next)
+	if err != nil {
+		return nil, err
 	}
+	if len(withdrawn) > 0 {
+		next.Entries = slices.DeleteFunc(next.Entries, func(e release.Entry) bool { return e.Yanked == nil && r.Version.LessThan(e.Version) })
+	}
+	entry := next.Entry(r.Version)
 
 	if entry == nil || len(withdrawn) > 0 {
 		if err := p.check(ctx, r, old); err != nil {
@@ -195,7 +190,7 @@ func (p *Publisher) manifest(ctx context.Context, r *Release) (*release.Manifest
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	case len(r.Artifacts) == 0:
-		return nil, ui.Usage("%s %s is not in %s yet: give its files with --artifact OS/ARCH=FILE", p.app, r.Version, p.repository)
+		return nil, p.noFiles(r.Version)
 	}
 
 	signers := p.of(p.trust.Release)

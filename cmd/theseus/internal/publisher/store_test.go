@@ -179,7 +179,7 @@ func parse(t testing.TB, version string) *release.Entry {
 func (b *bench) publish(channel, version, text string) error {
 	r := &Release{Version: parse(b.t, version).Version, Channel: channel, Keep: 20, Quiet: true, Allow: Checks}
 	if text != "" {
-		r.Artifacts = []Artifact{{release.Platform{OS: "linux", Arch: "amd64"}, b.program(text)}}
+		r.Artifacts = []Artifact{{Platform: release.Platform{OS: "linux", Arch: "amd64"}, Path: b.program(text)}}
 	}
 	return b.do(func(p *Publisher) error {
 		_, err := p.Publish(b.t.Context(), r)
