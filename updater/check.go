@@ -60,6 +60,7 @@ func (j *job) check(ctx context.Context) (err error) {
 	j.show(st)
 	defer func() { j.learn(j.view.Memory) }() // the manifests
 	var verdicts []release.Verdict
+	j.notePolicy()
 	st = j.see(st, clock)
 	failed, urgent := waiting(st, j.now(), j.opts.RetryFailed)
 	j.offer, verdicts, err = j.view.Select(ctx, release.Client{
@@ -96,6 +97,15 @@ func (j *job) noteWithdrawn(err error) {
 	text := fmt.Sprintf("the publisher has withdrawn %s, which is installed (%s): %s", j.installed, e.Yanked.Reason, next)
 	j.set(func(s *Status) { s.Withdrawn = text })
 	j.events.raise(EventWithdrawn, text, nil)
+}
+
+// notePolicy tells that the operator's policy cannot be used.
+func (j *job) notePolicy() {
+	if j.policy == nil || j.policy.wrong == nil {
+		j.events.clear(EventPolicy)
+		return
+	}
+	j.events.raise(EventPolicy, "the operator's policy cannot be used", j.policy.wrong)
 }
 
 // noteView tells what the documents have brought besides an offer.

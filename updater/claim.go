@@ -21,7 +21,7 @@ const (
 
 // enter asks the gates whether the release may be installed now. Right after it returns nil the swap begins.
 func (j *job) enter(ctx context.Context, to state.File) error {
-	if len(j.opts.Gates) == 0 {
+	if len(j.gates) == 0 {
 		return nil
 	}
 	j.asked = true
@@ -58,13 +58,13 @@ func (j *job) ask(ctx context.Context, c *state.Claim) error {
 	within, cancel := context.WithTimeoutCause(ctx, enterTimeout, fmt.Errorf("no answer within %v", enterTimeout))
 	defer cancel()
 	m := j.proposed()
-	for _, g := range j.opts.Gates {
+	for _, g := range j.gates {
 		if _, here := g.(looker); !here {
 			if err := j.held.Change(func(st *state.State) { st.Claim = c }); err != nil {
 				return err
 			}
 		}
-		err := g.Enter(within, m)
+		err := g.Enter(within, j.policy.bind(g, m))
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -106,7 +106,7 @@ func (u *Updater) leave(ctx context.Context, h *installation.Held, why error) er
 
 // leaveAfter is leave at the end of an update.
 func (j *job) leaveAfter(ctx context.Context, restart bool, r Result, err error) {
-	for _, g := range j.opts.Gates {
+	for _, g := range j.gates {
 		if l, ok := g.(looker); ok {
 			l.letGo()
 		}

@@ -57,6 +57,7 @@ func (j *job) examine(ctx context.Context) diagnosis {
 	d.place(ctx, j, j.room(ctx))
 	d.instances(j.process)
 	d.memory(j)
+	d.policy(j)
 	if v := j.view; v != nil && v.Clock.Behind() > behindTooFar {
 		d.add(0, setClock(), "this machine's clock is %v behind dates that were signed already", v.Clock.Behind().Round(time.Hour))
 	}
@@ -164,8 +165,28 @@ func (d *diagnosis) memory(j *job) {
 			d.add(0, "", "%s was started %d times and has not proved itself; after %d it is undone", in.Version, in.Starts, installation.MaxStarts)
 		}
 	}
+	if h := st.Hold; h != nil {
+		long := ""
+		if days := int(j.now().Sub(h.Since) / (24 * time.Hour)); days >= 7 {
+			long = fmt.Sprintf(", for %d days", days)
+		}
+		d.add(0, d.App+" self-update --check --explain", "%s is held back by %s since %s%s: %s",
+			h.Version, h.Kind, h.Since.UTC().Format(time.DateTime+" UTC"), long, h.Reason)
+	}
 	for version, f := range st.Failed {
 		d.add(0, d.App+" self-update --version "+version, "%s failed here: %s", version, describeFailure(f, j.now(), j.opts.RetryFailed))
+	}
+}
+
+// policy is what the operator has said, if it keeps updates from being installed.
+func (d *diagnosis) policy(j *job) {
+	p := j.policy
+	switch {
+	case p == nil:
+	case p.wrong != nil:
+		d.add(ExitNothing, "edit "+swap.Quote(p.file), "%v", p.wrong)
+	case p.off:
+		d.add(0, "edit "+swap.Quote(p.file), "%s says that updates are off: nobody looks for any", p.file)
 	}
 }
 

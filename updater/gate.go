@@ -43,6 +43,7 @@ type Move struct {
 
 // A looker is a gate that only looks at this machine, at any time: what it keeps taken is freed with this process.
 type looker interface {
+	Gate
 	// look says whether it would let the move pass, and if not after which time it may.
 	look(ctx context.Context, m Move) (v release.Verdict, after time.Duration)
 	// letGo frees what Enter has taken.

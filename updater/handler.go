@@ -268,6 +268,9 @@ func (u *Updater) reply(w http.ResponseWriter, code int, explain bool) {
 // private are the local paths that no answer may reveal, each with what stands for it.
 func (u *Updater) private() []string {
 	paths := []string{u.disk.Home, "(state folder)", u.disk.Path, u.opts.App, u.invoked, u.opts.App}
+	if u.policyFile != "" {
+		paths = append(paths, u.policyFile, "(policy)")
+	}
 	if filepath.Dir(u.disk.Dir) != u.disk.Dir { // the root is no secret, and in every path
 		paths = append(paths, u.disk.Dir, "(program folder)")
 	}

@@ -2,6 +2,7 @@ package updater
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,17 +47,26 @@ type job struct {
 	offer     *release.Offer  // nil if nothing newer is on offer
 
 	// What the machine's own rules go by.
+	policy       *policy // nil: the operator says nothing
+	gates        []Gate  // the policy's, then the program's
+	judged       bool    // a release was, by these rules
 	installation string
 	ages         map[string]time.Duration // of releases, for as long as they have been known here
 	ripe         time.Duration            // until the first of those that are too young is old enough
 }
 
 func (u *Updater) job(t *turn, r request) *job {
-	j := &job{Updater: u, request: r, turn: t, events: u.events}
+	j := &job{Updater: u, request: r, turn: t, events: u.events, policy: readPolicy(u.policyFile, u.policyRequired), gates: u.opts.Gates}
 	j.events.terse = r.terse
 	j.courtesy = u.disk.Courtesy(r.grants()...)
 	if j.source == nil {
 		j.source = u.opts.network
+	}
+	if p := j.policy; p != nil {
+		j.gates = slices.Concat(p.gates, j.gates)
+		if p.stall > 0 {
+			j.source = patient(j.source, p.stall)
+		}
 	}
 	return j
 }

@@ -3,6 +3,7 @@ package updater
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/theseus-go/theseus/internal/state"
@@ -27,7 +28,7 @@ func sight(e release.Entry) state.Sight {
 func (j *job) see(st *state.State, clock release.Clock) *state.State {
 	now := j.observe(clock)
 	var listed []state.Sight
-	if len(j.opts.Gates) > 0 {
+	if len(j.gates) > 0 {
 		for _, e := range j.view.Channel.Entries {
 			if j.installed.LessThan(e.Version) {
 				listed = append(listed, sight(e))
@@ -51,12 +52,19 @@ func (j *job) see(st *state.State, clock release.Clock) *state.State {
 
 // local are the machine's own rules about a release in the channel.
 func (j *job) local(e release.Entry, critical bool) (rules []release.Verdict) {
-	for _, g := range j.opts.Gates {
+	j.judged = true
+	version := e.Version.String()
+	rules = j.policy.judge(e.Version, j.manual)
+	if j.opts.NotifyOnly && !j.manual {
+		rules = append(rules, release.Verdict{Release: version, Rule: "updates", Input: "notify only", Detail: "updates are installed only when a person asks"})
+	}
+	for _, g := range j.gates {
 		a, ok := g.(minAge)
 		if !ok {
 			continue
 		}
-		v, after := a.look(context.Background(), Move{To: e.Version.String(), Critical: critical, Manual: j.manual, age: j.ages[e.Version.String()]})
+		m := Move{To: version, Critical: critical, Manual: j.manual, age: j.ages[version]}
+		v, after := a.look(context.Background(), j.policy.bind(g, m))
 		if !v.Passed && (j.ripe == 0 || after < j.ripe) {
 			j.ripe = after
 		}
@@ -84,21 +92,45 @@ func (j *job) proposed() Move {
 	}
 }
 
-// explainGates says what each gate it would say to what is on offer now, as far as asking changes nothing.
+// explainGates says what each gate, and each line of the policy, would say to what is on offer now, as far as asking
+// changes nothing.
 func (j *job) explainGates(ctx context.Context) (rules []release.Verdict) {
 	if j.offer == nil {
-		return nil
+		return j.policy.rest(ctx, nil, j.judged)
 	}
 	m := j.proposed()
+	rules = j.policy.rest(ctx, &m, j.judged)
 	for _, g := range j.opts.Gates {
 		switch g := g.(type) {
 		case minAge: // judged with the release
 		case looker:
-			v, _ := g.look(ctx, m)
+			v, _ := g.look(ctx, j.policy.bind(g, m))
 			rules = append(rules, v)
 		default:
 			rules = append(rules, release.Verdict{Release: m.To, Rule: "gate", Passed: true, Detail: "a gate of the program is asked when the release is here and verified"})
 		}
 	}
 	return rules
+}
+
+// makeRoom holds an update back that would leave less space than the operator wants to be left.
+func (j *job) makeRoom(ctx context.Context) error {
+	if j.policy == nil || j.policy.space == 0 {
+		return nil
+	}
+	held := func(format string, args ...any) error {
+		return &Held{Kind: "space", Reason: fmt.Sprintf(format, args...)}
+	}
+	free, known := j.held.Free()
+	if !known {
+		return held("the policy wants %d bytes to stay free, and this system does not tell how many are", j.policy.space)
+	}
+	routes, err := j.routes(ctx)
+	if err != nil {
+		return err
+	}
+	if need := routes[0].space(); free < need || free-need < j.policy.space {
+		return held("%d bytes are free, the update needs %d of them, and the policy wants %d to stay free", free, need, j.policy.space)
+	}
+	return nil
 }

@@ -68,6 +68,9 @@ type Options struct {
 	// Gates are asked, in this order, when a release is verified and probed, and all of them have to agree before it is
 	// installed: see Gate. Those that take something that others wait for, such as one of a few slots, belong last.
 	Gates []Gate
+	// NotifyOnly: Run installs nothing. It looks, and says once of each newer release that it is there (EventHeld, of the kind
+	// "updates"); a person may install it.
+	NotifyOnly bool
 	// RetryFailed says whether a release that failed here gets another chance by itself. Default: RetryFades.
 	RetryFailed Retry
 	// Executable is the program's file. Default: the running one.
@@ -243,6 +246,14 @@ func buildDate() time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// patient is a source that is waited for in another way.
+func patient(c *fetch.Client, stall time.Duration) *fetch.Client {
+	return &fetch.Client{
+		Sources: c.Sources, Files: c.Files, HTTP: c.HTTP, CAFile: c.CAFile, AllowHTTP: c.AllowHTTP,
+		Stall: stall, MinRate: c.MinRate, UserAgent: c.UserAgent,
+	}
 }
 
 // only is a source in place of Source and Mirrors: a bundle, or the folder of a repository. A relative path begins at

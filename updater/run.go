@@ -36,12 +36,8 @@ func (u *Updater) Run(ctx context.Context) error {
 	defer next.Stop()
 	tasks, done := u.take()
 	defer done()
-	var tick <-chan time.Time
-	if len(u.opts.Gates) > 0 {
-		ticker := time.NewTicker(gateTick)
-		defer ticker.Stop()
-		tick = ticker.C
-	}
+	tick := time.NewTicker(gateTick)
+	defer tick.Stop()
 	failures := 0
 	for {
 		var r Result
@@ -55,7 +51,7 @@ func (u *Updater) Run(ctx context.Context) error {
 				proof.Reset(min(u.proveAfter, time.Second))
 			}
 			continue
-		case <-tick:
+		case <-tick.C:
 			u.payGates(ctx)
 			if u.overdue() {
 				next.Reset(0)
@@ -116,6 +112,9 @@ func (u *Updater) poll(ctx context.Context) (Result, error) {
 	}
 	defer t.end()
 	j := u.job(t, request{})
+	if j.policy != nil && j.policy.off {
+		return Result{}, nil // nobody is asked
+	}
 	if u.manager() == nil {
 		return j.update(ctx, true)
 	}

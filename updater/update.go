@@ -173,6 +173,9 @@ func (j *job) unstage() error {
 // stage brings the offered file into the state folder: the one that an earlier attempt left there, or a download.
 func (j *job) stage(ctx context.Context, to state.File, waited bool) (*os.File, error) {
 	staged, err := j.held.Staged(to.ID)
+	if err == nil && staged == nil {
+		err = j.makeRoom(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}

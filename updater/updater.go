@@ -21,7 +21,11 @@ import (
 type Updater struct {
 	*process
 	shared
-	opts    *settings
+	opts *settings
+	// Where the operator's policy is, and whether it has to be there.
+	policyFile     string
+	policyRequired bool
+
 	client  *catalog.Client         // who looks at documents
 	manager func() *managed.Manager // who else keeps the file current; found out once
 	events  reporter
@@ -49,6 +53,7 @@ func New(opts Options) (*Updater, error) {
 		process: p, opts: s, now: time.Now, proveAfter: installation.ProveAfter, patience: patience, sinceBoot: sinceBoot,
 		client: &catalog.Client{App: s.App, Channel: s.Channel, Root: s.root, Built: s.Built},
 	}
+	u.policyFile, u.policyRequired = policyFile(s.App)
 	log := cmp.Or(opts.Logger, slog.Default())
 	now := func() time.Time { return u.now() }
 	u.events = reporter{conditions: &conditions{app: s.App, log: log, on: s.OnEvent, now: now, held: map[Kind]string{}}}

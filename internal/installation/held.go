@@ -157,6 +157,9 @@ func (h *Held) Unstage() error {
 // Roomy reports whether a file that waits for another attempt may stay: space is not short.
 func (h *Held) Roomy() bool { return h.i.target.Roomy() }
 
+// Free returns how many bytes are free where updates are staged, if the system tells.
+func (h *Held) Free() (bytes int64, known bool) { return h.i.target.Free() }
+
 // Create makes a private, empty file for what shall have this digest.
 func (h *Held) Create(want content.Digest) (*os.File, error) { return h.i.target.Create(want) }
 

@@ -171,6 +171,12 @@ func (t *Target) Roomy() bool {
 	return !fs.known || fs.free >= roomy
 }
 
+// Free returns how many bytes are free in the file system of the program, if the system tells.
+func (t *Target) Free() (bytes int64, known bool) {
+	fs := statfs(t.Dir)
+	return int64(min(fs.free, 1<<62)), fs.known
+}
+
 // roomy is how many bytes must be free for a staged file to stay.
 const roomy = 16 << 20
 
