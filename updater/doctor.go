@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/theseus-go/theseus/internal/installation"
@@ -37,7 +38,7 @@ type diagnosis struct {
 
 // examine looks at everything that an update needs, in the order in which an update would meet it, and does not stop
 // at the first obstacle. Like --check it remembers what it sees of documents, and it rehearses in the state folder
-// with an empty file.
+// with a small file.
 func (j *job) examine(ctx context.Context) diagnosis {
 	d := diagnosis{App: j.opts.App, Running: j.opts.running.String(), Path: j.disk.Path, Findings: []finding{}}
 	if m := j.manager(); m != nil {
@@ -50,11 +51,22 @@ func (j *job) examine(ctx context.Context) diagnosis {
 		d.source(j, err)
 		return d.sum()
 	}
-	_, served := j.look(ctx)
+	barred := j.lock(ctx, installation.ToUpdate)
+	j.unlock()
+	if !errors.Is(barred, ErrPermission) { // without the right to install, an update looks whether there is anything to install
+		d.barred(j, barred)
+	}
 	if err := j.moved(); err != nil {
 		d.add(ExitError, "restart the service, then look again; see: ls -l "+swap.Quote(j.invoked), "%v", err)
 	}
-	d.place(ctx, j, j.room(ctx))
+	_, served := j.look(ctx)
+	d.source(j, served)
+	if barred == nil {
+		d.barred(j, j.tryOut(ctx, j.room(ctx)))
+	} else if errors.Is(barred, ErrPermission) {
+		d.barred(j, barred)
+	}
+	d.names(j)
 	d.instances(j.process)
 	d.memory(j)
 	d.policy(j)
@@ -64,7 +76,6 @@ func (j *job) examine(ctx context.Context) diagnosis {
 	if w := j.Status().Withdrawn; w != "" {
 		d.add(0, j.opts.App+" self-update --explain", "%s", w)
 	}
-	d.source(j, served)
 	if release.Development(j.opts.running) {
 		d.add(0, j.opts.App+" self-update --version V", "%s is a development version: the interval never replaces it", j.opts.running)
 	}
@@ -102,24 +113,29 @@ func (d *diagnosis) obstacles(err error) {
 	case *Error:
 		d.obstacles(e.Err)
 	case *classified:
-		d.add(exitCode(err), "", "%v", err)
+		what, fix, _ := strings.Cut(err.Error(), "; ")
+		d.add(exitCode(err), fix, "%s", what)
 	case interface{ Unwrap() []error }:
 		for _, one := range e.Unwrap() {
 			d.obstacles(one)
 		}
 	default:
-		d.add(exitCode(classify(err)), "", "%v", err)
+		what, fix, _ := strings.Cut(err.Error(), "; ") // as errors of this program are built
+		d.add(exitCode(classify(err)), fix, "%s", what)
 	}
 }
 
-// place is the folder, the file system and the file.
-func (d *diagnosis) place(ctx context.Context, j *job, need int64) {
-	err := j.tryOut(ctx, need)
+// barred is what the folder, the file system or the file keep an update from.
+func (d *diagnosis) barred(j *job, err error) {
 	if errors.Is(err, state.ErrBusy) {
 		d.add(ExitBusy, "wait until it is done; see who it is: fuser -v "+swap.Quote(filepath.Join(j.disk.Home, "lock")), "%v", err)
 	} else {
 		d.obstacles(err)
 	}
+}
+
+// names are those of the file besides its own.
+func (d *diagnosis) names(j *job) {
 	if n, err := j.disk.OtherNames(); err == nil && n > 0 {
 		find := "find / -xdev -samefile " + swap.Quote(j.disk.Path)
 		d.add(0, find, "%s has %d other names (hard links), which go on naming the old version after an update", j.disk.Path, n)
@@ -147,10 +163,10 @@ func (d *diagnosis) memory(j *job) {
 	st, err := i.Look()
 	switch {
 	case errors.Is(err, state.ErrCorrupt):
-		d.add(ExitError, "sudo rm "+file+", and find out what damaged it: updates go on, but what was seen before is forgotten once", "%v", err)
+		d.add(0, "sudo rm "+file+", and find out what damaged it: updates go on, but what was seen before is forgotten once", "%v", err)
 		return
 	case err != nil && !errors.Is(err, state.ErrNone):
-		d.add(exitCode(classify(err)), "ls -l "+file, "%v", err)
+		d.obstacles(err)
 		return
 	}
 	if j := st.Journal; j != nil {

@@ -3,6 +3,7 @@ package updater
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -47,17 +48,20 @@ type planFile struct {
 	File    string `json:"file"`
 }
 
-// rehearse is an update up to its download.
+// rehearse is an update up to its download. It does not keep the lock while it asks the source: whoever has to undo something
+// must not wait for the network.
 func (j *job) rehearse(ctx context.Context) (p plan, err error) {
 	p = plan{App: j.opts.App, Path: j.disk.Path, Installed: j.opts.running.String()}
 	if j.invoked != j.disk.Path {
 		p.Invoked = j.invoked
 	}
-	if err := j.foreign(); err != nil {
-		return p, fail(StepPlanning, "", err)
+	barred := j.lock(ctx, installation.ToUpdate)
+	j.unlock()
+	if barred == nil {
+		barred = j.moved()
 	}
-	if err := j.moved(); err != nil {
-		return p, fail(StepPlanning, "", err)
+	if barred != nil && !errors.Is(barred, ErrPermission) {
+		return p, fail(StepPlanning, "", barred)
 	}
 	_, err = j.look(ctx)
 	if j.installed != nil {
@@ -67,7 +71,11 @@ func (j *job) rehearse(ctx context.Context) (p plan, err error) {
 		return p, err
 	}
 	p.Offered = j.offer.Entry.Version.String()
-	return p, fail(StepPlanning, p.Offered, p.foresee(ctx, j))
+	seen := p.foresee(ctx, j)
+	if barred != nil {
+		return p, fail(StepPlanning, "", barred)
+	}
+	return p, fail(StepPlanning, p.Offered, seen)
 }
 
 // foresee looks at everything that the update would do, and what would stop it.
@@ -80,6 +88,15 @@ func (p *plan) foresee(ctx context.Context, j *job) error {
 		p.Downloads = append(p.Downloads, planLeg{j.address(l.Path()), l.Encoding, l.Stored.Size, l.to.Size})
 	}
 	p.Space, p.Staged = routes[0].space(), j.disk.Home
+	tried := j.tryOut(ctx, p.Space)
+	if err := p.describe(j); tried == nil {
+		tried = err
+	}
+	return tried
+}
+
+// describe says what will be there afterwards.
+func (p *plan) describe(j *job) error {
 	if err := p.files(j); err != nil {
 		return err
 	}
@@ -91,20 +108,7 @@ func (p *plan) foresee(ctx context.Context, j *job) error {
 	for _, in := range j.instances() {
 		p.Running = append(p.Running, in.PID)
 	}
-	return j.tryOut(ctx, p.Space)
-}
-
-// tryOut does what an update of so many bytes does before it downloads, and when it swaps.
-func (j *job) tryOut(ctx context.Context, need int64) error {
-	if err := j.disk.Prepare(); err != nil {
-		return err
-	}
-	h, err := j.disk.HoldFor(ctx, j.patience, installation.ToUpdate)
-	if err != nil {
-		return err
-	}
-	defer h.Release()
-	return h.Rehearse(need)
+	return nil
 }
 
 // files says which earlier versions will be there afterwards, by doing to a copy of the state what the update will do

@@ -16,6 +16,7 @@ import (
 	"github.com/theseus-go/theseus/internal/installation"
 	"github.com/theseus-go/theseus/internal/managed"
 	"github.com/theseus-go/theseus/internal/state"
+	"github.com/theseus-go/theseus/internal/swap"
 	"github.com/theseus-go/theseus/internal/versions"
 	"github.com/theseus-go/theseus/release"
 )
@@ -37,11 +38,11 @@ func locate(configured string) (*process, error) {
 		executable, err = filepath.Abs(configured)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("finding this program's file: %w", err)
+		return nil, unfound(executable, err)
 	}
 	p := &process{}
 	if p.disk, err = installation.Running(executable, aside.Commit); err != nil {
-		return nil, fmt.Errorf("finding this program's file: %w", err)
+		return nil, unfound(executable, err)
 	}
 	// What runs is not what is at the path by now, if another process has updated it since this one was started.
 	runs := p.disk.Path
@@ -49,7 +50,7 @@ func locate(configured string) (*process, error) {
 		runs = "/proc/self/exe" // of the file itself, whatever its name is now
 	}
 	if p.own, err = openImage(runs); err != nil {
-		return nil, fmt.Errorf("finding this program's file: %w", err)
+		return nil, unfound(executable, err)
 	}
 	// The name it was started by may be a link that a deployment flips.
 	p.invoked = executable
@@ -75,12 +76,16 @@ func (p *process) askInstalled(ctx context.Context) answer {
 // ownName is the name by which the program was started, without the ending of an executable.
 func (p *process) ownName() string { return strings.TrimSuffix(filepath.Base(p.invoked), ".exe") }
 
+func unfound(path string, err error) error {
+	return fmt.Errorf("finding this program's file: %w; see what keeps it from being looked at: ls -ld %s", err, swap.Quote(filepath.Dir(path)))
+}
+
 // moved reports that the name this program was started by now leads elsewhere: swapping the file found at the start
 // would change nothing that will run next.
 func (p *process) moved() error {
 	real, err := filepath.EvalSymlinks(p.invoked)
 	if err != nil {
-		return fmt.Errorf("finding this program's file: %w", err)
+		return unfound(p.invoked, err)
 	}
 	if real != p.disk.Path {
 		return fmt.Errorf("%s now leads to %s, this process runs %s: restart the service to follow the link, then update",

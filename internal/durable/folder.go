@@ -108,6 +108,33 @@ func (d *Folder) Leads(f *os.File, name string) (bool, error) {
 	return equal(f, other)
 }
 
+// Holds reports whether the name still leads to the open file itself: not to a file that is as good, as with Leads, for who
+// needs the very one that others find there, a lock.
+func (d *Folder) Holds(f *os.File, name string) (bool, error) {
+	mine, err := Stat(f)
+	if err != nil {
+		return false, err
+	}
+	there, err := d.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && mine.Mode.Type() == there.Mode.Type() && (mine.Same(there) || d.names(f, name)), err
+}
+
+// HoldsFolder is Holds for an open folder.
+func (d *Folder) HoldsFolder(sub *Folder, name string) (bool, error) {
+	mine, err := sub.Stat()
+	if err != nil {
+		return false, err
+	}
+	there, err := d.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && there.Mode.IsDir() && (mine.Same(there) || d.namesFolder(sub, name)), err
+}
+
 // equal compares the bytes of two files.
 func equal(f, g *os.File) (bool, error) {
 	const most = 1<<63 - 1

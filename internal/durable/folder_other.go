@@ -118,6 +118,8 @@ func Us(uint32) bool { return true }
 
 func (d *Folder) names(*os.File, string) bool { return false }
 
+func (d *Folder) namesFolder(*Folder, string) bool { return false }
+
 func unsupported(error) bool { return false }
 
 func syncAll(*os.File) error { return nil }

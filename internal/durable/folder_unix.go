@@ -26,6 +26,8 @@ type file struct{ dev, ino uint64 }
 
 func (f file) same(g file) bool { return f == g }
 
+func (d *Folder) namesFolder(sub *Folder, name string) bool { return d.names(sub.dir, name) }
+
 func (d *Folder) fd() int { return int(d.dir.Fd()) }
 
 // Close closes the handle.

@@ -54,5 +54,6 @@ func (i *Installation) CheckOwner() error {
 	if err != nil {
 		return err
 	}
-	return place.Close()
+	place.Close()
+	return nil
 }

@@ -77,7 +77,7 @@ func tryLock(home string) (*Lock, error) {
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("locking the installation: %w; run it as the user who owns %s, for example with sudo", err, filepath.Dir(home))
 	case err != nil:
-		return nil, fmt.Errorf("locking the installation: %w", err)
+		return nil, fmt.Errorf("locking the installation: %w; resolve that, then update again; a disk that fails says so in the kernel's log: dmesg", err)
 	}
 	l := &Lock{home, place, f}
 	if err := durable.Lock(f); err != nil {
@@ -85,7 +85,7 @@ func tryLock(home string) (*Lock, error) {
 		if errors.Is(err, durable.ErrLocked) {
 			return nil, busy(f)
 		}
-		return nil, fmt.Errorf("locking %s: %w", f.Name(), err)
+		return nil, fmt.Errorf("locking %s: %w; its file system has to keep locks (NFS: mount it with local_lock=flock): install the program on one that does", f.Name(), err)
 	}
 	if l.held() != nil {
 		l.close()
@@ -125,7 +125,7 @@ func closeUp(place *beside.Place, f *os.File) error {
 	if err != nil || info.Mode.Perm() == 0o600 || place.Ours(f) != nil {
 		return err
 	}
-	return chmod(f, 0o600)
+	return place.Home.SetMode(f, 0o600)
 }
 
 // held reports with its error whether the locked file still is the one that others would lock.
@@ -133,26 +133,15 @@ func (l *Lock) held() error {
 	if l.file == nil {
 		return errors.New("the lock is not held")
 	}
-	mine, err := durable.Stat(l.file)
-	if err != nil {
-		return err
-	}
-	home, err := l.place.Home.Stat()
-	if err != nil {
-		return err
-	}
-	for _, at := range []struct {
-		in   *durable.Folder
-		name string
-		is   durable.Info
-	}{{l.place.Dir, filepath.Base(l.home), home}, {l.place.Home, "lock", mine}} {
-		there, err := at.in.Lstat(at.name)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if err != nil || !there.Same(at.is) {
-			return fmt.Errorf("%w: %s was removed while this process held it", ErrBusy, at.in.Join(at.name))
-		}
+	home, herr := l.place.Dir.HoldsFolder(l.place.Home, filepath.Base(l.home))
+	lock, lerr := l.place.Home.Holds(l.file, "lock")
+	switch {
+	case herr != nil || lerr != nil:
+		return errors.Join(herr, lerr)
+	case !home:
+		return fmt.Errorf("%w: %s was removed while this process held it", ErrBusy, l.home)
+	case !lock:
+		return fmt.Errorf("%w: %s was removed while this process held it", ErrBusy, l.place.Home.Join("lock"))
 	}
 	return nil
 }

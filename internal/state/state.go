@@ -233,7 +233,7 @@ func load(home string) (*State, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, ErrNone
 	case refused(err):
-		return nil, fmt.Errorf("reading %s: %w", path, err)
+		return nil, unread(path, err)
 	case err != nil:
 		return nil, corrupt(path, err)
 	}
@@ -241,7 +241,7 @@ func load(home string) (*State, error) {
 	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	switch {
 	case refused(err):
-		return nil, fmt.Errorf("reading %s: %w", path, err)
+		return nil, unread(path, err)
 	case err != nil:
 		return nil, corrupt(path, err)
 	}
@@ -265,6 +265,10 @@ func open(home string) (*os.File, error) {
 		return nil, fs.ErrNotExist
 	}
 	return place.Read("state")
+}
+
+func unread(path string, err error) error {
+	return fmt.Errorf("reading %s: %w; see what keeps it from being read: ls -l %[1]s", path, err)
 }
 
 // refused: the system did not open the file, for want of rights, descriptors or memory. What is in it is as good as before,

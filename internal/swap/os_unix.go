@@ -24,9 +24,10 @@ func writable(f *os.File) bool {
 }
 
 // noLinks reports that this file system has no hard links. EPERM is what Linux says on FAT; it is also what the sysctl
-// fs.protected_hardlinks says to users who do not own the file, but those could not keep its owner either.
+// fs.protected_hardlinks says to users who do not own the file, but those could not keep its owner either. ENOENT is what it
+// says of a file that is there and has no links, where a file system counts none.
 func noLinks(err error) bool {
-	return isAny(err, syscall.EPERM, syscall.ENOTSUP, syscall.ENOSYS, syscall.EOPNOTSUPP, syscall.EMLINK, syscall.EINVAL)
+	return isAny(err, syscall.EPERM, syscall.ENOTSUP, syscall.ENOSYS, syscall.EOPNOTSUPP, syscall.EMLINK, syscall.EINVAL, syscall.ENOENT)
 }
 
 // noReplace reports that the system does not rename over this file, as some network and shared file systems do not while it

@@ -3,6 +3,7 @@ package swap
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -147,13 +148,41 @@ func (t *Target) rehearse(in *beside.Place, f *os.File, n int64) error {
 	if err := reserve(f, n); err != nil {
 		return t.explain(t.Dir, fmt.Sprintf("the update needs %s at once, and the system does not give it", amount(uint64(n))), err)
 	}
-	if _, err := f.WriteString("#!/bin/false\n"); err != nil {
+	if err := scribble(f); err != nil {
 		return t.explain(t.Home, "writing a file in it", err)
 	}
 	if _, err := in.Home.Names(); err != nil {
 		return t.explain(t.Home, "looking for what is there", err)
 	}
+	if err := t.overwrite(in); err != nil {
+		return t.explain(t.Home, "writing a file anew in it", err)
+	}
 	return t.perform(in, f)
+}
+
+// scribble writes to f in each way in which a download does.
+func scribble(f *os.File) error {
+	const text = "#!/bin/false\n"
+	if _, err := f.WriteString(text); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt([]byte(text), 0); err != nil {
+		return err
+	}
+	_, err := f.Seek(0, io.SeekStart)
+	return err
+}
+
+// overwrite replaces a file as what is remembered is replaced.
+func (t *Target) overwrite(in *beside.Place) error {
+	name := durable.Unique(rehearsal)
+	var err error
+	for range 2 {
+		if err == nil {
+			err = in.Home.WriteFile(name, []byte("{}"), 0o644)
+		}
+	}
+	return errors.Join(err, in.Home.Remove(name))
 }
 
 // rehearsal begins the names of files in Home that are made for a rehearsal.

@@ -51,6 +51,9 @@ type place struct {
 // that Replace does to the disk, and Prepare does the same to a second name of the program, so that what keeps a swap from
 // working is found before anything is downloaded.
 func (t *Target) exchange(in *beside.Place, at place, sealed, old *os.File, want, oldID content.ID) error {
+	if writable(sealed) {
+		return &Error{Kind: ErrNotSealed, Path: sealed.Name(), Reason: "it can still be written", Fix: "start the update again"}
+	}
 	if err := t.resemble(sealed, old); err != nil {
 		return err
 	}
@@ -161,8 +164,6 @@ func (t *Target) isStaged(in *beside.Place, f *os.File) error {
 		return bad("it has become something else")
 	case in.Ours(f) != nil:
 		return bad("it has become somebody else's: " + in.Ours(f).Error())
-	case writable(f):
-		return bad("it can still be written")
 	}
 	return nil
 }
