@@ -40,8 +40,14 @@ type Client struct {
 	// HTTP replaces the HTTP client. Default: one that gives a call 10 s. Redirects are never followed.
 	HTTP *http.Client
 
-	mu     sync.Mutex
-	tokens map[string]string // of asks that were not left yet, by app and version
+	mu    sync.Mutex
+	turns map[string]*asked // by app and version
+}
+
+// asked is what this process knows of a turn. Another one may have asked before.
+type asked struct {
+	token string // of the ask; "" before the first, and once it was left
+	free  bool   // there is no slot to give back
 }
 
 // Turn is what a machine asks for: to go from one version of a program to another.
@@ -92,18 +98,29 @@ func (c *Client) Enter(ctx context.Context, t Turn) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
+	a := c.asked(t)
+	c.mu.Lock()
+	a.token = cmp.Or(a.token, rand.Text())
+	q, free := c.request(t, a.token), a.free
+	a.free = false
+	c.mu.Unlock()
 	began := time.Now()
-	b, err := c.post(ctx, "v1/pre-reboot", c.request(t, c.token(t, true)))
+	b, err := c.post(ctx, "v1/pre-reboot", q)
 	if err != nil {
+		if r := (*Refusal)(nil); errors.As(err, &r) && r.sure {
+			c.mu.Lock()
+			a.free = free // what was not there before is not there now
+			c.mu.Unlock()
+		}
 		return err
 	}
-	var a lockAnswer
-	if json.Unmarshal(b, &a) != nil || a.Left <= 0 {
+	var slot lockAnswer
+	if json.Unmarshal(b, &slot) != nil || slot.Left <= 0 {
 		return nil // plain FleetLock: a slot without an end
 	}
 	// Who begins late is still at it when the coordinator counts it as lost, and one who has slept over the answer does not
 	// know what has become of it. Half of the time is for the way there.
-	if gone := time.Since(began); a.Left < a.Deadline/2 || gone.Seconds() > a.Left/2 {
+	if gone := time.Since(began); slot.Left < slot.Deadline/2 || gone.Seconds() > slot.Left/2 {
 		if err := c.Leave(ctx, t, Stopped, "its time was half over"); err != nil {
 			return err
 		}
@@ -118,29 +135,34 @@ func (c *Client) Leave(ctx context.Context, t Turn, o Outcome, reason string) er
 	if err := c.Check(); err != nil {
 		return err
 	}
-	q := c.request(t, c.token(t, false))
+	a := c.asked(t)
+	c.mu.Lock()
+	q, free := c.request(t, a.token), a.free
+	c.mu.Unlock()
+	if free {
+		return nil // the server has said no each time: a report would only double what it has to do
+	}
 	q.Outcome, q.Reason = o, text.Short(reason, maxReason).String()
 	if _, err := c.post(ctx, "v1/steady-state", q); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.tokens, t.App+" "+t.To)
+	*a = asked{free: true}
 	return nil
 }
 
-// token is that of the ask for this turn. Another process may have asked; then there is none.
-func (c *Client) token(t Turn, fresh bool) string {
+func (c *Client) asked(t Turn) *asked {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := t.App + " " + t.To
-	if c.tokens[key] == "" && fresh {
-		if c.tokens == nil {
-			c.tokens = map[string]string{}
+	if c.turns[key] == nil {
+		if len(c.turns) == 0 || len(c.turns) > 100 { // versions come and go
+			c.turns = map[string]*asked{}
 		}
-		c.tokens[key] = rand.Text()
+		c.turns[key] = &asked{}
 	}
-	return c.tokens[key]
+	return c.turns[key]
 }
 
 func (c *Client) request(t Turn, token string) lockRequest {
@@ -195,14 +217,15 @@ func (c *Client) post(ctx context.Context, path string, q lockRequest) ([]byte, 
 // notNow is what a server says that does not say yes. It need not be one of ours, nor a FleetLock server at all.
 func notNow(res *http.Response, b []byte) error {
 	var said refusalBody
-	if json.Unmarshal(b, &said) != nil || said.Kind == "" {
+	sure := json.Unmarshal(b, &said) == nil && said.Kind != "" && res.StatusCode <= 500
+	if said.Kind == "" {
 		said = refusalBody{"http_" + strconv.Itoa(res.StatusCode), ""}
 	}
 	kind, value := text.Short(said.Kind, 40).String(), text.Short(said.Value, 300).String()
 	if value == "" {
 		value = fmt.Sprintf("the fleet's server says %d", res.StatusCode)
 	}
-	r := &Refusal{Kind: Kind(strings.ReplaceAll(kind, " ", "_")), Reason: value}
+	r := &Refusal{Kind: Kind(strings.ReplaceAll(kind, " ", "_")), Reason: value, sure: sure}
 	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && n > 0 {
 		r.After = time.Duration(math.Min(float64(n), 86400)) * time.Second
 	}

@@ -191,6 +191,10 @@ func (c *Coordinator) Enter(ctx context.Context, a Ask) (Slot, error) {
 	case refusal != nil:
 		c.counts.asked(string(refusal.Kind))
 		d.hosts.see(a.ID, "", refusal.Kind, c.opts.Now())
+		// The more there are, the less often each of them asks, and not all at once when a soak ends: a hundred a second.
+		if crowd := time.Duration(d.hosts.count()/50) * time.Second; crowd > 0 {
+			refusal.After += rand.N(crowd)
+		}
 		return Slot{}, refusal
 	}
 	c.counts.asked("entered")
@@ -222,7 +226,7 @@ func (c *Coordinator) Leave(ctx context.Context, r Report) error {
 		return &InvalidError{"invalid_outcome", fmt.Sprintf("the outcome %.20q is none of proved, undone and stopped", r.Outcome)}
 	}
 	d := c.desk(k)
-	if err := d.do(ctx, func(s *step) { s.leave(r.ID, r.Token, r.Outcome, r.Reason) }); err != nil {
+	if err := d.do(ctx, func(s *step) { s.leave(r.ID, r.Version, r.Token, r.Outcome, r.Reason) }); err != nil {
 		return err
 	}
 	c.counts.asked("left")
@@ -336,7 +340,7 @@ func (c *Coordinator) Flush(ctx context.Context) error {
 	c.mu.Unlock()
 	var errs []error
 	for _, d := range all {
-		errs = append(errs, d.hosts.sync(ctx, c.opts.Store, d.key.storeKey("hosts"), false, c.opts.Now()))
+		errs = append(errs, d.hosts.sync(ctx, c.opts.Store, d.key.storeKey("hosts"), c.opts.Now()))
 	}
 	return errors.Join(errs...)
 }
@@ -424,7 +428,7 @@ func (d *desk) work() {
 func (d *desk) loadHosts() {
 	ctx, cancel := context.WithTimeout(context.Background(), storePatience)
 	defer cancel()
-	if err := d.hosts.sync(ctx, d.c.opts.Store, d.key.storeKey("hosts"), true, d.c.opts.Now()); err != nil {
+	if err := d.hosts.sync(ctx, d.c.opts.Store, d.key.storeKey("hosts"), d.c.opts.Now()); err != nil {
 		d.c.opts.Logger.Warn("what was known of the machines could not be read; shares of the group are smaller until they have asked", "group", d.key.String(), "error", err)
 	}
 }

@@ -345,6 +345,55 @@ func TestSuperseded(t *testing.T) {
 	refused(t, enter("d", "1.3.0"), KindHalted)
 }
 
+// A machine that breaks half an hour later has failed with the version, once.
+func TestBreaksLater(t *testing.T) {
+	c := coordinator(t, &Memory{}, "canary 2, soak 1h, then all; max 2 at once; halt after 2 failures; size 10")
+	ctx := t.Context()
+	for _, id := range []string{"a", "b"} {
+		if _, err := c.Enter(ctx, ask(id, "1.1.0")); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Leave(ctx, Report{Group: "web", ID: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range []Report{{ID: "a", Version: "1.1.0"}, {ID: "a", Version: "1.1.0"}, {ID: "b", Version: "1.0.0"}, {ID: "b"}} {
+		r.Group, r.Outcome = "web", Undone
+		if err := c.Leave(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err := c.Status(ctx, "", "web"); err != nil || len(s.Failed) != 1 || s.Halted != nil {
+		t.Fatalf("%+v %v", s, err)
+	}
+	if err := c.Leave(ctx, Report{Group: "web", ID: "b", Version: "1.1.0", Outcome: Undone}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Enter(ctx, ask("c", "1.1.0"))
+	refused(t, err, KindHalted)
+}
+
+// Whoever resumes knows who has not come back. That one of them went back is no news, and halts nothing.
+func TestForgivenFailureIsNoNews(t *testing.T) {
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	c := coordinator(t, &Memory{}, "max 2 at once; halt after 1 failure; deadline 1m; size 10", func(o *Options) {
+		o.Now = func() time.Time { return now }
+	})
+	ctx := t.Context()
+	if _, err := c.Enter(ctx, ask("a", "1.1.0")); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(2 * time.Minute)
+	_, err := c.Enter(ctx, ask("b", "1.1.0"))
+	refused(t, err, KindHalted)
+	if err := errors.Join(c.Resume(ctx, "", "web", ""), c.Leave(ctx, Report{Group: "web", ID: "a", Version: "1.1.0", Outcome: Undone})); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := c.Status(ctx, "", "web"); err != nil || s.Halted != nil || len(s.Holders) != 0 {
+		t.Errorf("%+v %v", s, err)
+	}
+}
+
 // Two machines of one id do not share a slot, and one cannot report for the other.
 func TestSameID(t *testing.T) {
 	c := coordinator(t, &Memory{}, "max 2 at once; size 10")
@@ -383,37 +432,83 @@ func TestSoakOfAGrowingGroup(t *testing.T) {
 	p := mustParse(t, "then 10 %, soak 1h, then all; max 100 at once")
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	g := &group{Format: format}
-	turn := func(known int, id string) *Refusal {
+	n := 0
+	turn := func(known int) *Refusal {
 		s := g.at(p, known, now)
+		n++
+		id := fmt.Sprint("h", n)
 		if _, r := s.enter(id, "1.1.0", ""); r != nil {
 			return r
 		}
-		s.leave(id, "", Proved, "")
+		s.leave(id, "", "", Proved, "")
 		return nil
 	}
-	for i := range 10 {
-		if r := turn(100, fmt.Sprint("h", i)); r != nil {
+	for range 10 {
+		if r := turn(100); r != nil {
 			t.Fatal(r)
 		}
 	}
 	full := now
 	now = now.Add(30 * time.Minute)
-	if r := turn(100, "next"); r == nil || r.Kind != KindSoak || r.After != 30*time.Minute {
+	if r := turn(100); r == nil || r.Kind != KindSoak || r.After != 30*time.Minute {
 		t.Fatal(r)
 	}
-	if r := turn(110, "late"); r != nil { // the wave is of eleven now
+	if r := turn(110); r != nil { // the wave is of eleven now
 		t.Fatal(r)
 	}
-	if r := turn(110, "next"); r == nil || r.Kind != KindSoak || !now.Add(r.After).Equal(full.Add(time.Hour)) {
+	if r := turn(110); r == nil || r.Kind != KindSoak || !now.Add(r.After).Equal(full.Add(time.Hour)) {
 		t.Fatal("the soak has begun anew:", r)
 	}
-	for i := range 11 {
-		if r := turn(220, fmt.Sprint("more", i)); r != nil {
+	now = full.Add(time.Hour)
+	if r := turn(110); r != nil {
+		t.Fatal(r)
+	}
+	for g.Proved < 24 {
+		if r := turn(240); r != nil {
 			t.Fatal(r)
 		}
 	}
-	if r := turn(220, "next"); r == nil || r.Kind != KindSoak || r.After != time.Hour {
+	if r := turn(240); r == nil || r.Kind != KindSoak || r.After != time.Hour {
 		t.Fatal("twice as many machines, and they are not watched:", r)
+	}
+}
+
+// A coordinator that knows nobody yet takes the first machines for all of them; they are watched all the same, and once
+// there are more the waves are filled with as many.
+func TestWavesOfAnUnknownGroup(t *testing.T) {
+	p := mustParse(t, "canary 5, soak 1h, then 10 %, then 50 %, soak 1h, then all; max 100 at once")
+	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	g := &group{Format: format}
+	known := 0
+	var last *Refusal
+	turn := func() bool {
+		known++
+		s := g.at(p, known, now)
+		id := fmt.Sprint("h", known)
+		if _, last = s.enter(id, "1.1.0", ""); last != nil {
+			return false
+		}
+		s.leave(id, "", "", Proved, "")
+		return true
+	}
+	play := func() (entered int) {
+		for range 1000 {
+			if turn() {
+				entered++
+			}
+		}
+		return entered
+	}
+	if n := play(); n != 5 || last.Kind != KindSoak {
+		t.Fatalf("%d canaries, then %v", n, last)
+	}
+	now = now.Add(time.Hour)
+	if n := play(); g.Proved >= known || last.Kind != KindSoak || g.Proved < 500 || g.Proved > known/2 {
+		t.Fatalf("%d more, %d of %d, then %v", n, g.Proved, known, last)
+	}
+	now = now.Add(time.Hour)
+	if n := play(); n != 1000 {
+		t.Fatalf("%d of the last thousand: %v", n, last)
 	}
 }
 

@@ -26,6 +26,13 @@ type group struct {
 	Before  string             `json:"before,omitempty"` // the version that this one took the place of
 	Halted  *halt              `json:"halted,omitempty"`
 	Holders map[string]holder  `json:"holders,omitempty"` // by machine
+
+	// Counted once after reading, and kept right by every change: most asks are refused, and should not cost a look at
+	// every holder.
+	counted bool
+	going   int       // holders on their way to Version who are in time
+	missing int       // and those who are not
+	next    time.Time // no holder is late before
 }
 
 type holder struct {
@@ -85,6 +92,8 @@ type Refusal struct {
 	After  time.Duration // how soon it is worth asking again
 	Verb   Verb          // what somebody has to do, or "" if waiting is enough
 	IDs    []string      // which machines to clear, at most ten
+
+	sure bool // it is a server's no: a proxy, or one whose store is away, may have said it after a yes
 }
 
 func (r *Refusal) Error() string { return string(r.Kind) + ": " + r.Reason }
@@ -127,7 +136,6 @@ type step struct {
 	known  int // machines
 	now    time.Time
 
-	going   int // holders on their way to group.Version who are in time
 	changed bool
 	events  []Event
 }
@@ -135,21 +143,48 @@ type step struct {
 // at begins a step by judging what has happened since the last one: who is late has failed.
 func (g *group) at(p Policy, known int, now time.Time) *step {
 	s := &step{group: g, policy: p, known: known, now: now}
-	for _, id := range slices.Sorted(maps.Keys(g.Holders)) {
-		h := g.Holders[id]
-		if !h.Lost && now.After(h.Until) {
+	if !g.counted || !now.Before(g.next) {
+		s.count()
+	}
+	s.advance()
+	s.brake("")
+	return s
+}
+
+// count judges every holder.
+func (s *step) count() {
+	s.counted, s.going, s.missing, s.next = true, 0, 0, s.now.Add(maxDuration)
+	for _, id := range slices.Sorted(maps.Keys(s.Holders)) {
+		h := s.Holders[id]
+		if !h.Lost && s.now.After(h.Until) {
 			h.Lost = true
-			g.Holders[id] = h
+			s.Holders[id] = h
 			s.note(EventLost, id, h.Version, "it has not reported by "+stamp(h.Until))
 			s.fail(id, h.Version, "not back by "+stamp(h.Until))
 		}
-		if !h.Lost && h.Version == g.Version {
-			s.going++
+		if !h.Lost {
+			s.next = earlier(s.next, h.Until)
 		}
+		s.tally(h, 1)
 	}
-	s.stampWave()
-	s.brake("")
-	return s
+}
+
+// tally counts a holder of the rollout's version, or no more.
+func (g *group) tally(h holder, n int) {
+	switch {
+	case h.Version != g.Version:
+	case h.Lost:
+		g.missing += n
+	default:
+		g.going += n
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") }
@@ -189,20 +224,36 @@ func named(version string) string {
 	return version
 }
 
-// stampWave notes when a wave is full, which is when its soak begins. Machines that were not known then may open it again;
-// that it is full with a few more begins no soak anew, or a growing group would soak for ever. With twice as many it does.
-func (s *step) stampWave() {
-	wave := s.policy.wave(s.Proved, s.known)
-	if wave == 0 || wave < s.Wave {
-		return
+// advance goes from wave to wave. Each is full at some time, soaks, and then the next one is filled, so that no soak is left
+// out where several are full at once: a coordinator that has just begun knows few machines, and a tenth of them is none.
+//
+// Machines that were not known then may open a wave again. That it is full with a few more begins no soak anew, or a
+// growing group would soak for ever. With twice as many it does.
+func (s *step) advance() {
+	if wave := s.policy.wave(s.Proved, s.known); wave < s.Wave && s.policy.target(wave, s.known)/2 >= s.Soaked {
+		s.Wave, s.Soaking, s.changed = wave, time.Time{}, true
 	}
-	full := s.policy.target(wave-1, s.known)
-	if wave == s.Wave && full/2 < s.Soaked {
-		return
+	for s.Wave < len(s.policy.Waves) {
+		if s.Soaking.IsZero() {
+			full := s.policy.target(s.Wave, s.known)
+			if s.Proved < full {
+				return
+			}
+			s.Soaking, s.Soaked = s.now, full
+			s.note(EventWave, "", s.Version, fmt.Sprintf("wave %d is full: %d machines have proved it", s.Wave+1, s.Proved))
+		}
+		if s.now.Before(s.soaked()) {
+			return
+		}
+		s.Wave, s.Soaking, s.changed = s.Wave+1, time.Time{}, true
 	}
-	s.Wave, s.Soaked, s.Soaking = wave, full, s.now
-	s.note(EventWave, "", s.Version, fmt.Sprintf("wave %d is full: %d machines have proved it", wave, s.Proved))
 }
+
+// soaked is when the wave that is full has been watched for long enough.
+func (s *step) soaked() time.Time { return s.Soaking.Add(s.policy.Waves[s.Wave].Soak) }
+
+// filling is the wave that is filled once so many machines have proved the version.
+func (s *step) filling() int { return min(s.Wave, s.policy.wave(s.Proved, s.known)) }
 
 // enter decides whether a machine may go now. An ask never takes a slot from its own holder: it may be an old one that
 // was long on its way, and the machine has begun meanwhile.
@@ -231,9 +282,8 @@ func (s *step) enter(id, version, token string) (Slot, *Refusal) {
 	}
 	h := holder{Version: version, Since: s.now, Until: s.now.Add(s.policy.deadline()), Token: token}
 	s.Holders[id] = h
-	if version == s.Version {
-		s.going++
-	}
+	s.next = earlier(s.next, h.Until)
+	s.tally(h, 1)
 	s.note(EventEntered, id, version, "")
 	return Slot{h.Until, s.left(h), s.policy.deadline()}, nil
 }
@@ -269,25 +319,32 @@ func (s *step) refuse(id, version string) *Refusal {
 	if version == "" {
 		return nil // FleetLock names no version: nobody knows what it is that has to be proved
 	}
-	proved, going, wave := s.Proved, s.going, s.policy.wave(s.Proved, s.known)
+	proved, going, missing, wave := s.Proved, s.going, s.missing, s.filling()
 	if !began {
-		proved, going, wave = 0, 0, 0
+		proved, going, missing, wave = 0, 0, 0, 0
 	}
-	if target := s.policy.target(wave, s.known); proved+going >= target {
-		return &Refusal{Kind: KindWave, After: time.Minute, Reason: fmt.Sprintf("%d machines have to prove %s first; %d have, %d are on their way", target, version, proved, going)}
+	if wave > 0 || len(s.policy.Waves) == 0 || s.policy.Waves[0].To.Count == 0 {
+		missing = 0
+	} // a canary that has not come back keeps its place too: nobody takes it to die in turn
+	target := s.policy.target(wave, s.known)
+	switch {
+	case proved+going+missing < target:
+		return nil
+	case began && proved >= target && wave == s.Wave && !s.Soaking.IsZero():
+		end := s.soaked()
+		return &Refusal{Kind: KindSoak, After: end.Sub(s.now), Reason: fmt.Sprintf("the %d machines that have proved %s are watched until %s", proved, version, stamp(end))}
+	case going == 0 && missing > 0:
+		gone := s.lost(version)
+		return &Refusal{Kind: KindWave, After: 15 * time.Minute, Verb: VerbClear, IDs: gone[:min(len(gone), 10)],
+			Reason: fmt.Sprintf("%d machines have to prove %s first; %d have, %d have not come back", target, version, proved, missing)}
 	}
-	if wave > 0 && wave == s.Wave {
-		if end := s.Soaking.Add(s.policy.Waves[wave-1].Soak); s.now.Before(end) {
-			return &Refusal{Kind: KindSoak, After: end.Sub(s.now), Reason: fmt.Sprintf("the %d machines that have proved %s are watched until %s", proved, version, stamp(end))}
-		}
-	}
-	return nil
+	return &Refusal{Kind: KindWave, After: time.Minute, Reason: fmt.Sprintf("%d machines have to prove %s first; %d have, %d are on their way", target, version, proved, going+missing)}
 }
 
 // full names those who have to be cleared, if there are any.
 func (s *step) full(taken, slots int) *Refusal {
 	r := &Refusal{Kind: KindFull, After: time.Minute, Reason: fmt.Sprintf("all %d slots are taken", slots)}
-	gone := s.lost()
+	gone := s.lost("")
 	if len(gone) == 0 {
 		return r
 	}
@@ -298,9 +355,10 @@ func (s *step) full(taken, slots int) *Refusal {
 	return r
 }
 
-func (s *step) lost() (ids []string) {
+// lost are the machines that have not come back, of one version or of any.
+func (s *step) lost(version string) (ids []string) {
 	for id, h := range s.Holders {
-		if h.Lost {
+		if h.Lost && (version == "" || h.Version == version) {
 			ids = append(ids, id)
 		}
 	}
@@ -314,11 +372,9 @@ func (s *step) begin(version string) {
 	s.Before, s.Version, s.Begun = s.Version, version, s.now
 	s.Epoch++
 	s.Proved, s.Wave, s.Soaking, s.Soaked, s.Failed = 0, 0, time.Time{}, 0, nil
-	s.going = 0
+	s.going, s.missing = 0, 0
 	for _, h := range s.Holders {
-		if h.Version == version && !h.Lost {
-			s.going++
-		}
+		s.tally(h, 1)
 	}
 	s.note(EventBegan, "", version, "")
 }
@@ -329,15 +385,19 @@ func (s *step) remove(id string, h holder) {
 	}
 	delete(s.Holders, id)
 	s.changed = true
-	if h.Version == s.Version && !h.Lost {
-		s.going--
-	}
+	s.tally(h, -1)
 }
 
 // leave takes a machine's report. What it says takes the place of what was assumed of it meanwhile, but never ends a halt.
-// A report of a machine that holds no slot changes nothing, so it can be repeated.
-func (s *step) leave(id, token string, o Outcome, reason string) {
+// It can be repeated. A machine that holds no slot can still say that it had to go back from the version: one that breaks
+// half an hour later has failed with it as well.
+func (s *step) leave(id, version, token string, o Outcome, reason string) {
 	h, holds := s.Holders[id]
+	if _, known := s.Failed[id]; !holds && o == Undone && version != "" && version == s.Version && !known {
+		reason = text.Short(reason, maxReason).String()
+		s.note(EventFailed, id, version, reason)
+		s.fail(id, version, reason)
+	}
 	if !holds || h.Token != token && h.Token != "" && token != "" {
 		return
 	}
@@ -353,7 +413,7 @@ func (s *step) leave(id, token string, o Outcome, reason string) {
 		s.note(EventProved, id, h.Version, "")
 		if h.Version == s.Version && h.Version != "" {
 			s.Proved++
-			s.stampWave()
+			s.advance()
 		}
 	case Undone:
 		reason = text.Short(reason, maxReason).String()

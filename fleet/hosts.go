@@ -31,11 +31,11 @@ const (
 )
 
 type hostShard struct {
-	mu     sync.Mutex
-	byID   map[string]host
-	dirty  bool
-	loaded bool
-	saved  int64 // seconds since 1970
+	mu       sync.Mutex
+	byID     map[string]host
+	dirty    bool
+	revision uint64 // of what was last read or written
+	saved    int64  // seconds since 1970
 }
 
 // A host has versions of which there are few, so they are kept once.
@@ -173,19 +173,12 @@ func (h *hosts) versions() map[string]int {
 	return all
 }
 
-// sync brings together what is here and what is in the store, for the shards that have something new; load says all that
-// were not read yet.
-func (h *hosts) sync(ctx context.Context, store Store, key string, load bool, now time.Time) error {
+// sync brings together what is here and what is in the store.
+func (h *hosts) sync(ctx context.Context, store Store, key string, now time.Time) error {
 	var errs []error
 	for i := range h.shards {
-		s := &h.shards[i]
-		s.mu.Lock()
-		due := s.dirty || load && !s.loaded
-		s.mu.Unlock()
-		if due {
-			if err := h.syncShard(ctx, store, fmt.Sprintf("%s/%02x", key, i), s, now); err != nil {
-				errs = append(errs, err)
-			}
+		if err := h.syncShard(ctx, store, fmt.Sprintf("%s/%02x", key, i), &h.shards[i], now); err != nil {
+			errs = append(errs, err)
 		}
 		if ctx.Err() != nil {
 			break
@@ -200,47 +193,55 @@ func (h *hosts) syncShard(ctx context.Context, store Store, key string, s *hostS
 		if err != nil {
 			return err
 		}
+		s.mu.Lock()
+		known := revision == s.revision && !s.dirty
+		s.mu.Unlock()
+		if known {
+			return nil
+		}
 		theirs := map[string]hostJSON{}
 		if b != nil && json.Unmarshal(b, &theirs) != nil {
 			theirs = map[string]hostJSON{} // it only informs
 		}
-		s.mu.Lock()
-		for id, t := range theirs {
-			if old, ok := s.byID[id]; (!ok || old.seen < t.Seen) && validID(id) {
-				h.put(s, id, host{unique.Make(short64(t.Version)), unique.Make(short64(t.Wants)), unique.Make(short64(t.Held)), t.Seen})
+		ours := h.merge(s, theirs, now)
+		if !maps.Equal(ours, theirs) {
+			if b, err = json.Marshal(ours); err == nil {
+				revision, err = store.CompareAndSwap(ctx, key, b, revision)
 			}
 		}
-		s.loaded = true
-		ours := make(map[string]hostJSON, len(s.byID))
-		for id, o := range s.byID {
-			if now.Sub(time.Unix(o.seen, 0)) > hostMemory {
-				delete(s.byID, id)
-				h.known.Add(-1)
-				h.total.Add(-1)
-				continue
-			}
-			ours[id] = hostJSON{o.version.Value(), o.wants.Value(), o.held.Value(), o.seen}
-		}
-		s.dirty, s.saved = false, now.Unix()
-		s.mu.Unlock()
-		if maps.Equal(ours, theirs) {
-			return nil
-		}
-		b, err = json.Marshal(ours)
-		if err == nil {
-			_, err = store.CompareAndSwap(ctx, key, b, revision)
-		}
-		if err == nil {
-			return nil
-		}
 		s.mu.Lock()
-		s.dirty = true
+		if s.revision = revision; err != nil {
+			s.revision, s.dirty = 0, true
+		}
 		s.mu.Unlock()
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}
 	return ErrConflict
+}
+
+// merge takes what is newer there, and returns all that is known.
+func (h *hosts) merge(s *hostShard, theirs map[string]hostJSON, now time.Time) map[string]hostJSON {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, t := range theirs {
+		if old, ok := s.byID[id]; (!ok || old.seen < t.Seen) && validID(id) {
+			h.put(s, id, host{unique.Make(short64(t.Version)), unique.Make(short64(t.Wants)), unique.Make(short64(t.Held)), t.Seen})
+		}
+	}
+	ours := make(map[string]hostJSON, len(s.byID))
+	for id, o := range s.byID {
+		if now.Sub(time.Unix(o.seen, 0)) > hostMemory {
+			delete(s.byID, id)
+			h.known.Add(-1)
+			h.total.Add(-1)
+			continue
+		}
+		ours[id] = hostJSON{o.version.Value(), o.wants.Value(), o.held.Value(), o.seen}
+	}
+	s.dirty, s.saved = false, now.Unix()
+	return ours
 }
 
 // short64 is what is kept of a member of somebody's document that should be short.

@@ -86,7 +86,7 @@ func (c *Coordinator) Status(ctx context.Context, app, name string) (Status, err
 }
 
 func (s *step) status() Status {
-	wave := s.policy.wave(s.Proved, s.known)
+	wave := s.filling()
 	st := Status{
 		Policy: s.policy, Version: s.Version, Begun: s.Begun, Proved: s.Proved, Wave: wave + 1, Waves: max(len(s.policy.Waves), 1),
 		Slots: s.policy.slots(s.known), Holders: []Holder{}, Failed: []Failure{}, Next: []Action{},
@@ -94,10 +94,8 @@ func (s *step) status() Status {
 	if wave < len(s.policy.Waves) && s.policy.Waves[wave].To != All {
 		st.Target = s.policy.target(wave, s.known)
 	}
-	if wave > 0 && wave == s.Wave {
-		if end := s.Soaking.Add(s.policy.Waves[wave-1].Soak); s.now.Before(end) {
-			st.Soaking = end
-		}
+	if wave == s.Wave && wave < len(s.policy.Waves) && !s.Soaking.IsZero() {
+		st.Soaking = s.soaked()
 	}
 	for id, h := range s.Holders {
 		st.Holders = append(st.Holders, Holder{id, h.Version, h.Since, h.Until, h.Lost})

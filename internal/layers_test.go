@@ -148,8 +148,8 @@ var layers = []layer{
 	},
 	{
 		pkg:  "fleet",
-		ours: []string{"internal/durable", "internal/text"},
-		why:  "who of many machines goes first? It knows nothing of releases: what it grants is a turn, and what is installed in it others decide. It is linked by programs, so it brings no module",
+		ours: []string{"updater", "internal/durable", "internal/text"},
+		why:  "who of many machines goes first? What it grants is a turn, and what is installed in it others decide: of updater it knows what a gate is. It is linked by programs, so it brings no module",
 	},
 	{
 		pkg:  "cmd/hello",
