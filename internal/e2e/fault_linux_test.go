@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -11,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -94,20 +94,8 @@ func (i *installation) must(r result) {
 // theseus is the built publisher's tool.
 func theseus(t *testing.T) string {
 	t.Helper()
-	path, err := buildTheseus()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return built(t, "theseus", func(out string) error { return testenv.Build(out, "../../cmd/theseus", "-ldflags", "-s -w") })
 }
-
-var buildTheseus = sync.OnceValues(func() (string, error) {
-	out := filepath.Join(builds.dir, "theseus")
-	if b, err := exec.Command("go", "build", "-C", "../../cmd/theseus", "-buildvcs=false", "-ldflags", "-s -w", "-o", out, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building theseus: %w\n%s", err, b)
-	}
-	return out, nil
-})
 
 // stage is what all scenes are played on: releases, and what they consist of.
 type stage struct {
@@ -121,12 +109,18 @@ func newStage(t *testing.T) *stage {
 	for _, v := range []string{"1.0.0", "1.1.0", "1.1.1"} {
 		s.files[v] = bytesOf(t, v)
 	}
-	var patch bytes.Buffer
-	if _, err := delta.Diff(t.Context(), s.files["1.0.0"], s.files["1.1.1"], &patch, delta.Options{}); err != nil {
+	patch, err := os.ReadFile(built(t, "patch", func(out string) error {
+		var patch bytes.Buffer
+		if _, err := delta.Diff(context.Background(), s.files["1.0.0"], s.files["1.1.1"], &patch, delta.Options{}); err != nil {
+			return err
+		}
+		return os.WriteFile(out, patch.Bytes(), 0o644)
+	}))
+	if err != nil {
 		t.Fatal(err)
 	}
 	s.repo.Publish("1.1.1", s.files["1.1.1"], testrelease.Zstd(), testrelease.Manifest(func(m *release.Manifest) {
-		d := s.repo.Store(release.Delta, patch.Bytes())
+		d := s.repo.Store(release.Delta, patch)
 		from := verify.IDOf(s.files["1.0.0"]).SHA256
 		d.From = &from
 		m.Artifacts[0].Downloads = append(m.Artifacts[0].Downloads, d)

@@ -3,6 +3,7 @@
 package testfault
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -237,8 +238,17 @@ func (c call) about(tid int, dir string, info *syscallInfo) (string, bool) {
 }
 
 func readString(tid int, addr uint64) string {
-	b := make([]byte, unix.PathMax)
-	n, _ := syscall.PtracePeekData(tid, uintptr(addr), b) // a short read at the end of a mapping is fine
-	s, _, _ := strings.Cut(string(b[:max(n, 0)]), "\x00")
-	return s
+	var all []byte
+	for len(all) < unix.PathMax { // page by page: behind a string there may be nothing
+		b := make([]byte, os.Getpagesize()-int(addr)%os.Getpagesize())
+		// Not PTRACE_PEEKDATA, which reads eight bytes.
+		n, _ := unix.ProcessVMReadv(tid, []unix.Iovec{{Base: &b[0], Len: uint64(len(b))}}, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(b)}}, 0)
+		s, _, ended := bytes.Cut(b[:max(n, 0)], []byte{0})
+		all = append(all, s...)
+		if ended || n < len(b) {
+			break
+		}
+		addr += uint64(n)
+	}
+	return string(all)
 }

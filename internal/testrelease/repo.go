@@ -12,6 +12,7 @@ package testrelease
 
 import (
 	"bytes"
+	"crypto/sha256"
 
 	"maps"
 	"net/http/httptest"
@@ -184,13 +185,19 @@ func (r *Repo) Store(encoding string, stored []byte) release.Download {
 	return d
 }
 
-// Compress is a zstd frame with a window that clients accept.
+// frames holds what was compressed, by the digest of what it was: tests publish the same few programs again and again.
+var frames sync.Map
+
+// Compress is a zstd frame with a window that clients accept. The caller does not change it.
 func Compress(file []byte) []byte {
-	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
-	if err != nil {
-		panic(err) // cannot fail: the options are constants
-	}
-	return w.EncodeAll(file, nil)
+	frame, _ := frames.LoadOrStore(sha256.Sum256(file), sync.OnceValue(func() []byte {
+		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
+		if err != nil {
+			panic(err) // cannot fail: the options are constants
+		}
+		return w.EncodeAll(file, nil)
+	}))
+	return frame.(func() []byte)()
 }
 
 // Resign raises the sequence, sets the dates, lets edit change the channel (those two, too), signs it and stores it. It returns the
