@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/theseus-go/theseus/internal/testenv"
 )
 
 // fileLock is what a database with one writer has: a lock on its file, and time to open it.
@@ -70,7 +72,7 @@ func TestSoakExclusive(t *testing.T) {
 		t.Run(network, func(t *testing.T) {
 			t.Parallel()
 			c := config{Network: network, Exclusive: true, Probation: 100 * time.Millisecond}
-			if c.Address = freeAddress(t); network == "unix" {
+			if c.Address = testenv.Port(t); network == "unix" {
 				c.Address = t.TempDir() + "/s"
 			}
 			s := startService(t, c)

@@ -66,6 +66,7 @@ func (s *service) dialH2() (*testh2.Client, error) {
 
 // TestSoakHTTP2: no stream is lost at a handover, although no body can be sent twice.
 func TestSoakHTTP2(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		conf config

@@ -41,7 +41,7 @@ func TestLogbook(t *testing.T) {
 	}
 	begun := time.Now()
 	b.flush(20 * time.Millisecond)
-	if d := time.Since(begun); d > 5*time.Second {
+	if d := time.Since(begun); d > time.Minute {
 		t.Errorf("the flush took %v", d)
 	}
 	close(letGo)

@@ -220,6 +220,7 @@ func TestMachine(t *testing.T) {
 
 // TestMachineNeverWedges tries every event in every state that three events can lead to: the machine must stay sane.
 func TestMachineNeverWedges(t *testing.T) {
+	t.Parallel()
 	c := &call{}
 	var all []event
 	for k := evRun; k <= evIll; k++ {

@@ -32,6 +32,9 @@ import (
 // The test binary is the server too: with serverVar it runs serverMain, and so do its successors.
 const serverVar = "RESTART_TEST_SERVER"
 
+// patience is for anything that should happen soon, on a machine that is busy with twenty other things.
+const patience = 3 * time.Minute
+
 func TestMain(m *testing.M) {
 	if conf := os.Getenv(serverVar); conf != "" {
 		serverMain(conf)
@@ -53,6 +56,7 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(bin)
+	testenv.Overlap()
 	return m.Run()
 }
 
@@ -159,7 +163,16 @@ func serverMain(text string) {
 				go misbehave(plan, "serving")
 			}
 		},
-		Health: func(context.Context) error {
+		Health: func(ctx context.Context) error {
+			if len(plan) == 3 && plan[0] == "serving" && successor {
+				// A probation that is over before what is planned for it, on a machine that is slow, would be no test.
+				if d, _ := time.ParseDuration(plan[1]); d < time.Second {
+					select {
+					case <-fallenIll:
+					case <-ctx.Done():
+					}
+				}
+			}
 			if ill.Load() {
 				return errors.New("planned illness")
 			}
@@ -378,7 +391,10 @@ func serverMain(text string) {
 	}
 }
 
-var ill atomic.Bool
+var (
+	ill       atomic.Bool
+	fallenIll = make(chan struct{})
+)
 
 // misbehave carries out a plan of three words: when (start, listen, run, serving), after how long, and what.
 func misbehave(plan []string, when string) {
@@ -406,6 +422,7 @@ func misbehave(plan []string, when string) {
 		syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 	case "ill":
 		ill.Store(true)
+		close(fallenIll)
 	}
 }
 
@@ -455,13 +472,13 @@ func (s *service) launch(c config) *service {
 	t := s.t
 	t.Helper()
 	if c.Network == "" {
-		c.Network, c.Address = "tcp", freeAddress(t)
+		c.Network, c.Address = "tcp", testenv.Port(t)
 	}
 	if c.Probation == 0 {
 		c.Probation = 200 * time.Millisecond
 	}
 	if c.Start == 0 {
-		c.Start = 10 * time.Second
+		c.Start = time.Minute
 	}
 	if c.Drain == 0 {
 		c.Drain = 5 * time.Second
@@ -515,7 +532,7 @@ func (s *service) launch(c config) *service {
 		if s.inNamespace {
 			s.cmd.Process.Kill()
 		}
-		limit := time.After(10 * time.Second)
+		limit := time.After(patience)
 		for left := true; left; { // a successor that is just starting makes itself known by its first line
 			s.mu.Lock()
 			for pid := range s.pids {
@@ -580,7 +597,7 @@ func (s *service) wait(text string) (pid int, line string) {
 // waitAfter waits for a line after mark that contains text.
 func (s *service) waitAfter(mark int, text string) (pid int, line string) {
 	s.t.Helper()
-	limit := time.After(15 * time.Second)
+	limit := time.After(patience)
 	for {
 		s.mu.Lock()
 		lines, more := s.lines, s.more
@@ -602,7 +619,7 @@ func (s *service) waitAfter(mark int, text string) (pid int, line string) {
 // waitAny waits for a line after mark that contains one of the texts.
 func (s *service) waitAny(mark int, texts ...string) (pid int, line string) {
 	s.t.Helper()
-	limit := time.After(15 * time.Second)
+	limit := time.After(patience)
 	for {
 		s.mu.Lock()
 		lines, more := s.lines[mark:], s.more
@@ -697,7 +714,7 @@ type client struct {
 func (c *client) close() { c.Conn.Close() }
 
 func (c *client) do(request string) (*http.Response, string, error) {
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(c.Conn, request); err != nil {
 		return nil, "", fmt.Errorf("writing: %w", err)
 	}
@@ -718,15 +735,6 @@ func (c *client) get(path string) (pid int, err error) {
 		_, err = fmt.Sscan(body, &pid)
 	}
 	return pid, err
-}
-
-func freeAddress(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // load is what many clients do at once; failed must be 0.
@@ -827,6 +835,19 @@ func (l *load) fail(err error) {
 	l.mu.Lock()
 	l.errs[text]++
 	l.mu.Unlock()
+}
+
+// answeredBy waits until a request has been answered by a process.
+func (l *load) answeredBy(pid int) {
+	for {
+		l.mu.Lock()
+		answered := l.pids[pid]
+		l.mu.Unlock()
+		if answered {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (l *load) end() {

@@ -261,7 +261,7 @@ func TestMigrateSystemd(t *testing.T) {
 	s.launch(config{Probation: 50 * time.Millisecond, Drain: time.Second})
 	expect := func(want string) {
 		t.Helper()
-		limit := time.After(15 * time.Second)
+		limit := time.After(patience)
 		for {
 			select {
 			case got := <-said:

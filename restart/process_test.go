@@ -9,6 +9,7 @@ import (
 )
 
 func TestHandoverLosesNothing(t *testing.T) {
+	t.Parallel()
 	for _, c := range []config{
 		{},
 		{Network: "unix", Address: "@"},
@@ -23,9 +24,11 @@ func TestHandoverLosesNothing(t *testing.T) {
 			s := startService(t, c)
 			l := startLoad(s, 8, 2, time.Millisecond)
 			pid := s.pid()
+			l.answeredBy(pid)
 			const rounds = 5
 			for range rounds {
 				pid = s.handover(pid)
+				l.answeredBy(pid)
 			}
 			l.end()
 			t.Logf("%d requests, %d failed, %d reconnects, %d processes, %v", l.requests.Load(), l.failed.Load(), l.reconnects.Load(), len(l.pids), l.errs)

@@ -13,11 +13,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/theseus-go/theseus/internal/testenv"
 )
 
 // answersAs reports who answers at an address: the process, and the number of its listener.
 func answersAs(network, address string) (pid, number int, err error) {
-	c, err := net.DialTimeout(network, address, 5*time.Second)
+	c, err := net.DialTimeout(network, address, patience)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -96,7 +98,7 @@ func TestAnotherSpelling(t *testing.T) {
 			t.Parallel()
 			c := config{Network: network, Probation: 50 * time.Millisecond}
 			if network == "tcp" {
-				c.Address = freeAddress(t)
+				c.Address = testenv.Port(t)
 				_, port, _ := net.SplitHostPort(c.Address)
 				c.Respelled = "localhost:" + port
 			} else {
@@ -119,7 +121,7 @@ func TestAnotherSpelling(t *testing.T) {
 	// Not the same address, but one that cannot be opened beside it.
 	t.Run("in the way", func(t *testing.T) {
 		t.Parallel()
-		c := config{Network: "tcp", Address: freeAddress(t), Probation: 50 * time.Millisecond}
+		c := config{Network: "tcp", Address: testenv.Port(t), Probation: 50 * time.Millisecond}
 		_, port, _ := net.SplitHostPort(c.Address)
 		c.Respelled = ":" + port
 		s := startService(t, c)

@@ -175,6 +175,7 @@ func supervised(t *testing.T, v supervisor, c config) *service {
 // TestSupervisors hands over under those that follow the process that they have started. Nothing fails, and after a stop
 // nothing is left.
 func TestSupervisors(t *testing.T) {
+	t.Parallel()
 	for name, v := range supervisors {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -234,7 +235,7 @@ func TestSupervisors(t *testing.T) {
 			}
 			select {
 			case <-s.ended: // nobody holds the log any more
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Error("a process is left after the stop")
 			}
 		})
@@ -243,6 +244,7 @@ func TestSupervisors(t *testing.T) {
 
 // TestSupervisorKills: whoever kills the process that it has started gets rid of the service, in every phase.
 func TestSupervisorKills(t *testing.T) {
+	t.Parallel()
 	for name, plan := range map[string]string{"in service": "", "on probation": "serving 1h exit0"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -257,7 +259,7 @@ func TestSupervisorKills(t *testing.T) {
 			s.signal(childOf(t, s.pid()), syscall.SIGKILL)
 			select {
 			case <-s.ended:
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Error("a process is left")
 			}
 		})
@@ -266,6 +268,7 @@ func TestSupervisorKills(t *testing.T) {
 
 // TestStatusPassesThrough: a supervisor sees how the service has ended.
 func TestStatusPassesThrough(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		plan string
 		want string
@@ -323,6 +326,7 @@ func openPTY(t *testing.T) (master pty, slave *os.File) {
 
 // TestTerminal: Ctrl-C stops who serves; a terminal that goes away does too, unless nohup has started the service.
 func TestTerminal(t *testing.T) {
+	t.Parallel()
 	testenv.Need(t, "bash")
 	for _, c := range []struct {
 		name, line string
@@ -381,7 +385,7 @@ func TestTerminal(t *testing.T) {
 			}
 			select {
 			case <-s.ended:
-			case <-time.After(10 * time.Second):
+			case <-time.After(patience):
 				t.Error("a process is left")
 			}
 		})
@@ -390,6 +394,7 @@ func TestTerminal(t *testing.T) {
 
 // TestAnchorIsSmall measures what the anchor keeps for itself.
 func TestAnchorIsSmall(t *testing.T) {
+	t.Parallel()
 	s := supervised(t, supervisor{tools: []string{"timeout"}, command: func(t *testing.T, s *service) *exec.Cmd {
 		return exec.Command("timeout", "1000", s.exe)
 	}}, config{Probation: 50 * time.Millisecond})

@@ -60,6 +60,7 @@ func copyFile(t *testing.T, from, to string) {
 // TestStartedAsBegun: a successor has the arguments, the environment and the ignored signals that the first process was
 // started with, whatever it has made of them; and it is the file that runs, whatever the first argument names.
 func TestStartedAsBegun(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, arg0 string
 		nohup      bool
@@ -107,6 +108,7 @@ func TestStartedAsBegun(t *testing.T) {
 // TestSurroundings: what keeps a successor from starting gives a clear error, and the old process serves on. When it is
 // mended, the next handover works.
 func TestSurroundings(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name        string
 		spoil, mend func(s *service) error
@@ -322,17 +324,17 @@ func TestHalfARequest(t *testing.T) {
 	}
 }
 
-// TestEventStreamSaysGoodbye within 250 ms of the drain.
+// TestEventStreamSaysGoodbye when the drain begins, and not when its limit ends it.
 func TestEventStreamSaysGoodbye(t *testing.T) {
 	t.Parallel()
-	s := startService(t, config{Probation: 20 * time.Millisecond})
+	s := startService(t, config{Probation: 20 * time.Millisecond, Drain: time.Hour})
 	c, err := s.dial()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.close()
 	fmt.Fprint(c.Conn, "GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	expect := func(want string) {
 		t.Helper()
 		for {
@@ -349,11 +351,7 @@ func TestEventStreamSaysGoodbye(t *testing.T) {
 	mark := s.mark()
 	s.signal(s.pid(), syscall.SIGHUP)
 	s.waitAfter(mark, "standing by -> draining")
-	begun := time.Now()
 	expect("goodbye")
-	if d := time.Since(begun); d > 250*time.Millisecond {
-		t.Errorf("the goodbye took %v", d)
-	}
 }
 
 // TestDrainIsBounded: the limit ends a drain and says by name what it cut; a second signal ends it at once.
@@ -408,8 +406,8 @@ func TestPackets(t *testing.T) {
 	}
 	defer c.Close()
 	stop, done := make(chan struct{}), make(chan struct{})
+	answers := make(chan string, 1<<20) // process ids
 	var asked, answered int
-	pids := map[string]bool{}
 	go func() {
 		defer close(done)
 		b := make([]byte, 1500)
@@ -421,23 +419,38 @@ func TestPackets(t *testing.T) {
 			}
 			asked++
 			fmt.Fprintf(c, "%d", asked)
-			c.SetReadDeadline(time.Now().Add(2 * time.Second))
+			c.SetReadDeadline(time.Now().Add(patience))
 			n, err := c.Read(b)
 			if err == nil {
 				answered++
 				pid, _, _ := strings.Cut(string(b[:n]), " ")
-				pids[pid] = true
+				answers <- pid
 			}
 		}
 	}()
+	answeredBy := func(pid int) {
+		t.Helper()
+		for limit := time.After(patience); ; {
+			select {
+			case by := <-answers:
+				if by == fmt.Sprint(pid) {
+					return
+				}
+			case <-limit:
+				t.Fatalf("process %d answers no packet", pid)
+			}
+		}
+	}
 	pid := s.pid()
+	answeredBy(pid)
 	for range 3 {
 		pid = s.handover(pid)
+		answeredBy(pid)
 	}
 	close(stop)
 	<-done
-	if asked != answered || len(pids) != 4 {
-		t.Errorf("%d of %d packets were answered, by %v", answered, asked, pids)
+	if asked != answered {
+		t.Errorf("%d of %d packets were answered", answered, asked)
 	}
 }
 
@@ -453,7 +466,7 @@ func freePacketAddress(t *testing.T) string {
 // TestLameDuck: TLS connections cannot be passed on. They are answered to the end, told to go, and lose nothing.
 func TestLameDuck(t *testing.T) {
 	t.Parallel()
-	s := startService(t, config{TLS: true, Probation: 20 * time.Millisecond, Grace: 300 * time.Millisecond})
+	s := startService(t, config{TLS: true, Probation: 20 * time.Millisecond, Grace: time.Minute, Drain: 2 * time.Minute})
 	l := startLoad(s, 6, 1, 5*time.Millisecond)
 	pid := s.pid()
 	for range rounds(3, 25) {
@@ -529,10 +542,11 @@ func worse(a, b runtimeStats) runtimeStats {
 // TestCloseFreesTheAddress: a listener that the program closes refuses connections, can be opened again, and is handed over
 // then like any other.
 func TestCloseFreesTheAddress(t *testing.T) {
+	t.Parallel()
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
 			t.Parallel()
-			address := freeAddress(t)
+			address := testenv.Port(t)
 			if network == "unix" {
 				address = filepath.Join(t.TempDir(), "s")
 			}
@@ -543,7 +557,7 @@ func TestCloseFreesTheAddress(t *testing.T) {
 					return ""
 				}
 				defer c.Close()
-				c.SetDeadline(time.Now().Add(5 * time.Second))
+				c.SetDeadline(time.Now().Add(patience))
 				b := make([]byte, 20)
 				n, _ := c.Read(b)
 				return string(b[:n])
@@ -625,7 +639,7 @@ func TestPIDFileOnAFullDisk(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "fill")); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); named() != fmt.Sprint(pid); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(patience); named() != fmt.Sprint(pid); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("with space again the file says %q, want %d", named(), pid)
 		}
