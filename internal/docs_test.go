@@ -107,6 +107,7 @@ func fenced(document, language string) (blocks []string) {
 
 // The server in the README is doc/example, which is a program: it is built here, and asked what a new release is asked.
 func TestReadmeServer(t *testing.T) {
+	t.Parallel()
 	source := read(t, "../doc/example/main.go")
 	_, source, _ = strings.Cut(source, "\n") // the package comment is for those who open the file
 	blocks := fenced(read(t, "../README.md"), "go")
@@ -120,9 +121,8 @@ func TestReadmeServer(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		exe += ".exe"
 	}
-	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-X main.version=1.2.3", "-o", exe, "../doc/example")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := testenv.Build(exe, "../doc/example", "-ldflags", "-X main.version=1.2.3"); err != nil {
+		t.Fatal(err)
 	}
 	if out, err := exec.Command(exe, "--version").Output(); err != nil || string(out) != "1.2.3\n" {
 		t.Fatalf("--version printed %q, %v", out, err)
@@ -131,6 +131,7 @@ func TestReadmeServer(t *testing.T) {
 
 // The release in the README is made here by its own words, from its own program, in a module that is not ours.
 func TestReadmeRelease(t *testing.T) {
+	t.Parallel()
 	testenv.Need(t, "bash")
 	blocks := fenced(read(t, "../README.md"), "sh")
 	if len(blocks) != 1 || !strings.Contains(blocks[0], "theseus publish") {
@@ -159,10 +160,8 @@ func TestReadmeRelease(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "bin", "theseus"), ".")
-	build.Dir = filepath.Join(root, "cmd", "theseus")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := testenv.Build(filepath.Join(dir, "bin", "theseus"), "../cmd/theseus"); err != nil {
+		t.Fatal(err)
 	}
 	run("bash", "-euc", strings.ReplaceAll(blocks[0], "linux/amd64", runtime.GOOS+"/"+runtime.GOARCH))
 	if out := run("./hello", "--version"); out != "1.1.0\n" {

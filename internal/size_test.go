@@ -12,6 +12,7 @@ import (
 const sizeBudget = 3_600_000
 
 func TestSizeBudget(t *testing.T) {
+	t.Parallel()
 	size := func(name string) int64 {
 		exe := filepath.Join(t.TempDir(), name)
 		build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", exe, "./testdata/size/"+name)

@@ -88,6 +88,7 @@ func TestDoctor(t *testing.T) {
 			repo.Publish("1.1.0", program("1.1.0"), testrelease.Entry(func(e *release.Entry) { e.Paused = "errors in production" }))
 		}, code: ExitNothing, want: "errors in production", fix: "--explain"},
 		{name: "no space", spoil: func(t *testing.T, _ *testrelease.Repo, c *client) {
+			write(t, c.path, "#!/bin/sh\necho hello 1.0.0\nexit\n") // or the shell reads all of it
 			if err := os.Truncate(c.path, 1<<60); err != nil {
 				if err := os.Truncate(c.path, 1<<43); err != nil { // ext4's limit is 16 TiB
 					t.Fatal(err)
@@ -228,6 +229,7 @@ func TestDryRunForetellsFailure(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = lock.Unlock() })
+			c.patience = 50 * time.Millisecond
 		}, ExitBusy},
 		{"a page", func(_ *testing.T, repo *testrelease.Repo, _ *client) { repo.Hook("stable", testrelease.Page()) }, ExitRefused},
 		{"set-user-id", func(t *testing.T, _ *testrelease.Repo, c *client) {

@@ -119,7 +119,7 @@ func TestManagedRunOnlyChecks(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	repo.Forget()
-	for deadline := time.Now().Add(30 * time.Second); repo.Requested("stable") < 2; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); repo.Requested("stable") < 2; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("Run has stopped to check")
 		}

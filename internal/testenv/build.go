@@ -2,8 +2,11 @@ package testenv
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 )
 
 // Build builds the program in the folder pkg, with these flags of go build, and puts it at out. Where the build cache has
@@ -13,8 +16,14 @@ func Build(out, pkg string, flags ...string) error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{"run", "-C", pkg, "-buildvcs=false", "-exec", "cp"}, flags...)
-	if said, err := exec.Command("go", append(args, ".", out)...).CombinedOutput(); err != nil {
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return err
+	}
+	args := slices.Concat([]string{"run", "-C", pkg, "-buildvcs=false", "-exec", "cp"}, flags, []string{".", out})
+	if runtime.GOOS == "windows" {
+		args = slices.Concat([]string{"build", "-C", pkg, "-buildvcs=false", "-o", out}, flags, []string{"."})
+	}
+	if said, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s: %w\n%s", pkg, err, said)
 	}
 	return nil
