@@ -20,8 +20,8 @@ type Offer struct {
 
 // Verdict is one line of an explanation: what a rule looked at, and what came of it.
 //
-// Rules about the client: installed (is what is installed withdrawn?), dev (a developer's build is not replaced
-// unasked), listed (is the wanted version in the channel?). About a release, by its entry in the channel: newer,
+// Rules about the client: installed (is what is installed withdrawn?), dev (a developer's build is replaced
+// only by a version that is named), listed (is the wanted version in the channel?). About a release, by its entry in the channel: newer,
 // requires, yanked, failed, paused, floor, rollout, then the machine's own; by its manifest: requires, minimum, platform, download.
 type Verdict struct {
 	Release string `json:"release,omitzero"` // the version that was judged; "" for rules about the client
@@ -110,14 +110,12 @@ func (s *selection) run() (*Offer, error) {
 		s.note(nil, "listed", verdict{s.listed(), true, "nothing newer is on offer"})
 		return nil, nil
 	case Development(s.Installed):
-		const reason = "a developer's build is replaced only when a person asks for it"
-		s.note(nil, "dev", verdict{s.Installed.String(), s.Manual, reason})
-		if !s.Manual {
-			if len(candidates) == 0 {
-				candidates = []Entry{*back}
-			}
-			return nil, &Nothing{Rule: "dev", Version: candidates[0].Version, Reason: reason}
+		const reason = "a developer's build is replaced only by a version that a person names"
+		s.note(nil, "dev", verdict{s.Installed.String(), false, reason})
+		if len(candidates) == 0 {
+			candidates = []Entry{*back}
 		}
+		return nil, &Nothing{Rule: "dev", Version: candidates[0].Version, Reason: reason}
 	}
 
 	for _, e := range candidates {

@@ -194,7 +194,7 @@ var selections = []struct {
 	{"dev: by itself", newShelf().add("1.1.0"), Client{Installed: version("0.0.0-dev")}, "!dev 1.1.0"},
 	{"dev: any version", newShelf().add("1.1.0"), Client{Installed: version("1.1.0-dev")}, "!dev 1.1.0"},
 	{"dev: nothing newer", newShelf().add("1.1.0"), Client{Installed: version("1.2.0-dev")}, ""},
-	{"dev: a person asks", newShelf().add("1.1.0"), Client{Installed: version("0.0.0-dev"), Manual: true}, "1.1.0"},
+	{"dev: a person asks", newShelf().add("1.1.0"), Client{Installed: version("0.0.0-dev"), Manual: true}, "!dev 1.1.0"},
 	{"dev: a person names", newShelf().add("1.1.0"), Client{Installed: version("0.0.0-dev"), Want: version("1.1.0")}, "1.1.0"},
 	{"dev: critical", newShelf().add("1.1.0", critical("1.1.0")), Client{Installed: version("0.0.0-dev")}, "!dev 1.1.0"},
 	{"dev: yanked back", newShelf().add("1.0.0").add("1.1.0-dev", yankedBack("1.0.0")), Client{Installed: version("1.1.0-dev")}, "!dev 1.0.0"},

@@ -37,5 +37,5 @@ func ParseVersion(s string) (*semver.Version, error) {
 }
 
 // Development reports whether v is a developer's build: 0.0.0-dev, or any version whose pre-release is dev. Nobody
-// published it, so an update that nobody asked for does not replace it.
+// published it, so only a version that a person names replaces it.
 func Development(v *semver.Version) bool { return v.Prerelease() == "dev" }

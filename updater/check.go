@@ -13,6 +13,9 @@ import (
 // Check asks the source whether there is something to install. It changes nothing but what is remembered about
 // documents, and needs no permission to write: what it cannot store it keeps in memory.
 func (u *Updater) Check(ctx context.Context) (Result, error) {
+	if u.off != nil {
+		return Result{}, fail(StepChecking, "", u.off)
+	}
 	return u.job(nil, request{manual: true}).look(ctx)
 }
 

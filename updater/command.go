@@ -126,8 +126,11 @@ type command struct {
 	args                                           []string // as they were given, without the word self-update
 }
 
-// foreign refuses to work as root in another user's folder, and says how to do the same as that user.
+// foreign refuses to work where updates are off, and as root in another user's folder, and says how to do the same as that user.
 func (c *command) foreign() error {
+	if c.u.off != nil {
+		return fail(StepPlanning, "", c.u.off)
+	}
 	args := append([]string{"self-update"}, c.args...)
 	if own := len(os.Args) - len(args); own > 0 && slices.Equal(os.Args[own:], args) {
 		args = os.Args[1:] // the program's own flags too
@@ -170,7 +173,10 @@ func (c *command) run(ctx context.Context, req request) int {
 	foreign := c.foreign()
 	switch {
 	case c.doctor:
-		d := diagnosis{App: u.opts.App, Running: u.opts.running.String(), Path: u.disk.Path, Findings: []finding{}}
+		d := diagnosis{App: u.opts.App, Running: u.opts.running.String(), Findings: []finding{}}
+		if u.disk != nil {
+			d.Path = u.disk.Path
+		}
 		if foreign == nil {
 			d = u.job(nil, req).examine(ctx)
 		} else {

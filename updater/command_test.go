@@ -204,17 +204,15 @@ func TestNewNamesWhatIsWrong(t *testing.T) {
 	repo := published(t, "1.0.0")
 	good := install(t, repo, "1.0.0").opts.Options
 	for want, spoil := range map[string]func(*Options){
-		"Options.App is empty":     func(o *Options) { o.App = "" },
-		"Options.App":              func(o *Options) { o.App = "../hello" },
-		"Options.Version is empty": func(o *Options) { o.Version = "" },
-		"Options.Version":          func(o *Options) { o.Version = "v1" },
-		"Options.Key is empty":     func(o *Options) { o.Key = "" },
-		"Options.Key":              func(o *Options) { o.Key = "untrusted comment: minisign encrypted secret key\nRWRTY0Iy" },
-		"Options.Source is empty":  func(o *Options) { o.Source = "" },
-		"Options.Source":           func(o *Options) { o.Source = "http://dl.example.com/hello" },
-		"Options.Channel":          func(o *Options) { o.Channel = "Trust" },
-		"Options.Interval":         func(o *Options) { o.Interval = 1 },
-		"this program's file":      func(o *Options) { o.Executable = "/nonexistent/hello" },
+		"Options.App is empty":    func(o *Options) { o.App = "" },
+		"Options.App":             func(o *Options) { o.App = "../hello" },
+		"Options.Key is empty":    func(o *Options) { o.Key = "" },
+		"Options.Key":             func(o *Options) { o.Key = "untrusted comment: minisign encrypted secret key\nRWRTY0Iy" },
+		"Options.Source is empty": func(o *Options) { o.Source = "" },
+		"Options.Source":          func(o *Options) { o.Source = "http://dl.example.com/hello" },
+		"Options.Channel":         func(o *Options) { o.Channel = "Trust" },
+		"Options.Interval":        func(o *Options) { o.Interval = 1 },
+		"this program's file":     func(o *Options) { o.Executable = "/nonexistent/hello" },
 	} {
 		o := good
 		spoil(&o)

@@ -77,7 +77,7 @@ func (j *job) examine(ctx context.Context) diagnosis {
 		d.add(0, j.opts.App+" self-update --explain", "%s", w)
 	}
 	if release.Development(j.opts.running) {
-		d.add(0, j.opts.App+" self-update --version V", "%s is a development version: the interval never replaces it", j.opts.running)
+		d.add(0, j.opts.App+" self-update --version V", "%s is a development build: only a version that you name replaces it", j.opts.running)
 	}
 	return d.sum()
 }

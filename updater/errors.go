@@ -31,6 +31,8 @@ var (
 	// ErrInconclusive is wrapped by a probe that could not decide: the release is not installed now, and tried again
 	// later, without another download. After three such ends within a day it is left alone for a while.
 	ErrInconclusive error = undecided("probe was inconclusive")
+	// ErrOff: this Updater does nothing, because of where the program runs or what it was built as. Status.Off says why.
+	ErrOff = errors.New("updates are off")
 	// ErrRestart is returned by Run when a release was installed and there is no Options.Restart: main should exit
 	// with a code its service manager restarts on.
 	ErrRestart = errors.New("installed; restart to run it")

@@ -54,6 +54,7 @@ const (
 	EventWithdrawn      Kind = "withdrawn"       // the publisher has withdrawn what is installed
 	EventManaged        Kind = "managed"         // somebody else keeps the file current
 	EventPolicy         Kind = "policy"          // the operator's policy cannot be used, and nothing is installed
+	EventOff            Kind = "off"             // this program does not update itself: Status.Off
 	EventHeld           Kind = "held"            // a gate holds a release back that is ready
 	EventHeldLong       Kind = "held long"       // and updates have been held back for more than 7 days
 	EventUpdateFailed   Kind = "update failed"   // anything else that ended an update
@@ -65,7 +66,7 @@ var level = map[Kind]slog.Level{
 	EventClockBehind: slog.LevelWarn, EventStateCorrupt: slog.LevelWarn, EventTrustCorrupt: slog.LevelWarn,
 	EventCannotWrite: slog.LevelWarn, EventUnreachable: slog.LevelWarn, EventUpdateFailed: slog.LevelError,
 	EventWithdrawn: slog.LevelError, EventProbeUndecided: slog.LevelWarn, EventDeltaFailed: slog.LevelWarn,
-	EventHeldLong: slog.LevelWarn, EventPolicy: slog.LevelWarn,
+	EventHeldLong: slog.LevelWarn, EventPolicy: slog.LevelWarn, EventOff: slog.LevelWarn,
 }
 
 // unsaid are the kinds that the result of a command does not tell a person.

@@ -38,7 +38,8 @@ const (
 //	POST /update/rollback   go back to the version before this one
 //
 // A POST answers 202 with the status at once and goes on by itself, because a request that waits for its own process
-// to drain would never end; the outcome is in GET. While an update runs it answers 409 with the same status.
+// to drain would never end; the outcome is in GET. While an update runs it answers 409 with the same status, and 503 if this
+// Updater is off.
 //
 // It fails closed. With Options.AdminToken, it serves requests that carry the token, from anywhere, and no others. Without one
 // it serves unix sockets, and to loopback peers that name a loopback host it only gives the status: over TCP nobody knows
@@ -241,6 +242,10 @@ func (u *Updater) post(w http.ResponseWriter, r *http.Request, do func(context.C
 		refuse(w, http.StatusBadRequest, "a rollback goes to the version before this one; it takes no version")
 		return
 	}
+	if u.off != nil {
+		u.reply(w, http.StatusServiceUnavailable, false)
+		return
+	}
 	need := installation.ToUpdate
 	if r.URL.Path == rollbackPath {
 		need = installation.ToChange
@@ -267,6 +272,9 @@ func (u *Updater) reply(w http.ResponseWriter, code int, explain bool) {
 
 // private are the local paths that no answer may reveal, each with what stands for it.
 func (u *Updater) private() []string {
+	if u.off != nil {
+		return nil
+	}
 	paths := []string{u.disk.Home, "(state folder)", u.disk.Path, u.opts.App, u.invoked, u.opts.App}
 	if u.policyFile != "" {
 		paths = append(paths, u.policyFile, "(policy)")

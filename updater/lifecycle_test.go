@@ -414,10 +414,20 @@ func TestRun(t *testing.T) {
 	t.Run("dev versions are replaced only by name", func(t *testing.T) {
 		repo := published(t, "1.1.0")
 		c := install(t, repo, "0.0.0-dev")
-		if _, err := c.poll(t.Context()); err != nil && !errors.Is(err, ErrNothing) {
-			t.Fatal(err)
+		if _, err := c.poll(t.Context()); !errors.Is(err, ErrNothing) {
+			t.Error(err)
+		}
+		if _, err := c.Update(t.Context(), ""); !errors.Is(err, ErrNothing) {
+			t.Error(err)
+		}
+		if code, _, stderr := c.run(); code != ExitNothing || !strings.Contains(stderr, "a version that a person names") {
+			t.Errorf("%d %q", code, stderr)
 		}
 		c.holds("0.0.0-dev")
+		if _, err := c.Update(t.Context(), "1.1.0"); err != nil {
+			t.Error(err)
+		}
+		c.holds("1.1.0")
 	})
 }
 

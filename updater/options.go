@@ -18,18 +18,21 @@ import (
 
 	"github.com/theseus-go/theseus/internal/fetch"
 	"github.com/theseus-go/theseus/internal/text"
+	"github.com/theseus-go/theseus/internal/versions"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
 )
 
-// Options says which program is kept current, by whom and from where. App, Version, Key and Source are required; the
-// zero value of the rest is what most programs want.
+// Options says which program is kept current, by whom and from where. App, Key and Source are required; the zero value of
+// the rest is what most programs want.
 type Options struct {
 	// App is the program's name in its release documents. A document that names another app is refused.
 	App string
-	// Version is the version of the running program: a semantic version without a leading v, usually set with
-	// -ldflags "-X main.version=…". 0.0.0-dev, and any version whose pre-release is dev, is never replaced by the
-	// interval; naming a version replaces it.
+	// Version is the version of the running program, usually set with -ldflags "-X main.version=…". Default:
+	// BuildVersion(). v1.2.0, 1.2 and 1.2.0+linux are 1.2.0, and 2026.01.05 is 2026.1.5. What git describe and the Go
+	// command say of a build between two releases (1.1.0-4-gabcdef1), or with changes (1.2.0+dirty), is a development
+	// build, 1.1.0-dev, as are dev and (devel): it is replaced only by a version that a person names. A version that
+	// says nothing of the kind turns updates off.
 	Version string
 	// Key says who may sign: the text of a minisign public key file, its bare base64 line, or a whole trust document.
 	// It should be part of the program (go:embed, or -X), never read from a place that an attacker can write.
@@ -124,6 +127,7 @@ type settings struct {
 	running *semver.Version
 	root    *verify.Trust // what the program was built with
 	network *fetch.Client // Source and Mirrors
+	odd     error         // why Version is none
 
 	adminGroup *uint32 // nil: none
 }
@@ -131,7 +135,7 @@ type settings struct {
 // judge checks every option; the first that is wrong is the error.
 func (o Options) judge() (s *settings, err error) {
 	for _, required := range []struct{ name, value string }{
-		{"Options.App", o.App}, {"Options.Version", o.Version}, {"Options.Key", o.Key}, {"Options.Source", o.Source},
+		{"Options.App", o.App}, {"Options.Key", o.Key}, {"Options.Source", o.Source},
 	} {
 		if required.value == "" {
 			return nil, fmt.Errorf("%s is empty; it is required", required.name)
@@ -145,8 +149,8 @@ func (o Options) judge() (s *settings, err error) {
 		return nil, fmt.Errorf("Options.Channel: %w", err)
 	}
 	s = &settings{}
-	if s.running, err = release.ParseVersion(o.Version); err != nil {
-		return nil, fmt.Errorf("Options.Version: %w", err)
+	if s.running, s.odd = runningVersion(o.Version); s.odd != nil {
+		s.odd = text.Error(fmt.Errorf("Options.Version: %w; build the program with one", s.odd))
 	}
 	if s.root, err = verify.ParseTrust(o.Key); err != nil {
 		return nil, fmt.Errorf("Options.Key: %w", err)
@@ -199,6 +203,16 @@ func (o Options) judge() (s *settings, err error) {
 	}
 	s.Options = o
 	return s, nil
+}
+
+// runningVersion is the version that Options.Version means; with an error, that of a build without one.
+func runningVersion(said string) (*semver.Version, error) {
+	normal, err := versions.Normal(cmp.Or(said, BuildVersion()))
+	if err != nil {
+		normal = versions.Development
+	}
+	v, parseErr := release.ParseVersion(normal)
+	return v, errors.Join(err, parseErr)
 }
 
 const maxAdminToken = 4 << 10 // a header holds it

@@ -72,6 +72,7 @@ var outcomes = []outcome{
 	{name: "held", sentinel: ErrHeld, code: ExitNothing, knows: true},
 	{name: "nothing", sentinel: ErrNothing, is: isNothing, code: ExitNothing, knows: true},
 	{name: "busy", sentinel: ErrBusy, is: wraps(state.ErrBusy), code: ExitBusy},
+	{name: "off", sentinel: ErrOff, code: ExitError, blame: BlameMachine, event: EventOff, text: "this program does not update itself"},
 	{name: "called off", is: wraps(context.Canceled), code: ExitError, blame: BlameCaller, soon: true},
 	{name: "no permission", sentinel: ErrPermission, is: wraps(swap.ErrPermission, swap.ErrReadOnly, fs.ErrPermission), code: ExitPermission, blame: BlameMachine},
 	{name: "stale source", sentinel: ErrRefused, finer: true, is: wraps(catalog.ErrLagging), code: ExitRefused, blame: BlameSource, soon: true,

@@ -31,18 +31,19 @@ type process struct {
 }
 
 // locate resolves the program's path while it still can be asked for: after a swap the operating system may name the
-// old file. configured is "" for the program that runs.
+// old file. configured is "" for the program that runs. With an
+// error, it has no installation.
 func locate(configured string) (*process, error) {
+	p := &process{}
 	executable, err := os.Executable()
 	if configured != "" {
 		executable, err = filepath.Abs(configured)
 	}
 	if err != nil {
-		return nil, unfound(executable, err)
+		return p, fmt.Errorf("finding this program's file: %w", err)
 	}
-	p := &process{}
 	if p.disk, err = installation.Running(executable, aside.Commit); err != nil {
-		return nil, unfound(executable, err)
+		return p, unfound(executable, err)
 	}
 	// What runs is not what is at the path by now, if another process has updated it since this one was started.
 	runs := p.disk.Path
@@ -50,7 +51,7 @@ func locate(configured string) (*process, error) {
 		runs = "/proc/self/exe" // of the file itself, whatever its name is now
 	}
 	if p.own, err = openImage(runs); err != nil {
-		return nil, unfound(executable, err)
+		return p, unfound(executable, err)
 	}
 	// The name it was started by may be a link that a deployment flips.
 	p.invoked = executable

@@ -14,6 +14,9 @@ import (
 // not installed again unless a person names it. It is refused where there is no earlier version, and below a security
 // floor that the channel has signed.
 func (u *Updater) Rollback(ctx context.Context) (Result, error) {
+	if u.off != nil {
+		return Result{}, fail(StepRollingBack, "", u.off)
+	}
 	t := u.beginFor(installation.ToChange, StepRollingBack)
 	if t == nil {
 		return Result{}, fail(StepRollingBack, "", ErrBusy)

@@ -22,7 +22,14 @@ import (
 //
 // Where a package manager or a container image keeps the file current, Run only checks, and says of each newer
 // version once that it is there.
+//
+// An Updater that is off says so once and waits for ctx.
 func (u *Updater) Run(ctx context.Context) error {
+	if u.off != nil {
+		u.events.raise(EventOff, "this program does not update itself", u.off)
+		<-ctx.Done()
+		return nil
+	}
 	restarted, err := u.startService(ctx)
 	if err != nil || restarted {
 		return err

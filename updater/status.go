@@ -22,6 +22,9 @@ type Status struct {
 	Running   string `json:"running"`
 	Installed string `json:"installed,omitzero"`
 	Offered   string `json:"offered,omitzero"`
+	// Off is why this program does not update itself, nor look for updates; "" if it does. It has no file that it could
+	// find, or no version.
+	Off string `json:"off,omitzero"`
 	// Managed is who else keeps the file current and by which command, once that was looked at; "" if nobody does.
 	Managed string `json:"managed,omitzero"`
 	// Proved: the installed file has run healthily.
@@ -143,7 +146,7 @@ func (s Status) redacted(private []string, explain bool) Status {
 		h.Reason = redact(h.Reason)
 		s.Held = &h
 	}
-	s.Managed, s.Withdrawn = redact(s.Managed), redact(s.Withdrawn)
+	s.Off, s.Managed, s.Withdrawn = redact(s.Off), redact(s.Managed), redact(s.Withdrawn)
 	for i, a := range s.Sources {
 		s.Sources[i].Source, s.Sources[i].Error = redact(a.Source), redact(a.Error)
 	}

@@ -15,7 +15,7 @@ import (
 //
 // Undo is idempotent and needs no new disk block.
 func (u *Updater) Undo(ctx context.Context, cause error) error {
-	if u.manager() != nil {
+	if u.off != nil || u.manager() != nil {
 		return nil // nothing was installed from here
 	}
 	h, err := u.hold(ctx, u.events, installation.Patience, installation.ToChange)

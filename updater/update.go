@@ -21,6 +21,9 @@ import (
 // A person asked: the ramp of a staged rollout does not hold Update back, and neither does an earlier failure of a
 // version that is named.
 func (u *Updater) Update(ctx context.Context, version string) (Result, error) {
+	if u.off != nil {
+		return Result{}, fail(StepPlanning, version, u.off)
+	}
 	req := request{manual: true}
 	if version != "" {
 		want, err := release.ParseVersion(version)

@@ -3,6 +3,7 @@ package updater
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -33,21 +34,30 @@ type Updater struct {
 
 	proveAfter, patience time.Duration // variables for tests
 	sinceBoot            func() (boot string, up time.Duration)
+
+	off error // why it does nothing
 }
 
 // patience is how long a person's request waits for others at work; downloads give way meanwhile.
 const patience = 5 * time.Second
 
 // New checks the options and resolves the program's real path, once. It starts nothing, asks no network and writes no
-// file.
+// file. Its errors are mistakes in the options, which every start of the program meets.
+//
+// Where the program runs, and what it was built as, is no reason for it to end: where its file cannot be found (no /proc, a
+// program that runs from memory), or Options.Version is no version, New returns an Updater that is off. Its methods fail with
+// ErrOff, Run only says so once and waits, and Status.Off and --doctor tell why.
 func New(opts Options) (*Updater, error) {
 	s, err := opts.judge()
 	if err != nil {
 		return nil, fmt.Errorf("updater: %w", err)
 	}
-	p, err := locate(opts.Executable)
-	if err != nil {
-		return nil, fmt.Errorf("updater: %w", text.Error(err)) // a path is in it
+	p, lost := locate(opts.Executable)
+	switch {
+	case lost != nil && opts.Executable != "":
+		return nil, fmt.Errorf("updater: Options.Executable: %w", text.Error(lost)) // a path is in it
+	case lost != nil:
+		lost = text.Error(fmt.Errorf("%w; where /proc is not mounted, or the program runs from memory, its path can be set: Options.Executable", lost))
 	}
 	u := &Updater{
 		process: p, opts: s, now: time.Now, proveAfter: installation.ProveAfter, patience: patience, sinceBoot: sinceBoot,
@@ -57,7 +67,10 @@ func New(opts Options) (*Updater, error) {
 	log := cmp.Or(opts.Logger, slog.Default())
 	now := func() time.Time { return u.now() }
 	u.events = reporter{conditions: &conditions{app: s.App, log: log, on: s.OnEvent, now: now, held: map[Kind]string{}}}
-	p.version, p.log, p.disk.Log, p.disk.Now = s.running, log, log, now
+	p.version, p.log = s.running, log
+	if lost == nil {
+		p.disk.Log, p.disk.Now = log, now
+	}
 	u.manager = sync.OnceValue(func() *managed.Manager {
 		m := p.findManager(s.Unmanaged)
 		if m != nil {
@@ -66,6 +79,10 @@ func New(opts Options) (*Updater, error) {
 		return m
 	})
 	u.status = Status{App: s.App, Channel: s.Channel, Running: s.running.String(), State: StepIdle, PID: os.Getpid()}
+	if why := errors.Join(s.odd, lost); why != nil {
+		u.status.Off = text.Of(why.Error()).String()
+		u.off = &classified{fmt.Errorf("updates are off: %w", why), ErrOff}
+	}
 	return u, nil
 }
 
