@@ -51,6 +51,7 @@ func TestDoctor(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = lock.Unlock() })
+			c.patience = 50 * time.Millisecond
 		}, code: ExitBusy, want: "another update", fix: "fuser"},
 		{name: "state", spoil: func(t *testing.T, _ *testrelease.Repo, c *client) {
 			write(t, filepath.Join(c.disk.Home, "state"), "{")
@@ -59,6 +60,7 @@ func TestDoctor(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = lock.Unlock() })
+			c.patience = 50 * time.Millisecond
 		}, code: ExitBusy, want: "remembered state", fix: "rm "},
 		{name: "interrupted", spoil: func(t *testing.T, _ *testrelease.Repo, c *client) {
 			c.remembers(func(st *state.State) { st.Journal = &state.Journal{Step: state.Swap, To: state.File{Version: "1.1.0"}} })
