@@ -152,7 +152,7 @@ func TestProbe(t *testing.T) {
 	}{
 		{"exits non-zero", "echo hello 1.1.0; exit 3", "exit status 3", true},
 		{"says another version", "echo hello 1.0.9", "1.0.9", true},
-		{"says no version", "echo hello", "no semantic version", true},
+		{"says no version", "echo hello", "printed no version", true},
 		{"ended by a signal", "kill -9 $$", "signal", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
