@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,14 +19,18 @@ import (
 // A mortal bench dies at one of its writes: to the repository, before or after it has arrived, or to the lock.
 type mortal struct {
 	*bench
+	mu           sync.Mutex
 	writes, dies int // the write at which it dies; 0: never
 	died         bool
+	away         bool // the shelf is a remote, and each machine has a folder of its own
 }
 
 var errKilled = errors.New("killed")
 
 // write counts one write and is the end of the run if it is the last that happens.
 func (m *mortal) write(happens func() error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.writes++
 	if m.died || m.writes == m.dies {
 		m.died = true
@@ -54,8 +59,9 @@ func (s mortalShelf) Put(ctx context.Context, name string, body io.Reader, size 
 
 // A machine is a checkout of the publisher's project: a lock of some age, and keys.
 type machine struct {
-	name string
-	lock *Memory
+	name   string
+	lock   *Memory
+	folder *shelf // its own, if it is away from where the repository is served
 }
 
 // run is one run of the tool on a machine. What was kept of the lock by then is what the machine has afterwards.
@@ -69,11 +75,26 @@ func (m *mortal) run(on *machine, what func(*Publisher) error) error {
 		})
 	}
 	o := m.options()
-	o.Store, o.Memory = mortalShelf{m.shelf, m}, working
-	p, err := Open(m.t.Context(), o)
-	if err == nil {
-		err = what(p)
+	served := mortalShelf{m.shelf, m}
+	o.Store, o.Memory = served, working
+	if m.away {
+		o.Store = mortalShelf{on.folder, m}
 	}
+	err := func() error {
+		if m.away && m.shelf.objects["stable"] != nil {
+			if err := Carry.Pull(m.t.Context(), o, served, true); err != nil {
+				return err
+			}
+		}
+		p, err := Open(m.t.Context(), o)
+		if err != nil {
+			return err
+		}
+		if err := what(p); err != nil || !m.away {
+			return err
+		}
+		return Carry.Push(m.t.Context(), o, served, false)
+	}()
 	if m.died {
 		return errKilled
 	}
@@ -82,21 +103,31 @@ func (m *mortal) run(on *machine, what func(*Publisher) error) error {
 
 // TestPublishersDays is a week of a publisher with several machines, killed at every write of every run: each verb is run
 // again after it was killed, as a person or a timer does, and all of it goes through without a person who decides anything.
+//
+// All of them share one folder, or each has its own and goes theseus pull --documents && … && theseus push.
 func TestPublishersDays(t *testing.T) {
-	writes := week(t, 0)
-	t.Logf("killed at %d points", writes)
-	if writes < 30 {
-		t.Fatalf("only %d writes: this test kills next to nothing", writes)
-	}
-	for at := 1; at <= writes; at += testenv.Pick(5, 1, 1) {
-		t.Run(fmt.Sprint(at), func(t *testing.T) { week(t, at) })
+	for name, away := range map[string]bool{"one folder": false, "a remote": true} {
+		t.Run(name, func(t *testing.T) {
+			writes := week(t, 0, away)
+			t.Logf("killed at %d points", writes)
+			if writes < 30 {
+				t.Fatalf("only %d writes: this test kills next to nothing", writes)
+			}
+			step := testenv.Pick(5, 1, 1)
+			if away { // there are more of them
+				step = testenv.Pick(17, 3, 1)
+			}
+			for at := 1; at <= writes; at += step {
+				t.Run(fmt.Sprint(at), func(t *testing.T) { week(t, at, away) })
+			}
+		})
 	}
 }
 
-func week(t *testing.T, dies int) (writes int) {
-	m := &mortal{bench: newBench(t), dies: dies}
+func week(t *testing.T, dies int, away bool) (writes int) {
+	m := &mortal{bench: newBench(t), dies: dies, away: away}
 	m.within = 30 * 24 * time.Hour
-	desk := &machine{"desk", NewMemory()}
+	desk := &machine{"desk", NewMemory(), newShelf()}
 	client := m.client("stable", m.root)
 	must := func(on *machine, name string, what func(*Publisher) error) {
 		t.Helper()
@@ -143,7 +174,7 @@ func week(t *testing.T, dies int) (writes int) {
 			return err
 		}
 	}
-	clone := func(of *machine, name string) *machine { return &machine{name, committed(t, of.lock)} }
+	clone := func(of *machine, name string) *machine { return &machine{name, committed(t, of.lock), newShelf()} }
 
 	must(desk, "publish 1.0.0", publish("stable", "1.0.0", true))
 	tag := clone(desk, "the tag's checkout")
@@ -189,7 +220,7 @@ func TestRotationKilledAnywhere(t *testing.T) {
 	points := 0
 	for at := 1; ; at++ {
 		m := &mortal{bench: newBench(t)}
-		desk := &machine{"desk", NewMemory()}
+		desk := &machine{name: "desk", lock: NewMemory()}
 		client := m.client("stable", m.root)
 		m.must(m.run(desk, func(p *Publisher) error {
 			r := &Release{Version: parse(t, "1.0.0").Version, Channel: "stable", Keep: 20, Quiet: true, Allow: Checks,

@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -529,6 +530,7 @@ type testClient struct {
 	b      *bench
 	memory catalog.Memory
 	seen   *release.Channel
+	from   *shelf // nil: the folder
 }
 
 func (b *bench) client(channel string, root *verify.Trust) *testClient {
@@ -536,7 +538,7 @@ func (b *bench) client(channel string, root *verify.Trust) *testClient {
 }
 
 func (c *testClient) look() error {
-	shelf := c.b.shelf.clone() // of this moment; the attacker has done what he does already
+	shelf := cmp.Or(c.from, c.b.shelf).clone() // of this moment; the attacker has done what he does already
 	v, err := c.Look(context.Background(), repository{shelf}.source(), c.memory, c.b.now.Add(25*time.Hour))
 	c.memory = v.Memory
 	if err == nil {
@@ -816,6 +818,83 @@ func TestKilledUploadIsNotForgotten(t *testing.T) {
 				t.Error("the withdrawal is forgotten")
 			}
 			b.must(client.look())
+		})
+	}
+}
+
+// A lock that is lost knows no trust document before the root. What leads to the root shows by itself that it does, so that
+// older programs are not left behind by the next push.
+func TestLostLockLearnsWhatLeadsToTheRoot(t *testing.T) {
+	b := newBench(t)
+	b.must(b.publish("stable", "1.0.0", "one"))
+	b.grow()
+	b.who = []string{"ci-2"}
+	b.must(b.publishTrust(b.trust(func(d *verify.TrustDraft) { d.Channel = b.keys.role(t, 1, "ci-2") }, "alice", "bob")))
+	known := committed(t, b.memory).Trust
+	first := b.shelf.objects["trust/1"]
+
+	b.memory = NewMemory()
+	view, err := Look(t.Context(), b.options())
+	b.must(err)
+	files, err := view.TrustFiles(t.Context())
+	b.must(err)
+	if !bytes.Equal(files[1], first) || len(files) != 2 {
+		t.Errorf("it goes up: %v", slices.Sorted(maps.Keys(files)))
+	}
+	b.must(b.refresh())
+	if !maps.Equal(b.memory.Trust, known) {
+		t.Errorf("the new lock knows %v, and the lost one knew %v", b.memory.Trust, known)
+	}
+
+	b.memory = NewMemory()
+	b.shelf.objects["trust/1"] = b.forgedTrust(1, "alice", "bob", "carol")
+	b.must(b.refresh())
+	if b.memory.Trust[1] != (verify.Digest{}) {
+		t.Error("a document that does not lead to the root was written down")
+	}
+}
+
+// Any file may lie at a remote. One that was never a channel of ours keeps none of them from being fetched.
+func TestForgedChannelAtTheRemoteStopsNoOther(t *testing.T) {
+	b := newBench(t)
+	b.must(b.publish("stable", "1.0.0", "one"))
+	there, here := newShelf(), newShelf()
+	b.must(Carry.Push(t.Context(), b.options(), there, false))
+	there.objects["nightly"] = b.forgedChannel("nightly", secondsAt(b.now), 0, "evil")
+	o := b.options()
+	o.Store = here
+	b.must(Carry.Pull(t.Context(), o, there, false))
+	if here.objects["stable"] == nil || here.objects["nightly"] != nil {
+		t.Errorf("it has fetched %v", slices.Sorted(maps.Keys(here.objects)))
+	}
+	if said := strings.Join(b.said, "\n"); !strings.Contains(said, "nightly is left alone") {
+		t.Errorf("it said %q", said)
+	}
+	there.objects["stable"] = there.objects["nightly"]
+	refused(t, Carry.Pull(t.Context(), o, there, false), "nothing of it was taken")
+	o.Store = newShelf() // known by the lock alone
+	refused(t, Carry.Pull(t.Context(), o, there, false), "nothing of it was taken")
+}
+
+// A channel that nobody remembers is removed between the list and the look.
+func TestChannelRemovedMeanwhile(t *testing.T) {
+	b := newBench(t)
+	b.must(b.publish("stable", "1.0.0", "one"))
+	b.must(b.publish("beta", "1.0.0", ""))
+	good := maps.Clone(b.shelf.objects)
+	for name, run := range map[string]func() error{
+		"push":  func() error { return Carry.Push(t.Context(), b.options(), newShelf(), false) },
+		"prune": func() error { return Carry.Prune(t.Context(), b.options(), 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b.shelf.objects, b.memory = maps.Clone(good), NewMemory()
+			b.shelf.before = func(op, name string) {
+				if op == "get" && name == "beta" {
+					delete(b.shelf.objects, "beta")
+				}
+			}
+			defer func() { b.shelf.before = nil }()
+			refused(t, run(), "beta was removed while this ran")
 		})
 	}
 }

@@ -95,8 +95,16 @@ func (v *View) Judge(c *Served) error {
 	return v.p.judge(c.Name, v.p.memory.Channels[c.Name], c.Channel)
 }
 
-// Removed is the refusal for a channel that the memory knows and the repository does not have; nil if nothing is known of it.
-func (v *View) Removed(name string) error { return v.p.judge(name, v.p.memory.Channels[name], nil) }
+// Remembers reports whether the memory knows a channel.
+func (v *View) Remembers(name string) bool { return v.p.memory.Channels[name] != nil }
+
+// Removed is the refusal for a channel that was listed or is remembered, and that the repository does not have.
+func (v *View) Removed(name string) error {
+	if err := v.p.judge(name, v.p.memory.Channels[name], nil); err != nil {
+		return err
+	}
+	return ui.Fail(ui.ExitRefused, "%s was removed while this ran: find out by whom, then run this again", v.p.path(name))
+}
 
 // Manifest opens the manifest that a channel names.
 func (v *View) Manifest(ctx context.Context, e release.Entry) (*release.Manifest, []byte, error) {
@@ -112,10 +120,10 @@ func (v *View) Manifest(ctx context.Context, e release.Entry) (*release.Manifest
 }
 
 // TrustFiles returns the trust documents that are accounted for, by version: those from the root on, and those before it that
-// are there and that the memory knows.
+// are there and lead to it or are known to the memory.
 func (v *View) TrustFiles(ctx context.Context) (map[int][]byte, error) {
 	files := map[int][]byte{}
-	for _, t := range v.p.chain {
+	for _, t := range slices.Concat(v.p.earlier, v.p.chain) {
 		if t.Version > 0 {
 			files[t.Version] = t.File
 		}

@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -13,6 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Masterminds/semver/v3"
+
+	"github.com/theseus-go/theseus/cmd/theseus/internal/store"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/internal/testenv"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
@@ -23,10 +28,19 @@ var (
 	seed      = flag.Uint64("seed", 0, "play this one sequence of TestHostileRepository")
 )
 
+// Carry is what goes between the folder and a remote; a test outside of this package fills it in.
+var Carry struct {
+	Push  func(ctx context.Context, o Options, to Store, restore bool) error
+	Pull  func(ctx context.Context, o Options, from store.Opened, documents bool) error
+	Prune func(ctx context.Context, o Options, after time.Duration) error
+}
+
 // TestHostileRepository plays random days of a publisher whose repository somebody else can write too, between any two
-// steps of any verb: documents are replayed, forged, exchanged, damaged and removed. Whatever happens, no signature is given
-// to anything that the pinned root and local files do not account for, nothing that was withdrawn comes back, and when the
-// attacker is gone, the publisher's backup and the ordinary commands bring every client to the newest state.
+// steps of any verb: documents are replayed, forged, exchanged, damaged and removed. He writes the remote too, to which the
+// folder is pushed and from which a timer on another machine pulls. Whatever happens, no signature is given to anything that
+// the pinned root and local files do not account for, nothing that was withdrawn comes back, nothing that is needed is
+// pruned, and when the attacker is gone, the publisher's backup and the ordinary commands bring every client to the newest
+// state.
 //
 //	go test ./cmd/theseus/internal/publisher -run HostileRepository -sequences 10000
 func TestHostileRepository(t *testing.T) {
@@ -56,6 +70,7 @@ type world struct {
 	*bench
 	r      *rand.Rand
 	backup *shelf              // what the publisher wrote, and nobody else
+	remote *shelf              // where it is pushed to
 	seen   map[string][][]byte // every document that was ever served, by name: what an attacker has copies of
 
 	yanked    map[string]map[string]bool // what was withdrawn, by channel
@@ -65,7 +80,8 @@ type world struct {
 	unsettled []byte                     // a trust document whose publication was refused on the way
 	holding   []verify.NamedKey          // of the release role in the newest trust document that was made
 	clients   []*testClient
-	quiet     bool // the attacker rests
+	quiet     bool      // the attacker rests
+	commits   []*Memory // every state of the lock
 
 	story                 []string
 	ran, refused, attacks int
@@ -79,14 +95,50 @@ func newWorld(t testing.TB, seed uint64) *world {
 		w.seen[name] = append(w.seen[name], b)
 	}
 	w.shelf.before = func(op, name string) {
-		if !w.quiet && w.r.IntN(40) == 0 {
+		if op == "delete" {
+			w.mayGo(name)
+		}
+		// Files go several at once, and a sequence is to be the same each time.
+		if !w.quiet && !strings.HasPrefix(name, "files") && w.r.IntN(40) == 0 {
 			w.attack()
 		}
 	}
+	w.remote = newShelf()
+	w.remote.mu, w.remote.before = w.shelf.mu, w.shelf.before
+	w.remote.put = func(name string, b []byte) { w.seen[name] = append(w.seen[name], b) }
 	for _, c := range []string{"stable", "beta"} {
 		w.clients = append(w.clients, w.client(c, w.root), w.client(c, w.root))
+		far := w.client(c, w.root)
+		far.from = w.remote
+		w.clients = append(w.clients, far)
 	}
 	return w
+}
+
+// mayGo is the judgement on what is pruned: none of it is offered.
+func (w *world) mayGo(name string) {
+	for _, channel := range []string{"stable", "beta"} {
+		for _, v := range offered(w.backup.objects[channel]) {
+			if name == release.ManifestPath(v) {
+				w.t.Errorf("%s was pruned, and %s offers it", name, channel)
+			}
+		}
+	}
+}
+
+func offered(channel []byte) (versions []*semver.Version) {
+	c, err := Peek(channel)
+	if err != nil {
+		return nil
+	}
+	var body struct{ Releases []struct{ Version string } }
+	json.Unmarshal(c.Body, &body)
+	for _, r := range body.Releases {
+		if v, err := release.ParseVersion(r.Version); err == nil {
+			versions = append(versions, v)
+		}
+	}
+	return versions
 }
 
 func (w *world) tell(format string, args ...any) {
@@ -119,6 +171,18 @@ func (w *world) play() {
 		{"grow", w.growUp},
 		{"replace a key", w.replaceKey},
 		{"rotate", w.rotate},
+		{"publish by one holder after the other", w.oneAfterTheOther},
+		{"pull --adopt", w.pullAdopt},
+		{"push", func() error { return w.push(false) }},
+		{"push", func() error { return w.push(false) }},
+		{"push --restore", func() error { return w.push(true) }},
+		{"pull", w.pull},
+		{"the timer", w.timer},
+		{"prune", func() error { return w.prune(w.shelf) }},
+		{"prune the remote", func() error { return w.prune(w.remote) }},
+		{"refresh on a machine with an old lock", w.oldLock},
+		{"refresh with a lock that is lost", w.lostLock},
+		{"refresh --adopt", w.adoptAll},
 	}
 	for range 4 + w.r.IntN(5) {
 		v := verbs[w.r.IntN(len(verbs))]
@@ -147,6 +211,7 @@ func (w *world) step(name string, run func() error) {
 	if w.ran++; err != nil {
 		w.refused++
 	}
+	w.commits = append(w.commits, committed(w.t, w.memory))
 }
 
 // holders are the keys that sign now: all that have a role.
@@ -292,6 +357,145 @@ func (w *world) amend(channel, version string, change func(*release.Entry)) erro
 			return "", nil
 		})
 		return err
+	})
+}
+
+// oneAfterTheOther is a release as doc/operations.md makes it where two must sign: the first holder publishes, each of the
+// others signs what he makes again from the same files, and who has the channel key offers it.
+func (w *world) oneAfterTheOther() error {
+	var holders, others []string
+	for _, n := range w.holders() {
+		if slices.ContainsFunc(w.root.Release.All(), w.keys.signer(w.t, n).Key().Equal) {
+			holders = append(holders, n)
+		} else {
+			others = append(others, n)
+		}
+	}
+	w.versions++
+	version := fmt.Sprintf("1.%d.0", w.versions)
+	text := string(programText(version))
+	name := release.ManifestPath(parse(w.t, version).Version)
+	w.who = holders[:1]
+	first := w.publish("stable", version, text)
+	for _, n := range holders[1:] {
+		there, err := w.read(name)
+		if err != nil {
+			return errors.Join(first, err)
+		}
+		w.who = []string{n}
+		again := &Release{Artifacts: []Artifact{{Platform: release.Platform{OS: "linux", Arch: "amd64"}, Path: w.program(text)}}}
+		signed, _, err := Sign(w.t.Context(), w.options(), ToSign{Name: name, File: there, Again: again})
+		if err != nil {
+			return err
+		}
+		if err := w.shelf.Put(w.t.Context(), name, bytes.NewReader(signed), int64(len(signed)), shelfVersion(there)); err != nil {
+			return err
+		}
+	}
+	if w.who = others; len(others) == 0 {
+		return first
+	}
+	return w.publish("stable", version, "")
+}
+
+// pullAdopt is for an operator who has looked at what is served: it is his.
+func (w *world) pullAdopt() error {
+	return w.inPeace(func() error {
+		if err := w.cleanRemote(); err != nil {
+			return err
+		}
+		w.adopt = true
+		defer func() { w.adopt = false }()
+		return w.pull()
+	})
+}
+
+// cleanRemote is the way out at the remote, as the refusals say it.
+func (w *world) cleanRemote() error {
+	for name := range w.remote.objects {
+		if strings.HasPrefix(name, "trust/") && w.backup.objects[name] == nil {
+			delete(w.remote.objects, name)
+		}
+	}
+	err := w.push(true)
+	if ui.ExitCode(err) == ui.ExitBusy { // the timer has published meanwhile
+		err = errors.Join(w.pull(), w.push(true))
+	}
+	return err
+}
+
+// push goes between the folder and the remote as it is, and so do the others.
+func (w *world) push(restore bool) error {
+	return Carry.Push(w.t.Context(), w.bench.options(), w.remote, restore)
+}
+
+func (w *world) pull() error { return Carry.Pull(w.t.Context(), w.bench.options(), w.remote, false) }
+
+func (w *world) prune(s *shelf) error {
+	o := w.bench.options()
+	o.Store = s
+	return Carry.Prune(w.t.Context(), o, time.Duration(w.r.IntN(3))*24*time.Hour)
+}
+
+// timer is a machine that begins with what is committed each time: theseus pull --documents && theseus refresh && theseus push.
+func (w *world) timer() error {
+	o := w.options()
+	o.Store, o.Memory = newShelf(), committed(w.t, w.memory)
+	if err := Carry.Pull(w.t.Context(), o, w.remote, true); err != nil {
+		return err
+	}
+	w.now = w.now.Add(time.Minute)
+	o.Now = w.now
+	p, err := Open(w.t.Context(), o)
+	if err != nil {
+		return err
+	}
+	if _, err := p.Refresh(w.t.Context(), nil, 0); err != nil {
+		return err
+	}
+	return Carry.Push(w.t.Context(), o, w.remote, false)
+}
+
+// What is known of a lock that is old or lost is too little to see a replay by, so the operator looks first: these go
+// through.
+
+func (w *world) inPeace(run func() error) error {
+	defer func(was bool) { w.quiet = was }(w.quiet)
+	w.quiet = true
+	w.restore()
+	if w.unsettled != nil { // a change of trust under way asks for its own end
+		return nil
+	}
+	err := run()
+	if err != nil {
+		w.t.Errorf("what an operator has looked at is refused: %v", err)
+	}
+	return err
+}
+
+func (w *world) oldLock() error {
+	return w.inPeace(func() error {
+		here := w.memory
+		w.memory = committed(w.t, w.commits[w.r.IntN(len(w.commits))])
+		err := w.refresh()
+		there := committed(w.t, w.memory)
+		w.memory = here
+		return errors.Join(err, w.memory.Merge(there)) // theseus lock merge
+	})
+}
+
+func (w *world) lostLock() error {
+	return w.inPeace(func() error {
+		w.memory = NewMemory()
+		return w.refresh()
+	})
+}
+
+func (w *world) adoptAll() error {
+	return w.inPeace(func() error {
+		w.adopt = true
+		defer func() { w.adopt = false }()
+		return w.refresh()
 	})
 }
 
@@ -457,9 +661,13 @@ func (w *world) attack() {
 		name = w.one("stable", "beta", "trust/1", "trust/2", "trust/3")
 	}
 	history := w.seen[name]
+	at, where := w.shelf, ""
+	if w.r.IntN(3) == 0 {
+		at, where = w.remote, "at the remote, "
+	}
 	put := func(how string, b []byte) {
-		w.tell("  attack: %s: %s", name, how)
-		w.shelf.objects[name] = b
+		w.tell("  attack: %s%s: %s", where, name, how)
+		at.objects[name] = b
 	}
 	switch w.r.IntN(9) {
 	case 0, 1, 2:
@@ -467,13 +675,13 @@ func (w *world) attack() {
 			put("replayed", history[w.r.IntN(len(history))])
 		}
 	case 3:
-		w.tell("  attack: %s: removed", name)
-		delete(w.shelf.objects, name)
+		w.tell("  attack: %s%s: removed", where, name)
+		delete(at.objects, name)
 	case 4:
 		other := names[w.r.IntN(len(names))]
 		put("exchanged for "+other, w.seen[other][w.r.IntN(len(w.seen[other]))])
 	case 5:
-		if b := bytes.Clone(w.shelf.objects[name]); len(b) > 0 {
+		if b := bytes.Clone(at.objects[name]); len(b) > 0 {
 			b[w.r.IntN(len(b))] ^= 1
 			put("damaged", b)
 		}
@@ -491,8 +699,8 @@ func (w *world) attack() {
 		evil.root = evil.bare("evil")
 		if evil.publish("stable", w.anyVersion(), "his own") == nil {
 			for n, b := range evil.shelf.objects {
-				w.tell("  attack: %s: forged", n)
-				w.shelf.objects[n] = b
+				w.tell("  attack: %s%s: forged", where, n)
+				at.objects[n] = b
 			}
 		}
 	}
@@ -541,6 +749,16 @@ func (w *world) wayOut() {
 	if err := w.release("stable"); err != nil {
 		w.t.Errorf("the publisher is stuck: %v", err)
 		return
+	}
+	if err := w.cleanRemote(); err != nil {
+		w.t.Errorf("the publisher cannot push: %v", err)
+		return
+	}
+	fresh := newShelf()
+	o := w.bench.options()
+	o.Store, o.Memory = fresh, committed(w.t, w.memory)
+	if err := Carry.Pull(w.t.Context(), o, w.remote, false); err != nil {
+		w.t.Errorf("another machine cannot pull: %v", err)
 	}
 	for i, c := range w.clients {
 		if w.shelf.objects[c.Channel] == nil {

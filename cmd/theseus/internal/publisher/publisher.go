@@ -37,6 +37,7 @@ type Options struct {
 type Publisher struct {
 	repository
 	app     string
+	earlier []*verify.Trust // what leads to the root
 	chain   []*verify.Trust // the root and all that follows from it
 	trust   *verify.Trust   // the last of them: who may sign now
 	memory  *Memory
@@ -158,6 +159,9 @@ func (p *Publisher) follow(ctx context.Context, root *verify.Trust) error {
 		return ui.Fail(ui.ExitRefused, "%s does not follow from the root, and nothing is signed because of it: remove it, and find out who put it there: %w", p.path(release.TrustPath(docs.Trust.Version+1)), err)
 	}
 	p.chain = append(p.chain, followed...)
+	if err := p.walkBack(ctx, root); err != nil {
+		return err
+	}
 	if newest := p.memory.newestTrust(); newest > p.last().Version {
 		return p.trustRemoved(newest)
 	}
@@ -196,7 +200,7 @@ func (p *Publisher) putRootBack(ctx context.Context) error {
 func (p *Publisher) settled() error {
 	changed := p.memory.App != p.app
 	p.memory.App = p.app
-	for _, t := range p.chain {
+	for _, t := range slices.Concat(p.earlier, p.chain) {
 		if _, ok := p.memory.Trust[t.Version]; t.Version > 0 && !ok {
 			if p.memory.Trust == nil {
 				p.memory.Trust = map[int]verify.Digest{}

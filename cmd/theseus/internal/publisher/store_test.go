@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,20 +27,24 @@ type shelf struct {
 	objects map[string][]byte
 	before  func(op, name string) // called before each operation, with nobody else at the shelf
 	put     func(name string, b []byte)
+	mu      *sync.Mutex // shelves that one attacker writes share it
 }
 
-func newShelf() *shelf { return &shelf{objects: map[string][]byte{}} }
+func newShelf() *shelf { return &shelf{objects: map[string][]byte{}, mu: new(sync.Mutex)} }
 
-func (s *shelf) look(op, name string) {
+// look begins an operation, and returns what ends it.
+func (s *shelf) look(op, name string) (done func()) {
+	s.mu.Lock()
 	if s.before != nil {
 		s.before(op, name)
 	}
+	return s.mu.Unlock
 }
 
 func shelfVersion(b []byte) Version { return Version(verify.IDOf(b).SHA256.String()) }
 
 func (s *shelf) Get(_ context.Context, name string) (io.ReadCloser, Version, error) {
-	s.look("get", name)
+	defer s.look("get", name)()
 	b, ok := s.objects[name]
 	if !ok {
 		return nil, Nothing, &fs.PathError{Op: "get", Path: name, Err: fs.ErrNotExist}
@@ -52,7 +57,7 @@ func (s *shelf) Put(_ context.Context, name string, body io.Reader, size int64, 
 	if err != nil || int64(len(b)) != size {
 		return errors.Join(err, io.ErrUnexpectedEOF)
 	}
-	s.look("put", name)
+	defer s.look("put", name)()
 	there, ok := s.objects[name]
 	if replaces != Anything && (ok && shelfVersion(there) != replaces || !ok && replaces != Nothing) {
 		return ErrChanged
@@ -65,13 +70,13 @@ func (s *shelf) Put(_ context.Context, name string, body io.Reader, size int64, 
 }
 
 func (s *shelf) Delete(_ context.Context, name string) error {
-	s.look("delete", name)
+	defer s.look("delete", name)()
 	delete(s.objects, name)
 	return nil
 }
 
 func (s *shelf) List(_ context.Context, folder string) (objects []store.Object, err error) {
-	s.look("list", folder)
+	defer s.look("list", folder)()
 	for name, b := range s.objects {
 		dir, base, ok := strings.Cut(name, "/")
 		switch {
@@ -86,8 +91,9 @@ func (s *shelf) List(_ context.Context, folder string) (objects []store.Object, 
 }
 
 func (s *shelf) String() string { return "dl" }
+func (s *shelf) Close() error   { return nil }
 
-func (s *shelf) clone() *shelf { return &shelf{objects: maps.Clone(s.objects)} }
+func (s *shelf) clone() *shelf { return &shelf{objects: maps.Clone(s.objects), mu: new(sync.Mutex)} }
 
 // A keyring has keys by name, so that a key that is named twice is the same.
 type keyring map[string]verify.Signer

@@ -81,7 +81,11 @@ func (o *Prune) Run(ctx context.Context) (*Pruned, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now().UTC().Truncate(time.Second)
+	now := o.Now
+	if now.IsZero() {
+		now = time.Now()
+	}
+	now = now.UTC().Truncate(time.Second)
 	done, still := &Pruned{Place: o.Store.String(), Deleted: o.Delete, Objects: []Unneeded{}}, map[string]time.Time{}
 	for _, folder := range []string{"releases", "files"} {
 		objects, err := o.Store.List(ctx, folder)

@@ -126,6 +126,11 @@ func (p *puller) channel(ctx context.Context, name string) (*publisher.Served, e
 	}
 	if err != nil {
 		if errors.Is(err, publisher.ErrForged) {
+			if _, missing := p.view.ChannelIn(ctx, p.Store, name); errors.Is(missing, fs.ErrNotExist) && !p.view.Remembers(name) {
+				// Any file may lie there. One that was never a channel of ours keeps none of them from being fetched.
+				p.Say(fmt.Sprintf("%s/%s is left alone: it is no channel that is known here, and %v", p.From, name, err))
+				return nil, nil
+			}
 			err = ui.Fail(ui.ExitRefused, "%s/%s: %w: nothing of it was taken; find out who can write there", p.From, name, err)
 		}
 		return nil, err

@@ -236,6 +236,11 @@ func (p *pusher) trust(ctx context.Context) (all []object, err error) {
 			return nil, ui.Fail(ui.ExitRefused, "%s has trust document %d, and %d is the last that is known here: fetch it (theseus pull), which checks that it follows from the root; if it does not, remove it there and find out who can write there", p.To, n, p.view.Trust().Version)
 		}
 	}
+	for n := 1; n < p.view.Trust().Version; n++ {
+		if ours[n] == nil && !slices.Contains(there, n) {
+			p.Say(fmt.Sprintf("warning: trust document %d is neither here nor at the remote: programs that were built before it cannot follow; restore it from your backup", n))
+		}
+	}
 	for _, n := range slices.Sorted(maps.Keys(ours)) {
 		d, err := p.plan(ctx, release.TrustPath(n), ours[n], verify.TypeTrust, slices.Contains(there, n))
 		if err != nil {

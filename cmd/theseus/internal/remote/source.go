@@ -41,8 +41,7 @@ func OpenSource(ctx context.Context, name string, allowHTTP bool, channels ...st
 		if err != nil {
 			return nil, err
 		}
-		s.name, s.store = opened.String(), opened
-		return s, s.list(ctx)
+		return SourceOf(ctx, opened)
 	}
 	base, err := fetch.Base(name)
 	if err != nil {
@@ -72,13 +71,14 @@ func OpenSource(ctx context.Context, name string, allowHTTP bool, channels ...st
 	return s, nil
 }
 
-func (s *Source) list(ctx context.Context) error {
-	objects, err := s.store.List(ctx, "")
-	s.named = channelsOf(store.Names(objects))
+// SourceOf reads a store that is open already, and closes it in the end.
+func SourceOf(ctx context.Context, opened store.Opened) (*Source, error) {
+	objects, err := opened.List(ctx, "")
 	if err != nil {
-		s.store.Close()
+		opened.Close()
+		return nil, err
 	}
-	return err
+	return &Source{name: opened.String(), store: opened, named: channelsOf(store.Names(objects))}, nil
 }
 
 func channelsOf(names []string) []string {
