@@ -121,6 +121,10 @@ var layers = []layer{
 		why:  "what is a version, and what does a program say of its own? One answer for who publishes, who probes and who runs",
 	},
 	{
+		pkg: "internal/screen",
+		why: "fits words to a terminal, for the client and for the tool",
+	},
+	{
 		pkg:  "internal/catalog",
 		ours: []string{"internal/fetch", "release", "verify"},
 		why:  "what is on offer, verified? Clients and the publisher's tool walk the same way; what is remembered is a value, and where it lies is not known here",
@@ -210,7 +214,7 @@ var layers = []layer{
 	},
 	{
 		pkg:  "cmd/theseus/internal/demo",
-		ours: []string{"verify", "release", "cmd/theseus/internal/*"},
+		ours: []string{"verify", "release", "internal/screen", "cmd/theseus/internal/*"},
 		why:  "publishes as the tool does and attacks as a server could; the programs in it are real processes",
 	},
 	{

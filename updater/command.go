@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/theseus-go/theseus/internal/installation"
+	"github.com/theseus-go/theseus/internal/screen"
 	"github.com/theseus-go/theseus/internal/swap"
 	"github.com/theseus-go/theseus/internal/text"
 	"github.com/theseus-go/theseus/release"
@@ -73,10 +74,10 @@ func (c *command) main(ctx context.Context, args []string) int {
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(c.stdout, commandUsage, u.opts.App, nextStart)
+		c.help()
 		return ExitOK
 	case err != nil:
-		return c.usage(err.Error())
+		return c.usage(flagError(err, flags))
 	case flags.NArg() > 0:
 		return c.usage(fmt.Sprintf("unexpected argument %q", flags.Arg(0)))
 	case count(c.check, c.rollback, c.dryRun, c.doctor) > 1:
@@ -100,6 +101,26 @@ func (c *command) main(ctx context.Context, args []string) int {
 	}
 	c.args = args
 	return c.run(ctx, req)
+}
+
+// help prints the usage as wide as the terminal, within what can be read well.
+func (c *command) help() {
+	columns := screen.Usual
+	if f, ok := c.stdout.(*os.File); ok && screen.Moves(f) {
+		columns = min(max(screen.Columns(f), 20), 100)
+	}
+	fmt.Fprint(c.stdout, screen.Help(fmt.Sprintf(commandUsage, c.u.opts.App, nextStart), columns))
+}
+
+// flagError says of an unknown flag which one may be meant.
+func flagError(err error, flags *flag.FlagSet) string {
+	wrote, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !unknown {
+		return err.Error()
+	}
+	var names []string
+	flags.VisitAll(func(f *flag.Flag) { names = append(names, "--"+f.Name) })
+	return "unknown flag --" + wrote + screen.DidYouMean("--"+wrote, names)
 }
 
 // count says how many of the flags are set.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/theseus-go/theseus/internal/installation"
+	"github.com/theseus-go/theseus/internal/screen"
 	"github.com/theseus-go/theseus/internal/state"
 )
 
@@ -166,9 +167,9 @@ func (p plan) print(w io.Writer) {
 		if encoding == "" {
 			encoding = "as it is"
 		}
-		say("download", "%d bytes (%s) for a file of %d bytes: %s", l.Bytes, encoding, l.Makes, l.From)
+		say("download", "%s (%s) for a file of %s: %s", screen.Bytes(l.Bytes), encoding, screen.Bytes(l.Makes), l.From)
 	}
-	say("staged in", "%s, at most %d bytes at once", p.Staged, p.Space)
+	say("staged in", "%s, at most %s at once", p.Staged, screen.Bytes(p.Space))
 	for _, f := range p.Kept {
 		say("kept", "%s as %s", f.Version, f.File)
 	}

@@ -4,25 +4,24 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
-	"golang.org/x/term"
+	"github.com/theseus-go/theseus/internal/screen"
 )
 
 // progress shows a command's download on standard error: one line that is redrawn on a terminal, nothing that moves
-// elsewhere (logs, CI). NO_COLOR is honoured by using no colour at all.
+// elsewhere (logs, CI).
 type progress struct {
 	status func() Status
-	w      io.Writer
+	f      *os.File
 	done   chan struct{}
 	ended  chan struct{}
 }
 
 func newProgress(status func() Status, w io.Writer) *progress {
-	p := &progress{status: status, w: w, done: make(chan struct{}), ended: make(chan struct{})}
 	f, ok := w.(*os.File)
-	if !ok || os.Getenv("CI") != "" || os.Getenv("TERM") == "dumb" || !term.IsTerminal(int(f.Fd())) {
+	p := &progress{status: status, f: f, done: make(chan struct{}), ended: make(chan struct{})}
+	if !ok || !screen.Moves(f) {
 		close(p.ended)
 		return p
 	}
@@ -34,34 +33,62 @@ func (p *progress) draw() {
 	defer close(p.ended)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	drawn := false
+	var drawn string
+	var speed speed
 	for {
 		select {
 		case <-p.done:
-			if drawn {
-				fmt.Fprint(p.w, "\r\x1b[K")
+			if drawn != "" {
+				fmt.Fprint(p.f, "\r\x1b[K")
 			}
 			return
-		case <-tick.C:
-		}
-		s := p.status()
-		if s.State != StepDownloading || s.Size == 0 {
-			if s.State != StepIdle {
-				fmt.Fprintf(p.w, "\r\x1b[K%s %s …", s.State, s.Offered)
-				drawn = true
+		case now := <-tick.C:
+			s := p.status()
+			line := speed.line(s, now, screen.Columns(p.f))
+			if line != drawn {
+				fmt.Fprint(p.f, "\r\x1b[K", line)
+				drawn = line
 			}
-			continue
 		}
-		const width = 30
-		filled := int(s.Downloaded * width / s.Size)
-		fmt.Fprintf(p.w, "\r\x1b[Kdownloading %s [%-*s] %3d %%  %.1f of %.1f MB", s.Offered,
-			width, strings.Repeat("=", filled), s.Downloaded*100/s.Size,
-			float64(s.Downloaded)/1e6, float64(s.Size)/1e6)
-		drawn = true
 	}
 }
 
 func (p *progress) stop() {
 	close(p.done)
 	<-p.ended
+}
+
+// speed is how fast a download has been in the last seconds.
+type speed struct {
+	began, at time.Time
+	from      int64 // bytes that were there when it began, of an earlier attempt
+	done      int64
+	rate      float64 // in bytes a second
+}
+
+// line is what a person reads of a status at some time.
+func (v *speed) line(s Status, now time.Time, columns int) string {
+	if s.State != StepDownloading || s.Size == 0 {
+		*v = speed{}
+		if s.State == StepIdle {
+			return ""
+		}
+		return screen.Fit(fmt.Sprintf("%s %s …", s.State, s.Offered), columns)
+	}
+	t := screen.Transfer{What: "downloading", Name: s.Offered, Done: s.Downloaded, Total: s.Size}
+	if v.at.IsZero() || s.Downloaded < v.done { // another file
+		*v = speed{began: now, at: now, from: s.Downloaded, done: s.Downloaded}
+		return t.Line(columns)
+	}
+	if spent := now.Sub(v.began).Seconds(); spent < 3 {
+		v.rate = float64(s.Downloaded-v.from) / max(spent, 0.1)
+	} else if since := now.Sub(v.at).Seconds(); since > 0 {
+		weight := min(since/3, 1)
+		v.rate += weight * (float64(s.Downloaded-v.done)/since - v.rate)
+	}
+	v.at, v.done = now, s.Downloaded
+	if now.Sub(v.began) >= time.Second {
+		t.Rate = v.rate
+	}
+	return t.Line(columns)
 }

@@ -364,36 +364,39 @@ func (d *demo) expect(ok bool, format string, args ...any) {
 
 func (r *Report) Print(w io.Writer) {
 	fmt.Fprintln(w)
-	ui.Table(w, func(w io.Writer) {
-		var served []string
-		for _, v := range append(slices.Clone(r.Versions), r.Undone...) {
-			note := ""
-			if slices.Contains(r.Undone, v) {
-				note = ", undone"
-			}
-			served = append(served, fmt.Sprintf("%s (%d answers%s)", v, r.answers[v], note))
+	var pairs [][2]string
+	say := func(label, format string, args ...any) {
+		pairs = append(pairs, [2]string{label, fmt.Sprintf(format, args...)})
+	}
+	var served []string
+	for _, v := range append(slices.Clone(r.Versions), r.Undone...) {
+		note := ""
+		if slices.Contains(r.Undone, v) {
+			note = ", undone"
 		}
-		var handovers []string
-		for _, ms := range r.HandoverMS {
-			handovers = append(handovers, fmt.Sprintf("%.1f ms", ms))
+		served = append(served, fmt.Sprintf("%s (%d answers%s)", v, r.answers[v], note))
+	}
+	var handovers []string
+	for _, ms := range r.HandoverMS {
+		handovers = append(handovers, fmt.Sprintf("%.1f ms", ms))
+	}
+	say("versions seen by clients", "%s", strings.Join(served, ", "))
+	say("requests", "%d", r.Requests)
+	say("failed requests", "%d", r.Failed)
+	say("inside the release that crashed", "%d, counted apart", r.Lost)
+	say("handovers", "%s", strings.Join(handovers, ", "))
+	say("back after the crash", "%.1f ms", r.BackMS)
+	say("delta to 1.2.0", "%s in place of %s", ui.Bytes(r.Delta.Bytes), ui.Bytes(r.Delta.Instead))
+	for i, a := range r.Refused {
+		label := ""
+		if i == 0 {
+			label = "refused"
 		}
-		fmt.Fprintf(w, "versions seen by clients\t%s\n", strings.Join(served, ", "))
-		fmt.Fprintf(w, "requests\t%d\n", r.Requests)
-		fmt.Fprintf(w, "failed requests\t%d\n", r.Failed)
-		fmt.Fprintf(w, "inside the release that crashed\t%d, counted apart\n", r.Lost)
-		fmt.Fprintf(w, "handovers\t%s\n", strings.Join(handovers, ", "))
-		fmt.Fprintf(w, "back after the crash\t%.1f ms\n", r.BackMS)
-		fmt.Fprintf(w, "delta to 1.2.0\t%s in place of %s\n", ui.Bytes(r.Delta.Bytes), ui.Bytes(r.Delta.Instead))
-		for i, a := range r.Refused {
-			label := ""
-			if i == 0 {
-				label = "refused"
-			}
-			fmt.Fprintf(w, "%s\t%s\n", label, a.Attack)
-			fmt.Fprintf(w, "\t  %s\n", abridge(a.Error))
-		}
-		fmt.Fprintf(w, "took\t%.1f s\n", r.Seconds)
-	})
+		say(label, "%s", a.Attack)
+		say("", "  %s", abridge(a.Error))
+	}
+	say("took", "%.1f s", r.Seconds)
+	ui.Pairs(w, pairs)
 	if r.OK {
 		fmt.Fprintln(w, "\nEverything was as it should be.")
 		return

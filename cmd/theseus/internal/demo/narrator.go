@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
+	"github.com/theseus-go/theseus/internal/screen"
 )
 
 // A narrator tells the story of the demo, line by line, and on a terminal keeps a line at the bottom that shows how the
 // load is doing. The words are the same everywhere; colour and the moving line are for terminals (ui.go).
 type narrator struct {
-	f     *os.File
-	fancy bool
+	f       *os.File
+	moves   bool
+	colours bool
 
 	mu     sync.Mutex
 	scenes int
@@ -24,7 +26,7 @@ type narrator struct {
 }
 
 func newNarrator(f *os.File) *narrator {
-	return &narrator{f: f, fancy: ui.Fancy(f), done: make(chan struct{})}
+	return &narrator{f: f, moves: ui.Moves(f), colours: ui.Colours(f), done: make(chan struct{})}
 }
 
 const (
@@ -57,17 +59,24 @@ func (n *narrator) scene(title string) {
 func (n *narrator) print(style, line string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.fancy {
+	if !n.moves {
 		fmt.Fprintln(n.f, line)
 		return
 	}
-	fmt.Fprint(n.f, redraw, style, ui.Fold(line, ui.Columns(n.f), 3), plain, "\n")
+	fmt.Fprint(n.f, redraw, n.paint(style, ui.Fold(line, ui.Columns(n.f), 3)), "\n")
 	n.bottom()
+}
+
+func (n *narrator) paint(style, text string) string {
+	if !n.colours || style == "" {
+		return text
+	}
+	return style + text + plain
 }
 
 func (n *narrator) bottom() {
 	if n.status != nil {
-		fmt.Fprint(n.f, redraw, dim, "   ", n.status(), plain)
+		fmt.Fprint(n.f, redraw, n.paint(dim, screen.Fit("   "+n.status(), ui.Columns(n.f))))
 	}
 }
 
@@ -83,7 +92,7 @@ func (n *narrator) still() {
 
 // watch keeps a status at the bottom of a terminal.
 func (n *narrator) watch(status func() string) {
-	if !n.fancy {
+	if !n.moves {
 		return
 	}
 	n.mu.Lock()
@@ -118,7 +127,7 @@ func abridge(message string) string {
 func (n *narrator) close() {
 	close(n.done)
 	n.ended.Wait()
-	if n.fancy {
+	if n.moves {
 		fmt.Fprint(n.f, redraw)
 	}
 }

@@ -68,7 +68,7 @@ func (s *Status) fail(code int) {
 // Print says it on one screen.
 func (s *Status) Print(w io.Writer) {
 	paint := func(text, colour string) string {
-		if f, ok := w.(*os.File); ok && ui.Fancy(f) {
+		if f, ok := w.(*os.File); ok && ui.Colours(f) {
 			return "\x1b[" + colour + "m" + text + "\x1b[0m"
 		}
 		return text

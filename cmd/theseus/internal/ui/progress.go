@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"sync"
+
+	"github.com/theseus-go/theseus/internal/screen"
 )
 
 // A Progress says how far a long piece of work has come: one line that is redrawn on a terminal, a line for each step
@@ -37,8 +39,8 @@ func (p *Progress) draw(step string) {
 	if p.quiet {
 		return
 	}
-	if Fancy(os.Stderr) {
-		fmt.Fprintf(os.Stderr, "\r\x1b[K%s %d/%d %s", p.what, p.count, p.total, step)
+	if Moves(os.Stderr) {
+		fmt.Fprint(os.Stderr, "\r\x1b[K", screen.Fit(fmt.Sprintf("%s %d/%d %s", p.what, p.count, p.total, step), Columns(os.Stderr)))
 		p.drawn = true
 	} else if step != "" {
 		Note("%s %d/%d: %s", p.what, p.count, p.total, step)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/theseus-go/theseus/internal/screen"
 )
 
 // A Transfer says how far bytes have come on their way: how many of how many, and how long it will take. As a Progress does,
@@ -47,9 +49,9 @@ func (t *Transfer) add(n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.done = min(t.done+n, t.total) // what is sent again after a failure counts once
-	if now := time.Now(); now.Sub(t.shown) >= 100*time.Millisecond && !t.quiet && Fancy(os.Stderr) {
+	if now := time.Now(); now.Sub(t.shown) >= 100*time.Millisecond && !t.quiet && Moves(os.Stderr) {
 		t.shown, t.drawn = now, true
-		fmt.Fprintf(os.Stderr, "\r\x1b[K%s", t.line())
+		fmt.Fprint(os.Stderr, "\r\x1b[K", screen.Fit(t.line(), Columns(os.Stderr)))
 	}
 }
 
@@ -58,7 +60,7 @@ func (t *Transfer) Done(name string, size int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.count++
-	if !t.quiet && !Fancy(os.Stderr) {
+	if !t.quiet && !Moves(os.Stderr) {
 		Note("%s: %s (%s)", t.line(), name, Bytes(size))
 	}
 }

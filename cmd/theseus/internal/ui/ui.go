@@ -5,7 +5,8 @@
 //   - An error is one line: what is wrong, with the name of the thing, then what to do next. It never shows a
 //     stack, a Go type or a secret. The exit code says of which kind it is (the constants below).
 //   - Nothing is asked but a passphrase, and only on a terminal; whoever has none is told what to set instead.
-//   - Colour and redrawn lines only on a terminal, never with NO_COLOR, CI or TERM=dumb. The same words either way.
+//   - Colour and redrawn lines only on a terminal, never with CI or TERM=dumb; with NO_COLOR no colour, and all else. The same
+//     words either way. What is redrawn fits the width.
 //   - Sizes in kB and MB (powers of ten), dates as 2026-11-21 (UTC), keys by the id that minisign prints.
 package ui
 
@@ -25,10 +26,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/term"
-
 	"github.com/theseus-go/theseus/internal/bundle"
 	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/internal/screen"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
 )
@@ -172,51 +172,43 @@ func Table(w io.Writer, rows func(w io.Writer)) {
 	t.Flush()
 }
 
-// Fancy says whether f is a terminal of a person who wants colour and movement.
-func Fancy(f *os.File) bool {
-	return os.Getenv("NO_COLOR") == "" && os.Getenv("CI") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
-}
+// Moves reports whether lines may be redrawn on f, which a person watches.
+func Moves(f *os.File) bool { return screen.Moves(f) }
+
+// Colours reports whether text on f may have colours.
+func Colours(f *os.File) bool { return screen.Colours(f) }
 
 // Columns is how wide the terminal f is; 80 where that is not known.
-func Columns(f *os.File) int {
-	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-		return width
-	}
-	return HelpColumns
-}
+func Columns(f *os.File) int { return screen.Columns(f) }
 
 // Fold breaks a line between words where it would be wider than so many columns, and indents what follows.
-func Fold(line string, columns, indent int) string {
-	var b strings.Builder
-	width := 0
-	for i, word := range strings.Split(line, " ") {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case i == 0:
-		case width+1+n > columns && width > indent:
-			b.WriteString("\n" + strings.Repeat(" ", indent))
-			width = indent
-		default:
-			b.WriteByte(' ')
-			width++
-		}
-		b.WriteString(word)
-		width += n
+func Fold(line string, columns, indent int) string { return screen.Fold(line, columns, indent) }
+
+// Pairs writes lines of a name and what there is to say of it, in two columns; on a narrow terminal the second is folded
+// below the first.
+func Pairs(w io.Writer, pairs [][2]string) {
+	columns := 1 << 20
+	if f, ok := w.(*os.File); ok && screen.Moves(f) {
+		columns = Columns(f)
 	}
-	return b.String()
+	widest := 0
+	for _, p := range pairs {
+		widest = max(widest, utf8.RuneCountInString(p[0]))
+	}
+	for _, p := range pairs {
+		switch label := fmt.Sprintf("%-*s  ", widest, p[0]); {
+		case columns >= 2*widest+20:
+			fmt.Fprintln(w, Fold(label+p[1], columns, widest+2))
+		case p[0] == "":
+			fmt.Fprintln(w, Fold("  "+p[1], columns, 2))
+		default:
+			fmt.Fprintln(w, Fold(p[0]+": "+p[1], columns, 2))
+		}
+	}
 }
 
-func Bytes(n int64) string {
-	switch {
-	case n < 1000:
-		return fmt.Sprintf("%d B", n)
-	case n < 1_000_000:
-		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
-	case n < 1_000_000_000:
-		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
-	}
-	return fmt.Sprintf("%.2f GB", float64(n)/1e9)
-}
+// Bytes is a size as people say it, in powers of ten.
+func Bytes(n int64) string { return screen.Bytes(n) }
 
 // Share is a part of the installations, given in millionths: 5 %, 12.5 %, everybody.
 func Share(millionths int) string {
@@ -251,23 +243,7 @@ func (b *ByteSize) Set(s string) error {
 func Date(t time.Time) string { return t.UTC().Format("2006-01-02") }
 
 // Span is a duration as a person says it: the largest unit that fits, never more precise than true.
-func Span(d time.Duration) string {
-	unit := func(n int64, name string) string {
-		if n == 1 {
-			return "1 " + name
-		}
-		return fmt.Sprintf("%d %ss", n, name)
-	}
-	switch {
-	case d >= 48*time.Hour:
-		return unit(int64(d/(24*time.Hour)), "day")
-	case d >= 2*time.Hour:
-		return unit(int64(d/time.Hour), "hour")
-	case d >= 2*time.Minute:
-		return unit(int64(d/time.Minute), "minute")
-	}
-	return unit(int64(d/time.Second), "second")
-}
+func Span(d time.Duration) string { return screen.Span(d) }
 
 func Plural(n int, noun string) string {
 	if n == 1 {
@@ -303,5 +279,10 @@ func ParseSpan(s string) (time.Duration, error) {
 	return time.ParseDuration(s)
 }
 
-// HelpColumns is how wide help is: as wide as the narrowest terminal that people use.
-const HelpColumns = 80
+// HelpColumns is how wide help is: as the terminal, within what can be read well; 80 elsewhere.
+func HelpColumns() int {
+	if !screen.Moves(os.Stdout) {
+		return screen.Usual
+	}
+	return min(max(Columns(os.Stdout), 20), 100)
+}

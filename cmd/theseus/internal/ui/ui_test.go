@@ -7,16 +7,11 @@ import (
 	"testing"
 )
 
-func TestFold(t *testing.T) {
-	for _, c := range []struct{ in, want string }{
-		{"", ""},
-		{"   one two three", "   one two\n   three"},
-		{" ✓ one two", " ✓ one two"},
-		{"averyveryverylongword x", "averyveryverylongword\n   x"},
-	} {
-		if got := Fold(c.in, 10, 3); got != c.want {
-			t.Errorf("fold(%q) = %q, want %q", c.in, got, c.want)
-		}
+func TestPairs(t *testing.T) {
+	var b strings.Builder
+	Pairs(&b, [][2]string{{"requests", "7"}, {"failed requests", "0"}, {"", "none"}})
+	if got := b.String(); got != "requests         7\nfailed requests  0\n                 none\n" {
+		t.Errorf("%q", got)
 	}
 }
 
