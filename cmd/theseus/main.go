@@ -59,6 +59,7 @@ answer, 6 no permission, 7 another theseus is at work on the repository, or was 
 		return ui.Usage("%v: see '%s --help'", err, c.CommandPath())
 	})
 	c.AddCommand(
+		initCommand(),
 		keygenCommand(),
 		publishCommand(),
 		refreshCommand(),

@@ -64,7 +64,14 @@ func LoadProject(dir string) (*Project, error) {
 		}
 		return nil, ui.Fail(ui.ExitUsage, "%s: %w: see doc/publishing.md for what it may say", path, err)
 	}
-	var err error
+	if err := p.Check(); err != nil {
+		return nil, ui.Usage("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+// Check judges what a project says.
+func (p *Project) Check() (err error) {
 	switch {
 	case p.App != "" && release.ValidApp(p.App) != nil:
 		err = release.ValidApp(p.App)
@@ -80,10 +87,7 @@ func LoadProject(dir string) (*Project, error) {
 	if p.Deltas != nil && *p.Deltas < 0 {
 		err = fmt.Errorf("deltas: %d: give 0 for none", *p.Deltas)
 	}
-	if err != nil {
-		return nil, ui.Usage("%s: %w", path, err)
-	}
-	return p, nil
+	return err
 }
 
 // Exists reports whether there is a project file, rather than flags alone.
@@ -130,7 +134,24 @@ func (p *Project) At(path string) string {
 	if path == "" || path == "-" || strings.HasPrefix(path, "env:") || store.IsRemote(path) || filepath.IsAbs(path) {
 		return path
 	}
+	if below, ok := strings.CutPrefix(path, "~/"); ok {
+		if home, err := os.UserHomeDir(); err == nil {
+			return filepath.Join(home, filepath.FromSlash(below))
+		}
+	}
 	return filepath.Join(p.dir, path)
+}
+
+// FromHome is a path as it is written into a project file that people share: from the home on, if it is below that.
+func FromHome(path string) string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return path
+	}
+	if below, err := filepath.Rel(home, path); err == nil && filepath.IsAbs(path) && filepath.IsLocal(below) {
+		return "~/" + filepath.ToSlash(below)
+	}
+	return path
 }
 
 // Trust is whom the project believes; nil if it does not say.

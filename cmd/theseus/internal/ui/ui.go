@@ -4,7 +4,8 @@
 //     What happens meanwhile, warnings and errors go to standard error.
 //   - An error is one line: what is wrong, with the name of the thing, then what to do next. It never shows a
 //     stack, a Go type or a secret. The exit code says of which kind it is (the constants below).
-//   - Nothing is asked but a passphrase, and only on a terminal; whoever has none is told what to set instead.
+//   - Nothing is asked but a passphrase, and by init what no flag says, and only on a terminal; whoever has none is told what
+//     to set instead, or gets the default.
 //   - Colour and redrawn lines only on a terminal, never with CI or TERM=dumb; with NO_COLOR no colour, and all else. The same
 //     words either way. What is redrawn fits the width.
 //   - Sizes in kB and MB (powers of ten), dates as 2026-11-21 (UTC), keys by the id that minisign prints.
