@@ -194,6 +194,12 @@ var layers = []layer{
 		why:     "looks at a repository by the code of clients, and holds no key",
 	},
 	{
+		pkg:     "cmd/theseus/internal/test*",
+		ours:    []string{"internal/testenv"},
+		outside: []string{"golang.org/x/crypto"},
+		why:     "servers for tests",
+	},
+	{
 		pkg:  "cmd/theseus/internal/ui",
 		ours: []string{"verify", "release", "internal/*"},
 		why:  "how the tool speaks: it knows errors, and does nothing",
@@ -321,7 +327,7 @@ func (l *layer) allows(imported string) bool {
 
 // testOnly reports whether a package is there for tests.
 func testOnly(pkg string) bool {
-	return strings.HasPrefix(pkg, "internal/test") || strings.HasPrefix(pkg, "delta/internal/test")
+	return strings.HasPrefix(pkg, "internal/test") || strings.HasPrefix(pkg, "delta/internal/test") || strings.HasPrefix(pkg, "cmd/theseus/internal/test")
 }
 
 func TestLayers(t *testing.T) {

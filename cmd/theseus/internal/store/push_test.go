@@ -9,6 +9,7 @@ import (
 	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/remote"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/store"
+	"github.com/theseus-go/theseus/cmd/theseus/internal/teststore"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
 )
@@ -16,7 +17,7 @@ import (
 // Where files lie with their release, a push publishes the release before the channel names it, and a pull finds them.
 func TestPushAndPullByRelease(t *testing.T) {
 	t.Parallel()
-	hub := store.NewFakeHub(t)
+	hub := teststore.NewHub(t)
 	public, text, err := verify.GenerateKey(nil, "")
 	ok(t, err)
 	private, err := verify.ParsePrivateKey(text)
@@ -38,12 +39,12 @@ func TestPushAndPullByRelease(t *testing.T) {
 		_, err = p.Publish(t.Context(), &publisher.Release{Version: v, Channel: "stable", Keep: 20, Quiet: true,
 			Artifacts: []publisher.Artifact{{Platform: release.Platform{OS: "linux", Arch: "amd64"}, Path: program}}})
 		ok(t, err)
-		hub.Look(func(channelMoves bool, drafts int) {
+		hub.Look = func(channelMoves bool, drafts int) {
 			if channelMoves && drafts > 0 {
 				t.Errorf("%s: the channel moves while its files are in a draft", version)
 			}
-		})
-		to, err := store.Open(t.Context(), hub.Address())
+		}
+		to, err := store.Open(t.Context(), hub.Address(""))
 		ok(t, err)
 		push := remote.Push{Options: o, To: to, Quiet: true}
 		done, err := push.Run(t.Context())
@@ -57,14 +58,14 @@ func TestPushAndPullByRelease(t *testing.T) {
 			t.Errorf("%s, again: %+v", version, again)
 		}
 	}
-	if drafts, published := hub.Releases(); drafts != 0 || published != 2 {
+	if drafts, published := hub.Count(); drafts != 0 || published != 2 {
 		t.Errorf("%d drafts, %d releases", drafts, published)
 	}
 
 	other, err := store.OpenFolder(t.TempDir())
 	ok(t, err)
 	defer other.Close()
-	from, err := remote.OpenSource(t.Context(), hub.Address(), false)
+	from, err := remote.OpenSource(t.Context(), hub.Address(""), false)
 	ok(t, err)
 	defer from.Close()
 	o.Store, o.Memory = other, publisher.NewMemory()

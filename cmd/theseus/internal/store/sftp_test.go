@@ -2,16 +2,10 @@ package store
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -20,85 +14,13 @@ import (
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
 
+	"github.com/theseus-go/theseus/cmd/theseus/internal/teststore"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
-	"github.com/theseus-go/theseus/internal/testenv"
 )
 
-// keyFile writes a new private key, and returns its public half.
-func keyFile(t *testing.T, path string) ssh.PublicKey {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	must(t, err)
-	block, err := ssh.MarshalPrivateKey(private, "")
-	must(t, err)
-	must(t, os.WriteFile(path, pem.EncodeToMemory(block), 0o600))
-	key, err := ssh.NewPublicKey(public)
-	must(t, err)
-	return key
-}
-
-// sshServer is OpenSSH's own server, one process for each connection. It returns the address of an empty folder there.
-func sshServer(t *testing.T) (address, known string) {
-	t.Helper()
-	testenv.Need(t, "sshd")
-	sshd, err := exec.LookPath("sshd")
-	must(t, err)
-	dir := t.TempDir()
-	if os.Geteuid() == 0 {
-		must(t, os.MkdirAll("/run/sshd", 0o755)) // which it wants to be there
-	}
-	host := keyFile(t, filepath.Join(dir, "host"))
-	mine := keyFile(t, filepath.Join(dir, "mine"))
-	must(t, os.WriteFile(filepath.Join(dir, "authorized"), ssh.MarshalAuthorizedKey(mine), 0o600))
-	config := filepath.Join(dir, "config")
-	must(t, os.WriteFile(config, fmt.Appendf(nil, `HostKey %[1]s/host
-AuthorizedKeysFile %[1]s/authorized
-StrictModes no
-UsePAM no
-PasswordAuthentication no
-PermitRootLogin yes
-PidFile none
-MaxStartups 1000
-Subsystem sftp internal-sftp
-`, dir), 0o600))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	known = filepath.Join(dir, "known")
-	must(t, os.WriteFile(known, []byte(knownhosts.Line([]string{knownhosts.Normalize(l.Addr().String())}, host)+"\n"), 0o600))
-	done := make(chan struct{})
-	t.Cleanup(func() { l.Close(); <-done })
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			f, err := conn.(*net.TCPConn).File()
-			conn.Close()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			c := exec.Command(sshd, "-i", "-f", config, "-E", filepath.Join(dir, "log"))
-			c.Stdin, c.Stdout = f, f
-			if err := c.Start(); err != nil {
-				t.Error(err)
-			} else {
-				go c.Wait()
-			}
-			f.Close()
-		}
-	}()
-	me, err := user.Current()
-	must(t, err)
-	return fmt.Sprintf("sftp://%s@%s%s?key=%s&known-hosts=%s", me.Username, l.Addr(), filepath.Join(dir, "dl"), filepath.Join(dir, "mine"), known), known
-}
-
 func realSFTP(t *testing.T) func() Opened {
-	address, _ := sshServer(t)
+	address, _ := teststore.SSH(t)
 	return func() Opened {
 		s, err := Open(context.Background(), address)
 		if err != nil {
@@ -111,14 +33,14 @@ func realSFTP(t *testing.T) func() Opened {
 
 func TestSFTPHostMustBeKnown(t *testing.T) {
 	t.Parallel()
-	address, known := sshServer(t)
+	address, known := teststore.SSH(t)
 	s, err := Open(t.Context(), address)
 	must(t, err)
 	must(t, s.Close())
 	text, err := os.ReadFile(known)
 	must(t, err)
 	hosts, _, _ := strings.Cut(string(text), " ")
-	other := keyFile(t, filepath.Join(t.TempDir(), "other"))
+	other := teststore.KeyFile(t, filepath.Join(t.TempDir(), "other"))
 	for what, line := range map[string]string{"is not known": "", "has another key": hosts + " " + strings.TrimSpace(string(ssh.MarshalAuthorizedKey(other))) + "\n"} {
 		must(t, os.WriteFile(known, []byte(line), 0o600))
 		if _, err := Open(t.Context(), address); ui.ExitCode(err) != ui.ExitRefused || !strings.Contains(err.Error(), what) {
@@ -127,7 +49,7 @@ func TestSFTPHostMustBeKnown(t *testing.T) {
 	}
 	must(t, os.WriteFile(known, text, 0o600))
 	stranger := filepath.Join(t.TempDir(), "stranger")
-	keyFile(t, stranger)
+	teststore.KeyFile(t, stranger)
 	before, after, _ := strings.Cut(address, "key=")
 	_, after, _ = strings.Cut(after, "&")
 	if _, err := Open(t.Context(), before+"key="+stranger+"&"+after); ui.ExitCode(err) != ui.ExitPermission {
