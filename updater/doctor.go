@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"sort"
@@ -62,7 +61,9 @@ func (j *job) examine(ctx context.Context) diagnosis {
 	_, served := j.look(ctx)
 	d.source(j, served)
 	if barred == nil {
-		d.barred(j, j.tryOut(ctx, j.room(ctx)))
+		w, err := j.tryOut(ctx)
+		d.barred(j, err)
+		d.room(j, w, err)
 	} else if errors.Is(barred, ErrPermission) {
 		d.barred(j, barred)
 	}
@@ -80,20 +81,6 @@ func (j *job) examine(ctx context.Context) diagnosis {
 		d.add(0, j.opts.App+" self-update --version V", "%s is a development build: only a version that you name replaces it", j.opts.running)
 	}
 	return d.sum()
-}
-
-// room is how many bytes an update would need: of the one on offer, else of one that is as large as what is
-// installed, downloaded and unpacked.
-func (j *job) room(ctx context.Context) int64 {
-	if j.offer != nil {
-		if routes, err := j.routes(ctx); err == nil {
-			return routes[0].space()
-		}
-	}
-	if info, err := os.Stat(j.disk.Path); err == nil {
-		return 2 * info.Size()
-	}
-	return 0
 }
 
 func (d *diagnosis) add(code int, fix, format string, args ...any) {
@@ -131,6 +118,19 @@ func (d *diagnosis) barred(j *job, err error) {
 		d.add(ExitBusy, "wait until it is done; see who it is: fuser -v "+swap.Quote(filepath.Join(j.disk.Home, "lock")), "%v", err)
 	} else {
 		d.obstacles(err)
+	}
+}
+
+// room is what an update gives up for want of it.
+func (d *diagnosis) room(j *job, w way, err error) {
+	if err != nil {
+		return
+	}
+	for _, f := range w.gone {
+		d.add(0, "df -h "+swap.Quote(j.disk.Dir), "there is no room for the update beside %s, which is kept to go back to: it is given up", f.Version)
+	}
+	if w.direct {
+		d.add(0, "df -h "+swap.Quote(j.disk.Dir), "there is no room for the download beside the new file: it is unpacked as it comes, and begins anew if it is interrupted")
 	}
 }
 

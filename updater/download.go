@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/theseus-go/theseus/delta"
 	"github.com/theseus-go/theseus/internal/content"
@@ -18,46 +19,58 @@ import (
 // download brings the installed form of the offered file into the state folder: private, whole, sealed, and with the
 // signed hash. What was loaded of a file that is still on offer is kept for the next attempt.
 func (j *job) download(ctx context.Context) (sealed *os.File, err error) {
-	routes, err := j.routes(ctx)
+	ways, err := j.ways(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for len(routes) > 1 {
-		r := routes[0]
-		sealed, err := j.fetchRoute(ctx, r)
-		if err == nil {
-			saved := routes[len(routes)-1].bytes() - r.bytes()
-			j.events.clear(EventDeltaFailed)
-			j.set(func(s *Status) { s.Saved = saved })
-			j.events.emit(Event{Kind: EventDeltaApplied, Version: j.offer.Entry.Version.String(),
-				Text: fmt.Sprintf("%d bytes of deltas instead of %d", r.bytes(), r.bytes()+saved)})
-			return sealed, nil
-		}
-		if ctx.Err() != nil || errors.Is(err, swap.ErrNoSpace) {
+	whole := ways[len(ways)-1].bytes()
+	for {
+		if ways, err = j.fit(ways); err != nil {
 			return nil, err
+		}
+		w := ways[0]
+		saved := int64(0)
+		if w.patches() {
+			saved = whole - w.bytes()
+		}
+		sealed, err := j.follow(ctx, w)
+		if err == nil {
+			j.set(func(s *Status) { s.Saved = saved })
+		}
+		if err == nil && w.patches() {
+			j.events.clear(EventDeltaFailed)
+			j.events.emit(Event{Kind: EventDeltaApplied, Version: j.offer.Entry.Version.String(),
+				Text: fmt.Sprintf("%d bytes of deltas instead of %d", w.bytes(), whole)})
+		}
+		if err == nil || !w.patches() || ctx.Err() != nil || errors.Is(err, swap.ErrNoSpace) {
+			return sealed, err
 		}
 		// Whatever is wrong with a delta, the whole file does not need it.
 		j.events.raise(EventDeltaFailed, "a delta cannot be used; downloading the whole file", err)
-		routes = routes[1:]
+		ways = slices.DeleteFunc(slices.Clone(ways), func(w way) bool { return w.patches() })
 	}
-	j.set(func(s *Status) { s.Saved = 0 })
-	return j.fetchRoute(ctx, routes[0])
 }
 
-// fetchRoute follows every leg of a route.
-func (j *job) fetchRoute(ctx context.Context, r route) (here *os.File, err error) {
-	if err := j.held.Rehearse(r.space()); err != nil {
+// follow goes every leg of a way for which there is room.
+func (j *job) follow(ctx context.Context, w way) (here *os.File, err error) {
+	if err := j.giveUp(w.gone); err != nil {
 		return nil, err
 	}
+	r := w.route
 	var stored []content.Digest
 	for _, l := range r {
-		stored = append(stored, content.Digest(l.Stored.SHA256))
+		if !w.direct {
+			stored = append(stored, content.Digest(l.Stored.SHA256))
+		}
 	}
 	if err := j.held.Spare(stored...); err != nil {
 		return nil, err
 	}
 	j.turn.at(StepDownloading)
 	j.set(func(s *Status) { s.Size, s.Downloaded = r.bytes(), 0 })
+	if w.direct {
+		return j.unpackLeg(ctx, r[0])
+	}
 	before := int64(0)
 	for _, l := range r {
 		next, err := j.fetchLeg(ctx, here, l, before)
@@ -105,6 +118,25 @@ func (j *job) fetchLeg(ctx context.Context, here *os.File, l leg, before int64) 
 	}
 	if sealed, err = j.held.Seal(out); err != nil {
 		j.held.Discard(out) // what it was made of is still here
+	}
+	return sealed, err
+}
+
+// unpackLeg downloads and unpacks at once.
+func (j *job) unpackLeg(ctx context.Context, l leg) (sealed *os.File, err error) {
+	out, err := j.held.Create(content.Digest(l.to.SHA256))
+	if err != nil {
+		return nil, err
+	}
+	res, err := j.source.Unpacked(ctx, l.version, l.Path(), l.Stored, l.to, out, func(done, _ int64) {
+		j.set(func(s *Status) { s.Downloaded = done })
+	})
+	j.set(func(s *Status) { s.Sources = append(s.Sources, sources(res.Failed)...) })
+	if err == nil {
+		sealed, err = j.held.Seal(out)
+	}
+	if err != nil {
+		j.held.Discard(out)
 	}
 	return sealed, err
 }

@@ -81,24 +81,20 @@ func (j *job) rehearse(ctx context.Context) (p plan, err error) {
 
 // foresee looks at everything that the update would do, and what would stop it.
 func (p *plan) foresee(ctx context.Context, j *job) error {
-	routes, err := j.routes(ctx)
-	if err != nil {
-		return err
-	}
-	for _, l := range routes[0] {
+	w, tried := j.tryOut(ctx)
+	for _, l := range w.route {
 		p.Downloads = append(p.Downloads, planLeg{j.address(l.Path()), l.Encoding, l.Stored.Size, l.to.Size})
 	}
-	p.Space, p.Staged = routes[0].space(), j.disk.Home
-	tried := j.tryOut(ctx, p.Space)
-	if err := p.describe(j); tried == nil {
+	p.Space, p.Staged = w.space(), j.disk.Home
+	if err := p.describe(j, w.gone); tried == nil {
 		tried = err
 	}
 	return tried
 }
 
 // describe says what will be there afterwards.
-func (p *plan) describe(j *job) error {
-	if err := p.files(j); err != nil {
+func (p *plan) describe(j *job, gone []state.File) error {
+	if err := p.files(j, gone); err != nil {
 		return err
 	}
 	like, err := j.disk.Likeness()
@@ -114,7 +110,7 @@ func (p *plan) describe(j *job) error {
 
 // files says which earlier versions will be there afterwards, by doing to a copy of the state what the update will do
 // to it.
-func (p *plan) files(j *job) error {
+func (p *plan) files(j *job, gone []state.File) error {
 	st, err := j.recall(j.events)
 	if err != nil {
 		return err
@@ -124,6 +120,7 @@ func (p *plan) files(j *job) error {
 		return err
 	}
 	before := kept(st)
+	forget(st, gone)
 	installation.Installed(st, state.Journal{From: old, To: state.File{Version: p.Offered, ID: onDisk(j.offer.Artifact.File)}}, j.opts.Keep)
 	after := map[string]bool{}
 	for _, f := range kept(st) {
@@ -138,13 +135,6 @@ func (p *plan) files(j *job) error {
 		}
 	}
 	return nil
-}
-
-func kept(st *state.State) (files []*state.File) {
-	if st.Previous != nil {
-		files = append(files, st.Previous)
-	}
-	return append(files, st.Older...)
 }
 
 func (p plan) print(w io.Writer) {

@@ -28,6 +28,7 @@ type Kind string
 const (
 	EventOffered      Kind = "offered"       // a release was chosen
 	EventDownloaded   Kind = "downloaded"    // its file is here and is the signed one
+	EventMadeRoom     Kind = "made room"     // a kept version was given up, for there was no room beside it
 	EventDeltaApplied Kind = "delta applied" // it was made of the installed file and a delta
 	EventInstalled    Kind = "installed"     // it is at the program's path, not yet proved
 	EventProved       Kind = "proved"        // it runs healthily
@@ -66,11 +67,11 @@ var level = map[Kind]slog.Level{
 	EventClockBehind: slog.LevelWarn, EventStateCorrupt: slog.LevelWarn, EventTrustCorrupt: slog.LevelWarn,
 	EventCannotWrite: slog.LevelWarn, EventUnreachable: slog.LevelWarn, EventUpdateFailed: slog.LevelError,
 	EventWithdrawn: slog.LevelError, EventProbeUndecided: slog.LevelWarn, EventDeltaFailed: slog.LevelWarn,
-	EventHeldLong: slog.LevelWarn, EventPolicy: slog.LevelWarn, EventOff: slog.LevelWarn,
+	EventHeldLong: slog.LevelWarn, EventPolicy: slog.LevelWarn, EventOff: slog.LevelWarn, EventMadeRoom: slog.LevelWarn,
 }
 
 // unsaid are the kinds that the result of a command does not tell a person.
-var unsaid = map[Kind]bool{EventStateCorrupt: true, EventTrustCorrupt: true, EventClockBehind: true}
+var unsaid = map[Kind]bool{EventStateCorrupt: true, EventTrustCorrupt: true, EventClockBehind: true, EventMadeRoom: true}
 
 // reporter sends events and logs them.
 type reporter struct {

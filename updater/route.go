@@ -30,6 +30,9 @@ func (r route) bytes() (n int64) {
 	return n
 }
 
+// patches reports whether deltas are part of the route.
+func (r route) patches() bool { return r[0].Encoding == release.Delta }
+
 // space is what the route needs on disk at its widest, in bytes: the stored bytes of a leg, the file that it makes,
 // and the one that it starts from if that is not the installed one.
 func (r route) space() (most int64) {

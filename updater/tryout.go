@@ -2,6 +2,7 @@ package updater
 
 import (
 	"context"
+	"os"
 
 	"github.com/theseus-go/theseus/internal/installation"
 )
@@ -14,11 +15,31 @@ func (j *job) unlock() {
 	}
 }
 
-// tryOut does what an update of so many bytes does before it downloads, and to a small file what it does when it swaps.
-func (j *job) tryOut(ctx context.Context, need int64) error {
+// tryOut does what an update does before it downloads, and to a small file what it does when it swaps. It returns the way
+// that the update would go, the zero one if there is nothing to go to.
+func (j *job) tryOut(ctx context.Context) (w way, err error) {
 	if err := j.lock(ctx, installation.ToUpdate); err != nil {
-		return err
+		return w, err
 	}
 	defer j.unlock()
-	return j.held.Rehearse(need)
+	if j.offer == nil {
+		return w, j.held.Rehearse(j.likely())
+	}
+	ways, err := j.ways(ctx)
+	if err != nil {
+		return w, err
+	}
+	fit, err := j.fit(ways)
+	if err != nil {
+		return ways[0], err
+	}
+	return fit[0], nil
+}
+
+// likely is how many bytes an update needs that is as large as what is installed, unpacked as it comes.
+func (j *job) likely() int64 {
+	if info, err := os.Stat(j.disk.Path); err == nil {
+		return info.Size()
+	}
+	return 0
 }

@@ -438,30 +438,117 @@ func TestF16DiskFullProgram(t *testing.T) {
 	t.Logf("a file of %d blocks is installed with %d blocks free", (len(small)+block-1)/block, free)
 }
 
-// TestF16BoundOnSpace: an update takes no more than the download, the new file and 1 MiB, and where that is not free nothing
-// is downloaded.
+// plainStage has builds of hello, stored compressed and by no delta.
+func plainStage(t *testing.T, versions ...string) *stage {
+	t.Helper()
+	s := &stage{testrelease.New(t), map[string][]byte{}}
+	for _, v := range versions {
+		s.files[v] = bytesOf(t, v)
+		s.repo.Publish(v, s.files[v], testrelease.Zstd())
+	}
+	return s
+}
+
+// device is a folder of so many bytes for an installation of a program.
+func (i *installation) device(size int64, program []byte) {
+	i.t.Helper()
+	if err := unix.Mount("none", i.dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=755", size&^4095)); err != nil {
+		i.t.Fatal(err)
+	}
+	i.t.Cleanup(func() { unix.Unmount(i.dir, unix.MNT_DETACH) })
+	if err := testenv.WriteProgram(i.path, program); err != nil {
+		i.t.Fatal(err)
+	}
+}
+
+// TestF16BoundOnSpace: an update takes no more than the new file and 1 MiB. One block around that it either works, there and
+// back, or nothing is downloaded and it says how much it needs.
 func TestF16BoundOnSpace(t *testing.T) {
 	t.Parallel()
 	testenv.NeedRoot(t)
-	s := newStage(t)
-	d := s.repo.FilePath("1.1.0")
-	need := int64(len(s.repo.Get(d)) + len(s.files["1.1.0"]) + 1<<20)
-	for _, short := range []int64{0, 64 << 10} {
+	s := plainStage(t, "1.0.0", "1.1.0")
+	old, next := s.files["1.0.0"], s.files["1.1.0"]
+	const block = 4096
+	up := func(n int64) int64 { return (n + block - 1) &^ (block - 1) }
+	bound := up(int64(len(old))) + up(int64(len(next))+1<<20)
+	around := int64(testenv.Pick(8, 16, 16))
+	worked, refused := 0, 0
+	for blocks := -around; blocks <= around; blocks += int64(testenv.Pick(4, 2, 1)) {
 		i := install(t, build(t, "1.0.0")).trusts(s.repo)
-		const pages = 32 << 10 // a file ends within a block, and folders and names have some
-		if err := unix.Mount("none", i.dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=755", (int64(len(s.files["1.0.0"]))+need+pages-short)&^4095)); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { unix.Unmount(i.dir, unix.MNT_DETACH) })
-		if err := testenv.WriteProgram(i.path, s.files["1.0.0"]); err != nil {
-			t.Fatal(err)
-		}
+		i.device(bound+blocks*block, old)
 		s.repo.Forget()
 		r := i.selfUpdate(s.repo, "--version", "1.1.0")
-		if asked := s.repo.Requested("files/"); short == 0 && (r.code != 0 || s.at(i) != "1.1.0") {
-			t.Errorf("with %d bytes free: %v", need, r)
-		} else if short > 0 && (r.code != 1 || asked != 0 || !strings.Contains(r.errout, "df -h")) {
-			t.Errorf("with %d bytes too few, %d files were asked for: %v", short, asked, r)
+		asked := s.repo.Requested("files/")
+		switch {
+		case r.code == 0:
+			if at := s.at(i); at != "1.1.0" || blocks < 0 {
+				t.Errorf("%d blocks: %s is at the path: %v", blocks, at, r)
+			}
+			i.must(i.selfUpdate(s.repo, "--rollback"))
+			worked++
+		case r.code == 1 && asked == 0 && strings.Contains(r.errout, " bytes) at once") && strings.Contains(r.errout, "df -h"):
+			refused++
+		default:
+			t.Errorf("%d blocks: %d files were asked for: %v", blocks, asked, r)
 		}
+		if at := s.at(i); at != "1.0.0" {
+			t.Errorf("%d blocks: %s is at the path", blocks, at)
+		}
+		unix.Unmount(i.dir, unix.MNT_DETACH)
+	}
+	if worked == 0 || refused == 0 {
+		t.Errorf("%d times it worked, %d times it was refused", worked, refused)
+	}
+}
+
+// TestF16SmallDevice: of two files of 11 MB, a device of 25 MB has room for no more. The update and the way back work all the
+// same; what is kept is given up for the next one only when what is installed has proved itself, and that is said.
+func TestF16SmallDevice(t *testing.T) {
+	t.Parallel()
+	testenv.NeedRoot(t)
+	s := plainStage(t, "1.0.0", "1.1.0", "1.2.0")
+	repo := s.repo
+	i := install(t, build(t, "1.0.0")).trusts(repo)
+	i.device(int64(len(s.files["1.0.0"]))*25/11, s.files["1.0.0"])
+	for range 2 {
+		i.must(i.selfUpdate(repo, "--version", "1.1.0"))
+		if at := s.at(i); at != "1.1.0" {
+			t.Fatalf("%s is at the path", at)
+		}
+		i.must(i.selfUpdate(repo, "--rollback"))
+		if at := s.at(i); at != "1.0.0" {
+			t.Fatalf("%s is at the path", at)
+		}
+	}
+	i.must(i.selfUpdate(repo, "--version", "1.1.0"))
+	proved := func(is bool) {
+		lock, err := state.TryLock(i.home())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer lock.Unlock()
+		st, err := state.Load(i.home())
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.Installed.Proved = is
+		if err := lock.Save(st); err != nil {
+			t.Fatal(err)
+		}
+	}
+	proved(false)
+	repo.Forget()
+	r := i.selfUpdate(repo)
+	if r.code != 1 || !strings.Contains(r.errout, " bytes) at once") || repo.Requested("files/") != 0 || s.at(i) != "1.1.0" {
+		t.Errorf("without a proof: %v", r)
+	}
+	proved(true)
+	r = i.selfUpdate(repo)
+	if r.code != 0 || !strings.Contains(r.errout, "1.0.0 is given up") || s.at(i) != "1.2.0" {
+		t.Errorf("with a proof: %v", r)
+	}
+	i.must(i.selfUpdate(repo, "--rollback"))
+	if at := s.at(i); at != "1.1.0" {
+		t.Errorf("%s is at the path", at)
 	}
 }

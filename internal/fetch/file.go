@@ -45,12 +45,8 @@ func (c *Client) ReleaseFile(ctx context.Context, version, path string, want ver
 	if err := c.Check(); err != nil {
 		return Result{}, err
 	}
-	var first source
-	if c.files != nil && version != "" {
-		first = c.files.of(version)
-	}
 	d := &download{want: want, dst: dst, hash: sha256.New(), progress: progress}
-	if err := d.adopt(ctx); err != nil {
+	if err := d.adopt(ctx, dst); err != nil {
 		return Result{}, fmt.Errorf("resuming %s: %w", path, err)
 	}
 	if d.n == want.Size {
@@ -61,17 +57,33 @@ func (c *Client) ReleaseFile(ctx context.Context, version, path string, want ver
 			return Result{}, fmt.Errorf("fetching %s: %w", path, err)
 		}
 	}
-	res, err := c.each(ctx, path, first, func(s source, _ *Result) error { return d.from(ctx, s, path) })
+	res, err := c.bring(ctx, version, path, d)
 	if err == nil {
 		err = d.finish()
 	}
 	return res, err
 }
 
+// bring downloads from the sources in their order.
+func (c *Client) bring(ctx context.Context, version, path string, d *download) (Result, error) {
+	var first source
+	if c.files != nil && version != "" {
+		first = c.files.of(version)
+	}
+	return c.each(ctx, path, first, func(s source, _ *Result) error { return d.from(ctx, s, path) })
+}
+
+// sink is where a download is written to: a file, or whoever unpacks it.
+type sink interface {
+	WriteAt(b []byte, off int64) (int, error) // each time where it ended the last time
+	Truncate(size int64) error                // to 0: it begins again
+	Seek(offset int64, whence int) (int64, error)
+}
+
 // download is a file on its way: dst[:n] is written and is what hash has seen.
 type download struct {
 	want     verify.ID
-	dst      *os.File
+	dst      sink
 	hash     hash.Hash
 	n        int64
 	progress func(done, total int64)
@@ -79,15 +91,15 @@ type download struct {
 }
 
 // adopt hashes what dst holds from before.
-func (d *download) adopt(ctx context.Context) error {
-	info, err := d.dst.Stat()
+func (d *download) adopt(ctx context.Context, dst *os.File) error {
+	info, err := dst.Stat()
 	if err != nil {
 		return err
 	}
 	if info.Size() > d.want.Size {
 		return d.restart()
 	}
-	d.n, err = io.CopyBuffer(d.hash, &cancelled{ctx, io.NopCloser(io.NewSectionReader(d.dst, 0, info.Size()))}, make([]byte, chunk))
+	d.n, err = io.CopyBuffer(d.hash, &cancelled{ctx, io.NopCloser(io.NewSectionReader(dst, 0, info.Size()))}, make([]byte, chunk))
 	return err
 }
 

@@ -30,8 +30,11 @@ func Unpack(ctx context.Context, dst, src *os.File, want verify.ID) (err error) 
 	if err := dst.Truncate(0); err != nil {
 		return err
 	}
-	in := &cancelled{ctx, io.NopCloser(io.NewSectionReader(src, 0, 1<<62))}
-	z, err := zstd.NewReader(bufio.NewReaderSize(in, chunk), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+	return unpack(ctx, dst, &cancelled{ctx, io.NopCloser(io.NewSectionReader(src, 0, 1<<62))}, want)
+}
+
+func unpack(ctx context.Context, dst *os.File, src io.Reader, want verify.ID) error {
+	z, err := zstd.NewReader(bufio.NewReaderSize(src, chunk), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {
 		return err
 	}

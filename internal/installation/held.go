@@ -122,8 +122,10 @@ func (h *Held) save(change func(*state.State)) error {
 }
 
 // Rehearse does all that Swap will do to the disk, with a small file and to a second name of the program, after it has found
-// out whether need bytes can be staged at once.
-func (h *Held) Rehearse(need int64) error { return h.i.target.Rehearse(need) }
+// out whether need bytes can be staged at once, when the kept files that are listed in gone are given up.
+func (h *Held) Rehearse(need int64, gone ...content.Digest) error {
+	return h.i.target.Rehearse(need, gone...)
+}
 
 // Staged opens the file with this content that an earlier attempt has left whole in the state folder, hashed again and
 // sealed; nil if there is none.
