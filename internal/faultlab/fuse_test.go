@@ -5,6 +5,7 @@ package faultlab
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -66,9 +68,9 @@ func weaknesses() (all []Weakness) {
 		Weakness{Name: "direct I/O", Open: fuse.FOPEN_DIRECT_IO},
 		Weakness{Name: "short writes", Most: 4096},
 		Weakness{Name: "upper and lower case are one", Fold: true},
-		Weakness{Name: "an open file is not removed", Busy: map[string]syscall.Errno{"unlink": syscall.EBUSY}},
-		Weakness{Name: "an open file is not replaced", Busy: map[string]syscall.Errno{"over": syscall.ETXTBSY}},
-		Weakness{Name: "an open file is not renamed", Busy: map[string]syscall.Errno{"rename": syscall.EACCES}},
+		Weakness{Name: "a running file is not removed", Busy: map[string]syscall.Errno{"unlink": syscall.EBUSY}},
+		Weakness{Name: "a running file is not replaced", Busy: map[string]syscall.Errno{"over": syscall.ETXTBSY}},
+		Weakness{Name: "a running file is not renamed", Busy: map[string]syscall.Errno{"rename": syscall.EACCES}},
 		Weakness{Name: "statfs knows no numbers", Ignore: []string{"statfs"}},
 	)
 	return all
@@ -96,6 +98,7 @@ func TestF36FUSE(t *testing.T) {
 		truth := install(t, backing)
 		mount(t, backing, at, weak)
 		return l.judge(cell{truth: truth, run: func(args ...string) (int, output) {
+			defer awaitIdle(at)
 			cmd := exec.Command(filepath.Join(at, "hello"), args...)
 			var out, errout bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &out, &errout
@@ -138,6 +141,16 @@ func mount(t *testing.T, dir, at string, weak []Weakness) {
 	said, err := bufio.NewReader(ready).ReadString('\n')
 	if err != nil || said != "ready\n" {
 		testenv.Skip(t, "FUSE", "run the tests as root where there is /dev/fuse: "+said)
+	}
+}
+
+// awaitIdle waits until the file system has heard that the program, which has ended, runs no more: the kernel tells it later.
+func awaitIdle(at string) {
+	for {
+		if _, err := os.Lstat(filepath.Join(at, Idle)); !errors.Is(err, syscall.EBUSY) {
+			return
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 

@@ -37,7 +37,7 @@ type Weakness struct {
 	Most int
 	// Fold makes names of upper and lower case the same.
 	Fold bool
-	// Busy are operations that are refused on files that somebody has open: "unlink", "over", "rename".
+	// Busy are operations that are refused on files that run: "unlink", "over", "rename".
 	Busy map[string]syscall.Errno
 	// Alone leaves it out of pairs: another one is much the same.
 	Alone bool
@@ -51,7 +51,7 @@ func Mount(dir, at string, weak ...Weakness) (unmount func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &fileSystem{RawFileSystem: fs.NewNodeFS(root, &fs.Options{}), weak: weak, open: map[uint64]int{}}
+	w := &fileSystem{RawFileSystem: fs.NewNodeFS(root, &fs.Options{}), weak: weak, runs: map[uint64]uint64{}}
 	options := &fuse.MountOptions{
 		FsName: "faultlab", Name: "faultlab", DirectMountStrict: true, AllowOther: true, EnableLocks: w.locks(),
 		DisableReadDirPlus: true, // each name is looked up
@@ -73,8 +73,11 @@ type fileSystem struct {
 	weak []Weakness
 
 	mu   sync.Mutex
-	open map[uint64]int // how often a node is open
+	runs map[uint64]uint64 // open handles of files that run, and their nodes
 }
+
+// Idle is a name that nothing has, and of which the file system says EBUSY as long as a file in it runs.
+const Idle = ".faultlab-idle"
 
 func (w *fileSystem) locks() bool {
 	for _, k := range w.weak {
@@ -134,13 +137,21 @@ func (w *fileSystem) fold(name string) string {
 	return name
 }
 
-func (w *fileSystem) opened(node uint64, flags *uint32) {
+func (w *fileSystem) opened(out *fuse.OpenOut) {
 	for _, k := range w.weak {
-		*flags |= k.Open
+		out.OpenFlags |= k.Open
 	}
+}
+
+func (w *fileSystem) running(is func(node uint64) bool) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.open[node]++
+	for _, node := range w.runs {
+		if is(node) {
+			return true
+		}
+	}
+	return false
 }
 
 // find returns the node of a name, 0 if nothing has it.
@@ -154,12 +165,10 @@ func (w *fileSystem) find(dir uint64, name string) uint64 {
 	return out.NodeId
 }
 
-// busy says what op is refused with on a file that is open.
+// busy says what op is refused with on a file that runs.
 func (w *fileSystem) busy(op string, node uint64) (fuse.Status, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	for _, k := range w.weak {
-		if errno, ok := k.Busy[op]; ok && w.open[node] > 0 {
+		if errno, ok := k.Busy[op]; ok && w.running(func(n uint64) bool { return n == node }) {
 			return fuse.Status(errno), true
 		}
 	}
@@ -169,6 +178,9 @@ func (w *fileSystem) busy(op string, node uint64) (fuse.Status, bool) {
 func (w *fileSystem) Lookup(cancel <-chan struct{}, header *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
 	if status, ok := w.denies("lookup"); ok {
 		return status
+	}
+	if name == Idle && w.running(func(uint64) bool { return true }) {
+		return fuse.Status(syscall.EBUSY)
 	}
 	status := w.RawFileSystem.Lookup(cancel, header, w.fold(name), out)
 	w.attr(&out.Attr)
@@ -270,9 +282,7 @@ func (w *fileSystem) Create(cancel <-chan struct{}, in *fuse.CreateIn, name stri
 	}
 	status := w.RawFileSystem.Create(cancel, in, w.fold(name), out)
 	w.attr(&out.Attr)
-	if status.Ok() {
-		w.opened(out.NodeId, &out.OpenFlags)
-	}
+	w.opened(&out.OpenOut)
 	return status
 }
 
@@ -286,15 +296,18 @@ func (w *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 		return status
 	}
 	status := w.RawFileSystem.Open(cancel, in, out)
-	if status.Ok() {
-		w.opened(in.NodeId, &out.OpenFlags)
+	w.opened(out)
+	if status.Ok() && in.Flags&fuse.FMODE_EXEC != 0 {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.runs[out.Fh] = in.NodeId
 	}
 	return status
 }
 
 func (w *fileSystem) Release(cancel <-chan struct{}, in *fuse.ReleaseIn) {
 	w.mu.Lock()
-	w.open[in.NodeId]--
+	delete(w.runs, in.Fh)
 	w.mu.Unlock()
 	w.RawFileSystem.Release(cancel, in)
 }

@@ -49,6 +49,11 @@ func (t *Target) prepare(need int64, gone []content.Digest, whole bool) error {
 		return t.explain(t.Home, "making the folder for updates", err)
 	}
 	defer in.Close()
+	if whole { // as the update does first, which looks for what it has begun already
+		if _, err := in.Home.Names(); err != nil {
+			return t.explain(t.Home, "looking for what is there", err)
+		}
+	}
 	f, err := in.Home.Create(rehearsal)
 	if err != nil {
 		return t.explain(t.Home, "making a file in it", err)
@@ -150,9 +155,6 @@ func (t *Target) rehearse(in *beside.Place, f *os.File, n int64) error {
 	}
 	if err := scribble(f); err != nil {
 		return t.explain(t.Home, "writing a file in it", err)
-	}
-	if _, err := in.Home.Names(); err != nil {
-		return t.explain(t.Home, "looking for what is there", err)
 	}
 	if err := t.overwrite(in); err != nil {
 		return t.explain(t.Home, "writing a file anew in it", err)
