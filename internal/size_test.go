@@ -9,7 +9,7 @@ import (
 
 // sizeBudget is how many bytes updater may add to a program that links net/http and TLS already (linux/amd64, stripped).
 // doc/benchmarks.md says what they are spent on. Whoever needs more should first see whether that is still true.
-const sizeBudget = 3_600_000
+const sizeBudget = 3_700_000
 
 func TestSizeBudget(t *testing.T) {
 	t.Parallel()
