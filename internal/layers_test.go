@@ -166,6 +166,18 @@ var layers = []layer{
 		why:  "the program in the README, for which the same holds",
 	},
 	{
+		pkg:     "cmd/theseus-fleet/internal/store",
+		ours:    []string{"fleet"},
+		outside: []string{"github.com/nats-io/nats.go", "go.etcd.io/etcd/client/v3"},
+		why:     "keeps a fleet's documents; what they say is not known here",
+	},
+	{
+		pkg:     "cmd/theseus-fleet",
+		ours:    []string{"fleet", "restart", "updater", "internal/durable", "cmd/theseus-fleet/internal/store"},
+		outside: []string{"github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go", "go.etcd.io/etcd/client/v3", "github.com/spf13/cobra"},
+		why:     "a service like those that it is made for, and a module of its own: neither a program that asks it nor a publisher links a message server",
+	},
+	{
 		pkg:     "cmd/theseus/internal/publisher",
 		ours:    []string{"verify", "release", "delta", "internal/catalog", "internal/durable", "cmd/theseus/internal/program", "cmd/theseus/internal/store", "cmd/theseus/internal/ui"},
 		outside: []string{"github.com/Masterminds/semver/v3", "github.com/klauspost/compress", "go.yaml.in/yaml/v3"},
@@ -244,7 +256,7 @@ type source struct {
 }
 
 // tools are modules of their own to which the table applies too; other nested modules (benchmarks, examples) are left out.
-var tools = []string{"../cmd/theseus"}
+var tools = []string{"../cmd/theseus", "../cmd/theseus-fleet"}
 
 // sources parses every file of this module and of the tools.
 func sources(t *testing.T) []source {
