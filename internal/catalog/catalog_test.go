@@ -276,3 +276,155 @@ func TestR02WithheldTrust(t *testing.T) {
 		t.Errorf("not withheld any more: %+v, %v", v.Memory.Channel, err)
 	}
 }
+
+// A source that fails is no source without the document, and a chain of trust documents without end is none to follow.
+func TestWalkEnds(t *testing.T) {
+	repo := rotated(t, MaxRotations+1)
+	d := Documents{Source: files(repo), App: "hello", Trust: root(t, repo)}
+	if followed, err := d.Walk(t.Context()); !errors.Is(err, verify.ErrTooLarge) || len(followed) != MaxRotations {
+		t.Errorf("followed %d, %v", len(followed), err)
+	}
+	broken := errors.New("input/output error")
+	d = Documents{Source: Files(func(context.Context, string, int64) ([]byte, error) { return nil, broken }), App: "hello", Trust: root(t, repo)}
+	if _, err := d.Walk(t.Context()); !errors.Is(err, broken) || Refused(err) {
+		t.Errorf("a source that fails: %v", err)
+	}
+}
+
+// "Not modified" counts only for a document that still holds.
+func TestLookAtWhatIsNotModified(t *testing.T) {
+	repo := testrelease.New(t)
+	repo.Publish("1.0.0", []byte("one"))
+	c, source := client(t, repo), &fetch.Client{Sources: []string{repo.URL()}}
+	v, err := c.Look(t.Context(), source, Memory{}, repo.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := v.Memory
+	if v, err = c.Look(t.Context(), source, first, repo.Now.Add(time.Hour)); err != nil || v.Channel == nil || !v.Memory.Channel.Served.After(first.Channel.Served) {
+		t.Errorf("%+v, %v", v.Memory.Channel, err)
+	}
+	if v, err = c.Look(t.Context(), source, first, repo.Channel.Expires.Add(time.Hour)); !errors.Is(err, release.ErrExpired) || v.Channel != nil || v.Memory.Channel != first.Channel {
+		t.Errorf("expired since: %+v, %v", v.Memory.Channel, err)
+	}
+}
+
+// A manifest that was fetched once is opened again from memory; what memory has of another one is not taken for it.
+func TestManifestFromMemory(t *testing.T) {
+	repo := testrelease.New(t)
+	repo.Publish("1.0.0", []byte("one"))
+	c := client(t, repo)
+	v, err := c.Look(t.Context(), files(repo), Memory{}, repo.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := v.Channel.Entries[0]
+	if _, err := v.Manifest(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	repo.Remove("releases/1.0.0.manifest")
+	if m, err := v.Manifest(t.Context(), e); err != nil || m.Version.String() != "1.0.0" {
+		t.Errorf("%v, %v", m, err)
+	}
+	v.Memory.Manifests[e.Manifest] = []byte("nonsense")
+	if m, err := v.Manifest(t.Context(), e); !errors.Is(err, fetch.ErrNotFound) || m != nil {
+		t.Errorf("%v, %v", m, err)
+	}
+}
+
+// What is remembered of another program, or of before the program was built anew, is not what is in force.
+func TestRememberedTrustThatDoesNotCount(t *testing.T) {
+	repo := rotated(t, 2)
+	c := client(t, repo)
+	v, err := c.Look(t.Context(), files(repo), Memory{}, repo.Now)
+	if err != nil || v.Memory.Trust.Version != 2 {
+		t.Fatalf("%+v, %v", v.Memory.Trust, err)
+	}
+	if known := c.Known(v.Memory); known == nil || known.ID != v.Channel.ID {
+		t.Errorf("known: %v", known)
+	}
+	if known := c.Known(Memory{}); known != nil {
+		t.Errorf("of nothing: %v", known)
+	}
+	beta := *c
+	beta.Channel = "beta"
+	if known := beta.Known(v.Memory); known != nil {
+		t.Errorf("of another channel: %v", known)
+	}
+
+	foreign := *c
+	foreign.App = "other"
+	if again, err := foreign.Look(t.Context(), files(repo), v.Memory, repo.Now); !errors.Is(again.TrustLost, verify.ErrApp) || !Refused(err) {
+		t.Errorf("of another program: %v, %v", again.TrustLost, err)
+	}
+	torn := v.Memory
+	torn.Trust.File = "nonsense"
+	if m := c.Join(torn, Memory{Asked: repo.Now.Add(time.Hour)}); m.Trust.Version != 0 || !m.Asked.Equal(repo.Now.Add(time.Hour)) {
+		t.Errorf("torn: %+v", m)
+	}
+
+	built := *c
+	if built.Root, err = verify.ParseTrust(string(repo.Get("trust/2"))); err != nil {
+		t.Fatal(err)
+	}
+	early := v.Memory
+	early.Trust = Trust{Version: 1, File: string(repo.Get("trust/1"))}
+	if again, err := built.Look(t.Context(), files(repo), early, repo.Now); err != nil || again.Trust.Version != 2 {
+		t.Errorf("built later: %v, %v", again.Trust.Version, err)
+	}
+}
+
+// A channel that only newer keys can have signed leads to them, and a trust document that does not follow is the answer.
+func TestLookFollowsTheChannelToItsKeys(t *testing.T) {
+	repo, next := testrelease.New(t), testrelease.NewKey(t, "next")
+	repo.Publish("1.0.0", []byte("one"))
+	c := client(t, repo)
+	v, err := c.Look(t.Context(), files(repo), Memory{}, repo.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := v.Memory // asked for trust documents just now
+	repo.Trust(verify.TrustDraft{Version: 1, Channel: testrelease.Role(1, next)}, repo.ReleaseKeys[0])
+	repo.ChannelKeys = []*testrelease.Key{next}
+	repo.Resign(func(c *release.Channel) { c.Trust = 1 })
+	if v, err = c.Look(t.Context(), files(repo), seen, repo.Now); err != nil || v.Trust.Version != 1 {
+		t.Errorf("at version %d, %v", v.Trust.Version, err)
+	}
+	good := repo.Get("trust/1")
+	repo.Put("trust/1", testrelease.Flip(good, 40))
+	if v, err = c.Look(t.Context(), files(repo), seen, repo.Now); !Refused(err) || v.Channel != nil {
+		t.Errorf("signed by keys that nothing leads to: %v", err)
+	}
+	repo.ChannelKeys = repo.ReleaseKeys
+	repo.Resign(func(c *release.Channel) { c.Trust = 1 })
+	if v, err = c.Look(t.Context(), files(repo), seen, repo.Now); !Refused(err) || v.Channel != nil {
+		t.Errorf("names a document that does not follow: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	stopped := Files(func(ctx context.Context, _ string, _ int64) ([]byte, error) { return nil, ctx.Err() })
+	if _, err := c.Look(ctx, stopped, Memory{}, repo.Now); !errors.Is(err, context.Canceled) {
+		t.Errorf("stopped: %v", err)
+	}
+}
+
+// The last trust document has an end, near which the next one is looked for each time, and after which nothing is taken.
+func TestTrustThatEnds(t *testing.T) {
+	repo := testrelease.New(t)
+	repo.Publish("1.0.0", []byte("one"))
+	ends := verify.Time{Time: repo.Now.Add(3 * 24 * time.Hour)}
+	repo.Trust(verify.TrustDraft{Version: 1, Expires: ends, Trust: testrelease.Role(1, repo.ReleaseKeys[0])}, repo.ReleaseKeys[0])
+	repo.Resign(func(c *release.Channel) { c.Trust = 1 })
+	c := client(t, repo)
+	v, err := c.Look(t.Context(), files(repo), Memory{}, repo.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Memory.Asked = repo.Now
+	if v, err = c.Look(t.Context(), files(repo), v.Memory, repo.Now.Add(time.Minute)); err != nil || !v.Memory.Asked.Equal(repo.Now.Add(time.Minute)) {
+		t.Errorf("asked at %v, %v", v.Memory.Asked, err)
+	}
+	if _, err = c.Look(t.Context(), files(repo), v.Memory, ends.Add(time.Minute)); !errors.Is(err, release.ErrExpired) {
+		t.Errorf("after its end: %v", err)
+	}
+}
