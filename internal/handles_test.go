@@ -37,6 +37,7 @@ var paths = map[string]string{
 	"internal/durable/folder_other.go filepath": "the same",
 	"internal/durable/search_linux.go os":       "/proc/self/uid_map",
 	"internal/state/holder_linux.go os":         "/proc/locks",
+	"internal/state/machine.go os":              "the name of the machine, in /etc",
 	"internal/swap/swap.go filepath":            "Running, which opens what runs already",
 	"internal/swap/swap.go durable":             "the same",
 	"internal/swap/seal_linux.go os":            "/proc/self/fd, which is a handle",

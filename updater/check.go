@@ -69,7 +69,7 @@ func (j *job) check(ctx context.Context) (err error) {
 	j.offer, verdicts, err = j.view.Select(ctx, release.Client{
 		Platform:  release.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH, Variant: j.opts.Variant},
 		Installed: j.installed, Installation: st.Installation,
-		Failed: failed, Urgent: urgent, Want: j.want, Manual: j.manual, Local: j.local,
+		Failed: failed, Urgent: urgent, Want: j.want, Manual: j.manual, Local: j.local, Downgrade: j.downgrade,
 	})
 	err = j.heldHere(err)
 	verdicts = append(verdicts, j.explainGates(ctx)...)
@@ -116,9 +116,27 @@ func (j *job) noteView() {
 	if j.view.TrustLost != nil {
 		j.events.raise(EventTrustCorrupt, "the remembered trust document cannot be read; going on from what the program was built with", j.view.TrustLost)
 	}
+	if c := j.view.Channel; c != nil {
+		j.noteRetired(c)
+	}
 	for _, t := range j.view.Followed {
 		j.events.emit(Event{Kind: EventTrustChanged, Text: fmt.Sprintf("trust document %d is in force", t.Version)})
 	}
+}
+
+// noteRetired tells that the publisher has given the channel up. What it lists stays on offer.
+func (j *job) noteRetired(c *release.Channel) {
+	if c.Retired == nil {
+		j.set(func(s *Status) { s.Retired = "" })
+		j.events.clear(EventRetired)
+		return
+	}
+	text := fmt.Sprintf("the publisher has given the channel %s up: %s", c.Name, c.Retired.Reason)
+	if c.Retired.To != "" {
+		text += "; follow the channel " + c.Retired.To + " instead"
+	}
+	j.set(func(s *Status) { s.Retired = text })
+	j.events.raise(EventRetired, text, nil)
 }
 
 // seen puts what a check saw into the status.

@@ -19,19 +19,22 @@ import (
 )
 
 const commandUsage = `usage: %[1]s self-update [--check | --dry-run | --doctor | --rollback]
-         [--version V] [--from FILE] [--explain] [--json]
+         [V | --version V] [--allow-downgrade] [--from FILE] [--explain] [--json]
 
-Installs the newest release of %[1]s for this machine. A running service takes
-the new version %[2]s.
+Installs the newest release of %[1]s for this machine.%[2]s
 
   --check      only say whether there is an update (exit code 100 if there is)
-  --version V  install version V instead of the newest
+  --version V  install version V instead of the newest; an earlier one that is
+               kept here is gone back to
+  --allow-downgrade
+               V may be an earlier one that is not kept here, if the publisher
+               lets people go back to it
   --from FILE  ask no network: take the release from a bundle or from a folder,
                by the same checks ("theseus bundle" makes a bundle)
   --dry-run    say what an update would do: what is downloaded, written, kept
   --doctor     look for whatever keeps an update from working here, and say how
                to repair it
-  --rollback   go back to the version before this one
+  --rollback   go back to the version before this one; %[3]s
   --explain    say of each rule whether it let a release pass
   --json       print one JSON object instead of text
 
@@ -61,23 +64,36 @@ func (c *command) main(ctx context.Context, args []string) int {
 		args = args[1:]
 	}
 	var version, from string
+	var downgrade bool
 	flags := flag.NewFlagSet("self-update", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.BoolVar(&c.check, "check", false, "")
 	flags.BoolVar(&c.rollback, "rollback", false, "")
 	flags.StringVar(&version, "version", "", "")
 	flags.StringVar(&from, "from", "", "")
+	flags.BoolVar(&downgrade, "allow-downgrade", false, "")
 	flags.BoolVar(&c.dryRun, "dry-run", false, "")
 	flags.BoolVar(&c.doctor, "doctor", false, "")
 	flags.BoolVar(&c.explain, "explain", false, "")
 	flags.BoolVar(&c.json, "json", false, "")
 	err := flags.Parse(args)
+	if err == nil && flags.NArg() > 0 && !given(flags, "version") {
+		// self-update 1.2.0, as people type it, and flags behind it
+		if _, no := release.ParseVersion(strings.TrimPrefix(flags.Arg(0), "v")); no == nil {
+			version = flags.Arg(0)
+			err = flags.Parse(flags.Args()[1:])
+		}
+	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		c.help()
 		return ExitOK
 	case err != nil:
 		return c.usage(flagError(err, flags))
+	case version == "" && given(flags, "version"):
+		return c.usage("--version needs a version, such as 1.2.3")
+	case downgrade && (version == "" || c.rollback || c.doctor):
+		return c.usage("--allow-downgrade is about a version that is named: add --version V")
 	case flags.NArg() > 0:
 		return c.usage(fmt.Sprintf("unexpected argument %q", flags.Arg(0)))
 	case count(c.check, c.rollback, c.dryRun, c.doctor) > 1:
@@ -88,14 +104,15 @@ func (c *command) main(ctx context.Context, args []string) int {
 		return c.usage("--rollback goes to the version before this one, which is kept here; it takes neither --check nor --version nor --from")
 	}
 	// A person reads the result; the log would say it twice.
-	req := request{manual: true, terse: u.opts.Logger == nil}
+	req := request{manual: true, terse: u.opts.Logger == nil, downgrade: downgrade}
 	if given(flags, "from") {
 		if req.source, err = u.opts.only(from); err != nil {
 			return c.usage(fmt.Sprintf("--from: %v", err))
 		}
 	}
 	if version != "" {
-		if req.want, err = release.ParseVersion(version); err != nil {
+		if req.want, err = release.ParseVersion(strings.TrimPrefix(version, "v")); err != nil {
+			_, err = release.ParseVersion(version) // the error names what was typed
 			return c.usage(fmt.Sprintf("--version: %v", err))
 		}
 	}
@@ -109,7 +126,7 @@ func (c *command) help() {
 	if f, ok := c.stdout.(*os.File); ok && screen.Moves(f) {
 		columns = min(max(screen.Columns(f), 20), 100)
 	}
-	fmt.Fprint(c.stdout, screen.Help(fmt.Sprintf(commandUsage, c.u.opts.App, nextStart), columns))
+	fmt.Fprint(c.stdout, screen.Help(fmt.Sprintf(commandUsage, c.u.opts.App, c.u.helpOnService(), c.u.helpOnKept()), columns))
 }
 
 // flagError says of an unknown flag which one may be meant.
@@ -257,6 +274,8 @@ func (c *command) act(ctx context.Context, req request) (Result, error) {
 	switch {
 	case c.rollback:
 		return j.rollback(ctx, false)
+	case c.check && j.keptHere(ctx):
+		return Result{Offered: j.want.String(), Replaced: c.u.Status().Installed}, nil
 	case c.check:
 		return j.look(ctx)
 	}
@@ -292,8 +311,9 @@ func (c *command) plan(p plan, err error) int {
 
 func (c *command) print(r Result) {
 	app, out := c.u.opts.App, c.stdout
+	back := r.Installed != "" && older(r.Installed, r.Replaced)
 	switch {
-	case c.rollback:
+	case back:
 		fmt.Fprintf(out, "%s is back at %s. %s will not be installed again unless you name it.\n", app, r.Installed, r.Replaced)
 	case r.Installed != "":
 		fmt.Fprintf(out, "%s %s is installed (was %s).\n", app, r.Installed, r.Replaced)
@@ -302,15 +322,38 @@ func (c *command) print(r Result) {
 	default:
 		fmt.Fprintf(out, "%s %s is current.\n", app, r.Replaced)
 	}
-	if notes := strings.TrimSpace(r.Notes); notes != "" && !c.rollback {
+	if notes := strings.TrimSpace(r.Notes); notes != "" && !back {
 		fmt.Fprintf(out, "\n%s\n", notes)
 	}
-	if r.Installed != "" {
+	if r.Installed != "" && c.u.serves() {
 		fmt.Fprintf(out, "A running service takes it %s.\n", nextStart)
 	}
 	if r.Managed != "" {
 		fmt.Fprintf(out, "This installation does not update itself: %s\n", r.Managed)
 	}
+}
+
+func older(a, b string) bool {
+	v, err := release.ParseVersion(a)
+	w, otherErr := release.ParseVersion(b)
+	return err == nil && otherErr == nil && v.LessThan(w)
+}
+
+// serves reports whether there may be a service that still runs the earlier file.
+func (u *Updater) serves() bool { return u.opts.Restart != nil || len(u.instances()) > 0 }
+
+func (u *Updater) helpOnService() string {
+	if u.opts.Restart == nil {
+		return ""
+	}
+	return " A running service takes\nthe new version " + nextStart + "."
+}
+
+func (u *Updater) helpOnKept() string {
+	if u.opts.Keep == 1 {
+		return "one is kept"
+	}
+	return fmt.Sprintf("%d are kept\n               where there is room", u.opts.Keep)
 }
 
 func (c *command) printRules(rules []release.Verdict) {

@@ -106,7 +106,8 @@ func TestCommandRollback(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	c := install(t, repo, "1.0.0")
 	c.mustUpdate("1.1.0")
-	code, stdout, stderr := again(t, repo, c.path, "1.1.0").run("--rollback")
+	service := func(o *Options) { o.Restart = func(context.Context) error { return nil } }
+	code, stdout, stderr := again(t, repo, c.path, "1.1.0", service).run("--rollback")
 	if code != ExitOK || stdout != "hello is back at 1.0.0. 1.1.0 will not be installed again unless you name it.\nA running service takes it at its next SIGHUP or restart.\n" || stderr != "" {
 		t.Errorf("%d %q %q", code, stdout, stderr)
 	}

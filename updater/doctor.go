@@ -77,6 +77,9 @@ func (j *job) examine(ctx context.Context) diagnosis {
 	if w := j.Status().Withdrawn; w != "" {
 		d.add(0, j.opts.App+" self-update --explain", "%s", w)
 	}
+	if r := j.Status().Retired; r != "" {
+		d.add(0, "have the program follow another channel: Options.Channel", "%s", r)
+	}
 	if release.Development(j.opts.running) {
 		d.add(0, j.opts.App+" self-update --version V", "%s is a development build: only a version that you name replaces it", j.opts.running)
 	}

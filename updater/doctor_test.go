@@ -1,6 +1,7 @@
 package updater
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -162,7 +163,7 @@ func TestDryRun(t *testing.T) {
 	if err := os.Chmod(first.path, 0o750); err != nil {
 		t.Fatal(err)
 	}
-	done := func(o *Options) { o.Restart = nil }
+	done := func(o *Options) { o.Keep, o.Restart = 1, func(context.Context) error { return nil } }
 	if _, err := first.Update(t.Context(), "1.1.0"); err != nil {
 		t.Fatal(err)
 	}

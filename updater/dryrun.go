@@ -35,6 +35,8 @@ type plan struct {
 	Running []int  `json:"running,omitzero"`
 	Code    int    `json:"code"` // that the update would end with, as far as can be foreseen
 	Error   string `json:"error,omitzero"`
+
+	service bool
 }
 
 type planLeg struct {
@@ -52,7 +54,7 @@ type planFile struct {
 // rehearse is an update up to its download. It does not keep the lock while it asks the source: whoever has to undo something
 // must not wait for the network.
 func (j *job) rehearse(ctx context.Context) (p plan, err error) {
-	p = plan{App: j.opts.App, Path: j.disk.Path, Installed: j.opts.running.String()}
+	p = plan{App: j.opts.App, Path: j.disk.Path, Installed: j.opts.running.String(), service: j.opts.Restart != nil}
 	if j.invoked != j.disk.Path {
 		p.Invoked = j.invoked
 	}
@@ -63,6 +65,10 @@ func (j *job) rehearse(ctx context.Context) (p plan, err error) {
 	}
 	if barred != nil && !errors.Is(barred, ErrPermission) {
 		return p, fail(StepPlanning, "", barred)
+	}
+	if j.keptHere(ctx) {
+		p.Offered, p.Installed = j.want.String(), j.Status().Installed
+		return p, fail(StepPlanning, p.Offered, barred)
 	}
 	_, err = j.look(ctx)
 	if j.installed != nil {
@@ -119,6 +125,7 @@ func (p *plan) files(j *job, gone []state.File) error {
 	if err != nil {
 		return err
 	}
+	old.Proved = old.Proved || j.vouches(&old)
 	before := kept(st)
 	forget(st, gone)
 	installation.Installed(st, state.Journal{From: old, To: state.File{Version: p.Offered, ID: onDisk(j.offer.Artifact.File)}}, j.opts.Keep)
@@ -159,6 +166,10 @@ func (p plan) print(w io.Writer) {
 		}
 		say("download", "%s (%s) for a file of %s: %s", screen.Bytes(l.Bytes), encoding, screen.Bytes(l.Makes), l.From)
 	}
+	if len(p.Downloads) == 0 {
+		say("download", "nothing: it is kept here")
+		return
+	}
 	say("staged in", "%s, at most %s at once", p.Staged, screen.Bytes(p.Space))
 	for _, f := range p.Kept {
 		say("kept", "%s as %s", f.Version, f.File)
@@ -174,9 +185,11 @@ func (p plan) print(w io.Writer) {
 		like += ", attributes " + strings.Join(p.Attributes, " ")
 	}
 	say("stays", "%s", like)
-	restart := "nothing: a running service takes the new version " + nextStart
-	if len(p.Running) > 0 {
-		restart += fmt.Sprintf(" (processes %s)", strings.Trim(fmt.Sprint(p.Running), "[]"))
+	if p.service || len(p.Running) > 0 {
+		restart := "nothing: a running service takes the new version " + nextStart
+		if len(p.Running) > 0 {
+			restart += fmt.Sprintf(" (processes %s)", strings.Trim(fmt.Sprint(p.Running), "[]"))
+		}
+		say("restarts", "%s", restart)
 	}
-	say("restarts", "%s", restart)
 }

@@ -53,6 +53,7 @@ const (
 	EventProbeUndecided Kind = "probe undecided" // the probe of a release could not decide
 	EventDeltaFailed    Kind = "delta failed"    // a delta could not be used, the whole file is downloaded
 	EventWithdrawn      Kind = "withdrawn"       // the publisher has withdrawn what is installed
+	EventRetired        Kind = "retired"         // the publisher has given the channel up
 	EventManaged        Kind = "managed"         // somebody else keeps the file current
 	EventPolicy         Kind = "policy"          // the operator's policy cannot be used, and nothing is installed
 	EventOff            Kind = "off"             // this program does not update itself: Status.Off
@@ -66,8 +67,9 @@ var level = map[Kind]slog.Level{
 	EventUndone: slog.LevelWarn, EventRefused: slog.LevelWarn, EventRollback: slog.LevelWarn, EventExpired: slog.LevelWarn,
 	EventClockBehind: slog.LevelWarn, EventStateCorrupt: slog.LevelWarn, EventTrustCorrupt: slog.LevelWarn,
 	EventCannotWrite: slog.LevelWarn, EventUnreachable: slog.LevelWarn, EventUpdateFailed: slog.LevelError,
-	EventWithdrawn: slog.LevelError, EventProbeUndecided: slog.LevelWarn, EventDeltaFailed: slog.LevelWarn,
-	EventHeldLong: slog.LevelWarn, EventPolicy: slog.LevelWarn, EventOff: slog.LevelWarn, EventMadeRoom: slog.LevelWarn,
+	EventWithdrawn: slog.LevelError, EventRetired: slog.LevelWarn, EventProbeUndecided: slog.LevelWarn,
+	EventDeltaFailed: slog.LevelWarn, EventHeldLong: slog.LevelWarn, EventPolicy: slog.LevelWarn,
+	EventOff: slog.LevelWarn, EventMadeRoom: slog.LevelWarn,
 }
 
 // unsaid are the kinds that the result of a command does not tell a person.

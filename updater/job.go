@@ -1,6 +1,7 @@
 package updater
 
 import (
+	"context"
 	"net/url"
 	"slices"
 	"strings"
@@ -18,8 +19,10 @@ import (
 type request struct {
 	want   *semver.Version // nil: the newest
 	manual bool            // a person asked: the rollout's ramp is for the others
-	source *fetch.Client   // nil: Options.Source and Mirrors
-	terse  bool            // a person reads the result; the log would say it twice
+	// downgrade: want may be an older release, if the publisher lets people go back to it.
+	downgrade bool
+	source    *fetch.Client // nil: Options.Source and Mirrors
+	terse     bool          // a person reads the result; the log would say it twice
 }
 
 // grants says to whom an update gives way. Two people who ask for an update want the same thing, and one is on it already.
@@ -69,6 +72,29 @@ func (u *Updater) job(t *turn, r request) *job {
 		}
 	}
 	return j
+}
+
+// lock holds the installation, where an update can work at all.
+func (j *job) lock(ctx context.Context, need installation.Need) (err error) {
+	if err := j.foreign(); err != nil {
+		return err
+	}
+	if err := j.disk.Prepare(); err != nil {
+		return err
+	}
+	if j.manual {
+		j.held, err = j.hold(ctx, j.events, j.patience, need)
+	} else {
+		j.held, err = j.hold(ctx, j.events, 0, installation.Quietly) // the interval comes again
+	}
+	return err
+}
+
+// settle finishes or undoes an interrupted update.
+func (j *job) settle() error {
+	s, err := j.held.Settle()
+	j.events.settled(s)
+	return fail(StepSettling, "", err)
 }
 
 // result is what the check has found.

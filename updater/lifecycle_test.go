@@ -493,8 +493,8 @@ func TestSettlesAnInterruptedSwap(t *testing.T) {
 	if len(d.events.of(EventSettled)) != 1 {
 		t.Error("no event that the journal was settled")
 	}
-	if r, err := d.Rollback(t.Context()); err != nil || r.Installed != "1.0.0" {
-		t.Errorf("1.1.0 never proved itself, so the way back is 1.0.0: %+v, %v", r, err)
+	if r, err := d.Rollback(t.Context()); err != nil || r.Installed != "1.1.0" {
+		t.Errorf("1.1.0 has installed its successor, so the way back is 1.1.0: %+v, %v", r, err)
 	}
 }
 

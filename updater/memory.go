@@ -20,14 +20,22 @@ func remembered(st *state.State, channel string) catalog.Memory {
 	if st.Trust != nil {
 		m.Trust = catalog.Trust{Version: st.Trust.Version, File: st.Trust.File}
 	}
-	if c := st.Channels[channel]; c != nil {
-		m.Channel = &catalog.Channel{
+	for name, c := range st.Channels {
+		known := &catalog.Channel{
 			Seen: release.Seen{Sequence: c.Sequence, ID: signed(c.ID), Threshold: c.Threshold, Trust: c.Trust},
 			File: c.File, Served: c.Served, Validator: fetch.Validator(c.Validator),
 		}
 		for _, key := range c.Signers {
-			m.Channel.Signers = append(m.Channel.Signers, verify.Digest(key))
+			known.Signers = append(known.Signers, verify.Digest(key))
 		}
+		if name == channel {
+			m.Channel = known
+			continue
+		}
+		if m.Included == nil {
+			m.Included = map[string]*catalog.Channel{}
+		}
+		m.Included[name] = known
 	}
 	return m
 }
@@ -42,25 +50,32 @@ func record(st *state.State, channel string, m catalog.Memory) {
 	case st.Trust == nil || st.Trust.Version != m.Trust.Version || st.Trust.File != m.Trust.File:
 		st.Trust = &state.Trust{Version: m.Trust.Version, File: m.Trust.File}
 	}
-	if m.Channel == nil {
-		delete(st.Channels, channel)
+	recordChannel(st, channel, m.Channel)
+	for name, c := range m.Included {
+		recordChannel(st, name, c)
+	}
+}
+
+func recordChannel(st *state.State, name string, c *catalog.Channel) {
+	if c == nil {
+		delete(st.Channels, name)
 		return
 	}
 	now := &state.Channel{
-		Sequence: m.Channel.Sequence, ID: onDisk(m.Channel.ID), Threshold: m.Channel.Threshold, Trust: m.Channel.Trust,
-		File: m.Channel.File, Served: m.Channel.Served, Validator: state.Validator(m.Channel.Validator),
+		Sequence: c.Sequence, ID: onDisk(c.ID), Threshold: c.Threshold, Trust: c.Trust,
+		File: c.File, Served: c.Served, Validator: state.Validator(c.Validator),
 	}
-	for _, key := range m.Channel.Signers {
+	for _, key := range c.Signers {
 		now.Signers = append(now.Signers, content.Digest(key))
 	}
-	if old := st.Channels[channel]; old != nil {
+	if old := st.Channels[name]; old != nil {
 		now.Unknown = old.Unknown
 		// That it is served still is worth writing down once an hour: an idle poll writes nothing.
 		if old.ID == now.ID && now.Served.Sub(old.Served) <= time.Hour {
 			now.Served = old.Served
 		}
 	}
-	st.Channels[channel] = now
+	st.Channels[name] = now
 }
 
 // What documents name and what lies on the disk are the same bytes in two vocabularies, because the packages that

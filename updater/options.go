@@ -83,7 +83,7 @@ type Options struct {
 	// THESEUS_MANAGED.
 	Unmanaged bool
 	// Keep is how many proved earlier versions stay on disk for Rollback; each is as large as the program. Default:
-	// 1. At least one is needed to undo a release that fails.
+	// 2. At least one is needed to undo a release that fails; the others are given up where space is short.
 	Keep int
 
 	// AdminToken opens Handler to every peer that sends the header "Authorization: Bearer TOKEN", over TCP and through
@@ -186,7 +186,7 @@ func (o Options) judge() (s *settings, err error) {
 	if o.Interval < time.Second {
 		return nil, fmt.Errorf("Options.Interval is %v; at least 1s is needed", o.Interval)
 	}
-	o.Keep = cmp.Or(o.Keep, 1)
+	o.Keep = cmp.Or(o.Keep, 2)
 	if o.Keep < 1 {
 		return nil, fmt.Errorf("Options.Keep is %d; at least 1 is needed, to undo a release that fails", o.Keep)
 	}

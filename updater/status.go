@@ -51,6 +51,8 @@ type Status struct {
 	Outcome *Outcome `json:"outcome,omitzero"`
 	// Sources are those that failed at the last check, and why.
 	Sources []FailedSource `json:"sources,omitzero"`
+	// Retired says that the publisher has given the channel up, why, and which to follow instead; "" if not.
+	Retired string `json:"retired,omitzero"`
 	// Withdrawn says that the publisher has withdrawn what is installed, why, and what becomes of it; "" if not.
 	Withdrawn string `json:"withdrawn,omitzero"`
 	// Held says why a release that is ready is not installed, nil if none is held back.
@@ -146,7 +148,7 @@ func (s Status) redacted(private []string, explain bool) Status {
 		h.Reason = redact(h.Reason)
 		s.Held = &h
 	}
-	s.Off, s.Managed, s.Withdrawn = redact(s.Off), redact(s.Managed), redact(s.Withdrawn)
+	s.Off, s.Managed, s.Withdrawn, s.Retired = redact(s.Off), redact(s.Managed), redact(s.Withdrawn), redact(s.Retired)
 	for i, a := range s.Sources {
 		s.Sources[i].Source, s.Sources[i].Error = redact(a.Source), redact(a.Error)
 	}

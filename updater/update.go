@@ -19,7 +19,7 @@ import (
 // that it had, unless it wraps context.Canceled.
 //
 // A person asked: the ramp of a staged rollout does not hold Update back, and neither does an earlier failure of a
-// version that is named.
+// version that is named. An older version that is named and kept is gone back to, as by Rollback.
 func (u *Updater) Update(ctx context.Context, version string) (Result, error) {
 	if u.off != nil {
 		return Result{}, fail(StepPlanning, version, u.off)
@@ -42,6 +42,9 @@ func (u *Updater) Update(ctx context.Context, version string) (Result, error) {
 
 // update installs and, unless it is the command line that asks, restarts.
 func (j *job) update(ctx context.Context, restart bool) (r Result, err error) {
+	if j.keptHere(ctx) {
+		return j.rollback(ctx, restart)
+	}
 	defer func() { j.record(r, err) }()
 	if err := j.lock(ctx, installation.ToUpdate); err != nil {
 		return j.checkOnly(ctx, fail(StepPlanning, "", err))
@@ -61,22 +64,6 @@ func (j *job) update(ctx context.Context, restart bool) (r Result, err error) {
 		return r, err
 	}
 	return j.handOver(ctx, r)
-}
-
-// lock holds the installation, where an update can work at all.
-func (j *job) lock(ctx context.Context, need installation.Need) (err error) {
-	if err := j.foreign(); err != nil {
-		return err
-	}
-	if err := j.disk.Prepare(); err != nil {
-		return err
-	}
-	if j.manual {
-		j.held, err = j.hold(ctx, j.events, j.patience, need)
-	} else {
-		j.held, err = j.hold(ctx, j.events, 0, installation.Quietly) // the interval comes again
-	}
-	return err
 }
 
 // checkOnly runs when this process cannot install: it says whether there is something to install, and only then that
@@ -148,6 +135,9 @@ func (j *job) install(ctx context.Context) (Result, error) {
 	}
 	_ = staged.Close() // its staged name is gone
 	r.Installed = version
+	if j.want != nil && j.offer.Downgrade {
+		j.leaveBehind(r.Replaced, j.view.Channel)
+	}
 	j.show(j.held.State())
 	j.events.clear(EventCannotWrite)
 	j.events.emit(Event{Kind: EventInstalled, Version: version, Text: "installed; it has to prove itself"})
@@ -206,9 +196,18 @@ func (j *job) put(ctx context.Context, staged *os.File, from string, to state.Fi
 		return StepWaiting, err
 	}
 	j.turn.at(StepSwapping)
+	j.vouch()
 	settled, err := j.held.Swap(staged, from, to, j.opts.Keep)
 	j.events.settled(settled)
 	return StepSwapping, err
+}
+
+// vouch records that the installed file has proved itself where this run of it is the proof: it has come as far as to
+// install its successor. So a rollback of a tool, too, leads to the version before this one.
+func (j *job) vouch() {
+	if in := j.held.State().Installed; j.manual && j.vouches(in) {
+		j.prove(j.held, in.ID)
+	}
 }
 
 // putAside keeps a staged file for another attempt, unless what failed says that it should go.
@@ -224,13 +223,6 @@ func (j *job) putAside(staged *os.File, file state.File, why error) {
 	if err != nil {
 		j.log.Warn("putting a staged file aside", "err", err)
 	}
-}
-
-// settle finishes or undoes an interrupted update.
-func (j *job) settle() error {
-	s, err := j.held.Settle()
-	j.events.settled(s)
-	return fail(StepSettling, "", err)
 }
 
 // probe runs the probe and remembers a release that failed it.

@@ -48,7 +48,13 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("hello: ")
 	flag.Parse()
-	if *showVersion { // a new release is asked this before it is installed
+	args := flag.Args()
+	switch {
+	case *showVersion && *selfUpdate: // --self-update --version 1.2.3
+		args = append([]string{"--version"}, args...)
+	case *showVersion && len(args) > 0:
+		check(updater.ExitUsage, errors.New("--version takes nothing more; hello self-update 1.2.3 installs a version"))
+	case *showVersion: // a new release is asked this before it is installed
 		fmt.Println("hello", version)
 		return
 	}
@@ -66,7 +72,7 @@ func main() {
 		check(updater.ExitUsage, errors.New("self-update needs --updates URL and --key FILE"))
 	}
 	if command {
-		os.Exit(u.Command(ctx, flag.Args()))
+		os.Exit(u.Command(ctx, args))
 	}
 	public, err := r.Listen(address(*listenAddr))
 	check(updater.ExitError, err)

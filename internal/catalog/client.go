@@ -38,6 +38,11 @@ func (c *Client) Join(a, b Memory) Memory {
 	if b.Channel.after(joined.Channel) {
 		joined.Channel = b.Channel
 	}
+	for name, c := range b.Included {
+		if c.after(joined.Included[name]) {
+			joined.Included = with(joined.Included, name, c)
+		}
+	}
 	if b.Floor.After(joined.Floor) {
 		joined.Floor = b.Floor
 	}
@@ -70,8 +75,8 @@ func (c *Client) inForce(m Memory) (trust *verify.Trust, lost, err error) {
 	return c.Root, nil, nil
 }
 
-// Known opens the channel document that is remembered, by the keys that are in force; nil if there is none that still
-// counts.
+// Known opens the channel document that is remembered, with those that it includes, by the keys that are in force; nil
+// if there is none that still counts.
 func (c *Client) Known(m Memory) *release.Channel {
 	trust, _, err := c.inForce(m)
 	if err != nil || m.Channel == nil {
@@ -80,6 +85,17 @@ func (c *Client) Known(m Memory) *release.Channel {
 	known, err := release.OpenChannel([]byte(m.Channel.File), trust.Channel, c.App, c.Channel)
 	if err != nil {
 		return nil
+	}
+	for _, name := range known.Includes {
+		other := m.Included[name]
+		if other == nil {
+			continue
+		}
+		if opened, err := release.OpenChannel([]byte(other.File), trust.Channel, c.App, name); err == nil {
+			if all, err := known.Including(opened); err == nil {
+				known = all
+			}
+		}
 	}
 	return known
 }

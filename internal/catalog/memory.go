@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"maps"
 	"time"
 
 	"github.com/theseus-go/theseus/internal/fetch"
@@ -8,12 +9,13 @@ import (
 	"github.com/theseus-go/theseus/verify"
 )
 
-// Memory is what a client remembers of one channel's documents. The zero Memory remembers nothing. What it points to
-// is never changed, so values may be copied.
+// Memory is what a client remembers of the documents of its channel, and of those that it includes. The zero Memory
+// remembers nothing. What it points to is never changed, so values may be copied.
 type Memory struct {
-	Trust   Trust
-	Channel *Channel  // what was last accepted, nil if nothing was
-	Floor   time.Time // the latest signed date of an accepted document: the time is not before it
+	Trust    Trust
+	Channel  *Channel            // what was last accepted, nil if nothing was
+	Included map[string]*Channel // the same of other channels, by name
+	Floor    time.Time           // the latest signed date of an accepted document: the time is not before it
 
 	// The rest is not worth writing down.
 
@@ -50,10 +52,33 @@ func (c *Channel) after(o *Channel) bool {
 // forget drops sequence, text and time floor of a channel whose signers were replaced, and keeps the floor that comes
 // in their place.
 func (m *Memory) forget(trust *verify.Trust) {
-	if m.Channel == nil {
-		return
+	m.Channel = m.without(m.Channel, trust)
+	included := m.Included
+	for name, c := range included {
+		if kept := m.without(c, trust); kept != c {
+			m.Included = with(m.Included, name, kept)
+		}
 	}
-	if seen, forgotten := m.Channel.Under(trust); forgotten {
-		m.Channel, m.Floor = &Channel{Seen: seen}, time.Time{}
+}
+
+func (m *Memory) without(c *Channel, trust *verify.Trust) *Channel {
+	if c == nil {
+		return nil
 	}
+	seen, forgotten := c.Under(trust)
+	if !forgotten {
+		return c
+	}
+	m.Floor = time.Time{}
+	return &Channel{Seen: seen}
+}
+
+// with is a copy of what is remembered of other channels, with this one.
+func with(included map[string]*Channel, name string, c *Channel) map[string]*Channel {
+	copied := maps.Clone(included)
+	if copied == nil {
+		copied = map[string]*Channel{}
+	}
+	copied[name] = c
+	return copied
 }

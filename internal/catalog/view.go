@@ -17,7 +17,7 @@ import (
 type View struct {
 	Clock   release.Clock // fixed once: every rule judges by the same moment
 	Trust   *verify.Trust
-	Channel *release.Channel // accepted and current, nil if there is none
+	Channel *release.Channel // accepted and current, with what it includes; nil if there is none
 
 	// Memory is what to remember from now on. It is just as good if Look returned an error: what was verified before
 	// stays verified.
@@ -43,11 +43,7 @@ func (c *Client) Look(ctx context.Context, source Source, m Memory, now time.Tim
 		v.TrustLost, v.Memory.Trust = lost, Trust{}
 	}
 	v.believe(trust)
-	err = v.look(ctx)
-	if errors.Is(err, release.ErrRollback) && v.lagging() {
-		err = &also{err, ErrLagging}
-	}
-	return v, err
+	return v, v.look(ctx)
 }
 
 // believe makes a trust document the one in force, and forgets what it does not vouch for.
@@ -66,26 +62,77 @@ func (v *View) look(ctx context.Context) error {
 			return err
 		}
 	}
-	c, known, err := v.channel(ctx)
-	switch moved, walkErr := v.walkFor(ctx, c, err); {
-	case walkErr != nil:
-		return walkErr
-	case moved:
-		c, known, err = v.channel(ctx)
-	}
+	all, err := v.acceptAll(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.Current(v.Trust); err != nil {
-		return err
-	}
-	v.Channel, v.Memory.Channel = c, known
-	v.raise(c.Issued)
+	v.Channel = all
 	if v.Trust.Expired(v.Clock.Now()) {
 		return fmt.Errorf("trust document %d ended on %s: the publisher must sign a newer one: %w",
 			v.Trust.Version, v.Trust.Expires.Format(time.DateOnly), release.ErrExpired)
 	}
 	return nil
+}
+
+// acceptAll accepts the client's channel and those that it includes, all by the same trust document.
+func (v *View) acceptAll(ctx context.Context) (*release.Channel, error) {
+	for {
+		c, err := v.accept(ctx, v.client.Channel)
+		if err != nil {
+			return nil, err
+		}
+		trust := v.Trust
+		var included []*release.Channel
+		for _, name := range c.Includes {
+			other, err := v.accept(ctx, name)
+			if err != nil {
+				return nil, fmt.Errorf("channel %s, which %s includes: %w", name, c.Name, err)
+			}
+			included = append(included, other)
+		}
+		if v.Trust == trust {
+			return c.Including(included...)
+		}
+	}
+}
+
+// accept gets the newest document of one channel that passes every check, and remembers it.
+func (v *View) accept(ctx context.Context, name string) (*release.Channel, error) {
+	c, known, err := v.channel(ctx, name)
+	switch moved, walkErr := v.walkFor(ctx, c, err); {
+	case walkErr != nil:
+		return nil, walkErr
+	case moved:
+		c, known, err = v.channel(ctx, name)
+	}
+	if errors.Is(err, release.ErrRollback) && v.lagging(name) {
+		err = &also{err, ErrLagging}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Current(v.Trust); err != nil {
+		return nil, err
+	}
+	v.remember(name, known)
+	v.raise(c.Issued)
+	return c, nil
+}
+
+// known is what is remembered of one channel, nil if nothing is.
+func (v *View) known(name string) *Channel {
+	if name == v.client.Channel {
+		return v.Memory.Channel
+	}
+	return v.Memory.Included[name]
+}
+
+func (v *View) remember(name string, c *Channel) {
+	if name == v.client.Channel {
+		v.Memory.Channel = c
+		return
+	}
+	v.Memory.Included = with(v.Memory.Included, name, c)
 }
 
 // walkFor looks for a newer trust document where the channel, or how it was refused, says that there is one. moved
@@ -142,14 +189,14 @@ func (v *View) documents() Documents {
 
 // channel gets one channel document that is signed, for us, not older than what is remembered, and current; "not
 // modified" re-evaluates the remembered one. known is what to remember of it, if it stands.
-func (v *View) channel(ctx context.Context) (c *release.Channel, known *Channel, err error) {
+func (v *View) channel(ctx context.Context, name string) (c *release.Channel, known *Channel, err error) {
 	var file []byte
 	var seen release.Seen
-	if known = v.Memory.Channel; known != nil {
+	if known = v.known(name); known != nil {
 		seen = known.Seen
 	}
 	accept := func(b []byte) error {
-		opened, err := release.OpenChannel(b, v.Trust.Channel, v.client.App, v.client.Channel)
+		opened, err := release.OpenChannel(b, v.Trust.Channel, v.client.App, name)
 		if err != nil {
 			return err
 		}
@@ -167,11 +214,11 @@ func (v *View) channel(ctx context.Context) (c *release.Channel, known *Channel,
 	}
 	var validator *fetch.Validator
 	if known != nil && known.Validator.ETag != "" {
-		if _, err := release.OpenChannel([]byte(known.File), v.Trust.Channel, v.client.App, v.client.Channel); err == nil {
+		if _, err := release.OpenChannel([]byte(known.File), v.Trust.Channel, v.client.App, name); err == nil {
 			validator = &known.Validator
 		}
 	}
-	res, err := v.get(ctx, validator, accept)
+	res, err := v.get(ctx, name, validator, accept)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -184,15 +231,15 @@ func (v *View) channel(ctx context.Context) (c *release.Channel, known *Channel,
 		}
 		// "Nothing new" of a document that no longer holds: whoever says so lags or lies. All sources are asked for
 		// the whole document.
-		if res, err = v.get(ctx, nil, accept); err != nil {
+		if res, err = v.get(ctx, name, nil, accept); err != nil {
 			return nil, nil, stale
 		}
 	}
 	return c, &Channel{Seen: seen.Accept(c), File: string(file), Served: v.Clock.Wall.UTC(), Validator: res.Validator}, nil
 }
 
-func (v *View) get(ctx context.Context, validator *fetch.Validator, accept func([]byte) error) (fetch.Result, error) {
-	res, err := v.source.Document(ctx, v.client.Channel, verify.TypeChannel.MaxSize(), validator, accept)
+func (v *View) get(ctx context.Context, name string, validator *fetch.Validator, accept func([]byte) error) (fetch.Result, error) {
+	res, err := v.source.Document(ctx, name, verify.TypeChannel.MaxSize(), validator, accept)
 	v.Failed = append(v.Failed, res.Failed...)
 	return res, err
 }
@@ -209,13 +256,13 @@ type also struct {
 
 func (e *also) Unwrap() []error { return []error{e.error, e.second} }
 
-func (v *View) lagging() bool {
-	known := v.Memory.Channel
+func (v *View) lagging(name string) bool {
+	known := v.known(name)
 	if known == nil || v.Clock.Wall.Sub(known.Served) > 24*time.Hour {
 		return false
 	}
-	c := v.client.Known(v.Memory)
-	return c != nil && c.Fresh(v.Clock) == nil
+	c, err := release.OpenChannel([]byte(known.File), v.Trust.Channel, v.client.App, name)
+	return err == nil && c.Fresh(v.Clock) == nil
 }
 
 // Select chooses what this client should install now: see release.Select. client.Now is set here.

@@ -573,6 +573,7 @@ func TestWrongInput(t *testing.T) {
 	}{
 		{"unknown flag", []string{"--colour"}, 2, "-colour"},
 		{"unknown word", []string{"frobnicate"}, 2, `unknown command "frobnicate"`},
+		{"a version without self-update", []string{"--version", "1.1.0"}, 2, "hello self-update 1.2.3"},
 		{"self-update without a source", []string{"--self-update"}, 2, "--updates URL and --key FILE"},
 		{"self-update without a key", []string{"--updates", repo.URL(), "self-update"}, 2, "--updates URL and --key FILE"},
 		{"no such key file", []string{"--updates", repo.URL(), "--key", "/nowhere/key", "self-update"}, 2, "/nowhere/key"},

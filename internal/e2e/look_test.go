@@ -85,7 +85,7 @@ func (i *installation) memory() (m memory) {
 }
 
 // same checks what holds after every attack (D0): bytes, mode, owner and inode of the program are as before, nothing new lies
-// beside it, and in the state folder there is nothing but state, lock, the previous file and at most one partial download;
+// beside it, and in the state folder there is nothing but state, lock, two earlier files and at most one partial download;
 // what was installed or failed is remembered as before.
 func (i *installation) same(before look) {
 	i.t.Helper()
@@ -152,7 +152,7 @@ func (i *installation) tidy() {
 			i.t.Errorf("left behind in the state folder: %s", name)
 		}
 	}
-	if downloads > 1 || previous > 1 {
+	if downloads > 1 || previous > 2 {
 		i.t.Errorf("%d partial downloads and %d previous files are left behind", downloads, previous)
 	}
 }

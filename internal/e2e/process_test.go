@@ -228,6 +228,18 @@ func TestF20TwoUpdatersAtOnce(t *testing.T) {
 	t.Logf("%d of %d installed it or found it installed, the others said that another update is running", won, n)
 }
 
+// A version beside --self-update is the one to install, as people type it.
+func TestVersionBesideSelfUpdate(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--self-update", "--version", "1.1.0"}, {"--self-update", "1.1.0"}, {"self-update", "v1.1.0"}} {
+		i, repo := offered(t)
+		repo.Publish("1.2.0", script("1.2.0"))
+		if r := i.run(append(i.flags(repo), args...)...); r.code != 0 || i.version() != "1.1.0" {
+			t.Errorf("%q: %v", args, r)
+		}
+	}
+}
+
 func TestBusy(t *testing.T) {
 	t.Parallel()
 	i, repo := offered(t)

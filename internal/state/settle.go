@@ -5,6 +5,7 @@ import (
 
 	"github.com/theseus-go/theseus/internal/blame"
 	"github.com/theseus-go/theseus/internal/content"
+	"github.com/theseus-go/theseus/internal/text"
 )
 
 // The steps a journal names.
@@ -153,6 +154,14 @@ func (s *State) Undone(j Journal, now time.Time) {
 			s.Previous, s.Older = s.Older[0], s.Older[1:]
 		}
 	}
+}
+
+// Leave puts a version on the failed list because a person went back behind it.
+func (s *State) Leave(version string, now time.Time) {
+	s.Fail(version, text.Of("left by hand"), blame.Judgement{Fault: blame.Release}, now)
+	f := s.Failed[version]
+	f.ByHand = true
+	s.Failed[version] = f
 }
 
 // Trim forgets all but n kept files, at least none; Target.Sweep then removes them.

@@ -53,6 +53,10 @@ var (
 type State struct {
 	Format       int    `json:"format"`
 	Installation string `json:"installation"` // random: 16 bytes in hex
+	// Machine is a hash of the name of the machine on which this was written, and Origin the first Installation, from
+	// which another machine derived its own; see settleIn.
+	Machine string `json:"machine,omitzero"`
+	Origin  string `json:"origin,omitzero"`
 	// Installed is the file at the path as this program last knew it; nil if it never installed one.
 	Installed *File `json:"installed,omitzero"`
 	// Previous is the kept file that a rollback leads to, always a proved one; Older are those before it, newest first.
@@ -156,6 +160,7 @@ func New() *State {
 	return &State{
 		Format:       Format,
 		Installation: hex.EncodeToString(id[:]),
+		Machine:      machine(),
 		Failed:       map[string]Failure{},
 		Channels:     map[string]*Channel{},
 	}
@@ -252,6 +257,7 @@ func load(home string) (*State, error) {
 	if err != nil {
 		return nil, corrupt(path, err)
 	}
+	s.settleIn(machine())
 	return s, nil
 }
 
@@ -291,7 +297,7 @@ func parse(data []byte) (*State, error) {
 		return nil, errors.New("empty")
 	}
 	s := New()
-	s.Installation, s.Format = "", 0
+	s.Installation, s.Machine, s.Format = "", "", 0
 	// Duplicate names, invalid UTF-8 and trailing data are errors here; names are told apart by case.
 	if err := json.Unmarshal(data, s); err != nil {
 		return nil, err
