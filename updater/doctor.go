@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"path/filepath"
 	"runtime"
 	"sort"
@@ -216,8 +218,17 @@ func (d *diagnosis) source(j *job, err error) {
 			d.add(0, "", "%s did not serve, another source did: %s", a.Source, a.Error)
 		}
 	}
+	if v := j.view; v != nil && v.Channel != nil && !errors.Is(err, release.ErrExpired) {
+		if left := v.Channel.Expires.Sub(j.now()); left > 0 && left < soon {
+			d.add(0, "theseus refresh, by the publisher", "the channel %s ends in %v, on %s: no update is installed after that until the publisher signs it anew",
+				j.opts.Channel, left.Round(time.Hour), v.Channel.Expires.UTC().Format(time.DateTime))
+		}
+	}
 	if err == nil {
 		return
+	}
+	if proxy := proxyOf(j.address("")); proxy != "" && (errors.Is(err, ErrUnreachable) || errors.Is(err, ErrRefused)) {
+		d.add(0, "env | grep -i _proxy; without it: NO_PROXY='*' "+d.App+" self-update --check", "the source is asked through the proxy %s, which the environment names", proxy)
 	}
 	fix := d.App + " self-update --check --explain"
 	switch {
@@ -229,6 +240,22 @@ func (d *diagnosis) source(j *job, err error) {
 		fix = "curl -v " + swap.Quote(j.address(j.opts.Channel))
 	}
 	d.add(exitCode(err), fix, "%v", cause(err))
+}
+
+// soon is how long before its end a channel is worth a word.
+const soon = 7 * 24 * time.Hour
+
+// proxyOf is the proxy that the environment names for an address, without secrets.
+func proxyOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
+	if err != nil || proxy == nil {
+		return ""
+	}
+	return proxy.Redacted()
 }
 
 // cause drops the step from an error.

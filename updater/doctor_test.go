@@ -81,6 +81,11 @@ func TestDoctor(t *testing.T) {
 				c.Issued, c.Expires = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
 			})
 		}, code: ExitRefused, want: "expired", fix: "theseus refresh"},
+		{name: "a channel that ends soon", spoil: func(_ *testing.T, repo *testrelease.Repo, _ *client) {
+			repo.Resign(func(c *release.Channel) {
+				c.Issued, c.Expires = time.Now().Add(-24*time.Hour), time.Now().Add(48*time.Hour)
+			})
+		}, want: "the channel stable ends in", fix: "theseus refresh"},
 		{name: "clock behind the channel", spoil: func(_ *testing.T, repo *testrelease.Repo, _ *client) {
 			repo.Resign(func(c *release.Channel) {
 				c.Issued, c.Expires = time.Now().Add(72*time.Hour), time.Now().Add(96*time.Hour)

@@ -321,3 +321,14 @@ func (s *service) pidFileSays(pid int) {
 		return err == nil && strings.TrimSpace(string(b)) == strconv.Itoa(pid)
 	})
 }
+
+// Whoever looks for what keeps updates away is told of a proxy that the environment names, and not its password.
+func TestDoctorNamesTheProxy(t *testing.T) {
+	t.Parallel()
+	i := install(t, build(t, "1.0.0")).trusts(testrelease.New(t))
+	i.env = []string{"HTTPS_PROXY=http://me:secret@127.0.0.1:1", "https_proxy=", "NO_PROXY=", "no_proxy="}
+	r := i.run("--updates", "https://updates.invalid/hello", "--key", filepath.Join(i.side, "key"), "self-update", "--doctor")
+	if r.code != 4 && r.code != 5 || !strings.Contains(r.out, "through the proxy http://me:xxxxx@127.0.0.1:1") || strings.Contains(r.out+r.errout, "secret") {
+		t.Errorf("%v", r)
+	}
+}
