@@ -13,7 +13,7 @@ import (
 // fault makes the server fail as HELLO_FAULT says. The demo and the tests build bad releases with it; a build for people
 // has nothing of it inside.
 func fault(r *restart.Restarter) {
-	switch os.Getenv("HELLO_FAULT") {
+	switch name := os.Getenv("HELLO_FAULT"); name {
 	case "crash": // before it accepts anything
 		os.Exit(2)
 	case "hang":
@@ -29,6 +29,13 @@ func fault(r *restart.Restarter) {
 			}
 			time.Sleep(after)
 			os.Exit(2)
+		}()
+	default: // once it accepts and answers
+		go func() {
+			for !r.Ready() {
+				time.Sleep(5 * time.Millisecond)
+			}
+			end(name)
 		}()
 	}
 }
