@@ -185,7 +185,7 @@ var layers = []layer{
 	},
 	{
 		pkg:  "cmd/theseus/internal/goreleaser",
-		ours: []string{"release", "cmd/theseus/internal/program", "cmd/theseus/internal/publisher", "cmd/theseus/internal/ui"},
+		ours: []string{"verify", "release", "cmd/theseus/internal/program", "cmd/theseus/internal/publisher", "cmd/theseus/internal/ui"},
 		why:  "reads what another tool has built; what it is worth is for the publisher's checks to say",
 	},
 	{

@@ -89,6 +89,10 @@ func TestPublishDist(t *testing.T) {
 		t.Error("the notes are not there")
 	}
 
+	if said := mustTheseus(t, dir, "attachments"); strings.Count(said, "application/spdx+json") != 9 {
+		t.Errorf("the bills of materials are not attached:\n%s", said)
+	}
+
 	// The next one needs nothing but the folder.
 	goreleased(t, dir, "1.1.0")
 	before := tree(dir)

@@ -73,6 +73,7 @@ answer, 6 no permission, 7 another theseus is at work on the repository, or was 
 		statusCommand(),
 		pruneCommand(),
 		verifyCommand(),
+		attachmentsCommand(),
 		inspectCommand(),
 		recoverCommand(),
 		signCommand(),

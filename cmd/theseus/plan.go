@@ -83,6 +83,9 @@ func printPlan(w io.Writer, p *publisher.Plan) {
 			fmt.Fprintln(w)
 		}
 	})
+	if len(p.Attached) > 0 {
+		fmt.Fprintf(w, "Attached would be %s.\n", strings.Join(p.Attached, ", "))
+	}
 	if len(p.Withdrawn) > 0 {
 		fmt.Fprintf(w, "No longer on offer would be %s.\n", strings.Join(p.Withdrawn, ", "))
 	}

@@ -27,7 +27,7 @@ type publishOptions struct {
 	notes, minimum        string
 	rollout, critical     string
 	floor                 bool
-	artifacts             []string
+	artifacts, attach     []string
 	dist, build           string // of GoReleaser
 	built                 *goreleaser.Dist
 	allow                 []string
@@ -98,6 +98,7 @@ one key, takes that key as the root and writes both files into the working folde
 	f.StringArrayVar(&o.artifacts, "artifact", nil, "`OS/ARCH[/VARIANT]=FILE` the program for one platform (repeat it for each)")
 	f.StringVar(&o.dist, "dist", "", "take the files from this dist `DIR` of GoReleaser")
 	f.StringVar(&o.build, "build", "", "`ID` of the build in --dist, if there are several programs (default: the one that is called as the app is)")
+	f.StringArrayVar(&o.attach, "attach", nil, "`FILE[=TYPE]` about the release, such as a bill of materials (repeat it for each; those of --dist are attached anyway)")
 	addAllow(c, &o.allow)
 	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be signed, and why not, and change nothing")
 	f.StringVar(&o.rollout, "rollout", "all", "offer it to these `SHARES` of the installations over time, for example 5%,25%@24h,100%@72h (theseus rollout --help)")
@@ -143,6 +144,9 @@ func (r *publishReport) print(w io.Writer) {
 			fmt.Fprintln(w)
 		}
 	})
+	if len(r.Attached) > 0 {
+		fmt.Fprintf(w, "Attached: %s.\n", strings.Join(r.Attached, ", "))
+	}
 	if len(r.Withdrawn) > 0 {
 		fmt.Fprintf(w, "No longer on offer: %s. Installations that have it keep it; theseus yank --back brings them back.\n", strings.Join(r.Withdrawn, ", "))
 	}
@@ -239,6 +243,11 @@ func (o *publishOptions) prepare() (*publisher.Release, error) {
 	if err != nil || o.built == nil {
 		return r, err
 	}
+	boms, err := o.built.Attachments()
+	if err != nil {
+		return nil, err
+	}
+	r.Attachments = append(r.Attachments, boms...)
 	if r.Notes == nil && o.built.Notes != nil {
 		notes := tidy(*o.built.Notes)
 		r.Notes = &notes
@@ -323,6 +332,9 @@ func (o *publishOptions) release() (*publisher.Release, error) {
 		r.Channels = o.project.Channels
 	}
 	if r.Lifetime, err = o.lifetime(); err != nil {
+		return nil, err
+	}
+	if r.Attachments, err = publisher.ParseAttachments(o.attach); err != nil {
 		return nil, err
 	}
 	r.Artifacts, err = publisher.ParseArtifacts(o.artifacts)

@@ -23,6 +23,7 @@ type signOptions struct {
 	first          bool
 	sha256         string
 	artifacts      []string
+	attach         []string
 	notes, minimum string
 	json           bool
 }
@@ -70,6 +71,7 @@ On a terminal each document is shown, and you are asked.`,
 	f.BoolVar(&o.first, "first", false, "this is the first trust document that I see: there is none to compare it with")
 	f.StringVar(&o.sha256, "sha256", "", "sign exactly the document with this `HASH`, which theseus inspect prints and its maker tells you")
 	f.StringArrayVar(&o.artifacts, "artifact", nil, "`OS/ARCH[/VARIANT]=FILE` that the release is made of (repeat it for each)")
+	f.StringArrayVar(&o.attach, "attach", nil, "`FILE[=TYPE]` that is attached to the release (repeat it for each)")
 	f.StringVar(&o.notes, "notes", "", "`FILE` with the release notes, or -")
 	f.StringVar(&o.minimum, "minimum", "", "lowest `VERSION` that may update to the release directly")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
@@ -96,6 +98,9 @@ func signAll(ctx context.Context, o *signOptions, files []string) (all []signedF
 		}
 	}
 	if d.Again.Artifacts, err = publisher.ParseArtifacts(o.artifacts); err != nil {
+		return nil, err
+	}
+	if d.Again.Attachments, err = publisher.ParseAttachments(o.attach); err != nil {
 		return nil, err
 	}
 	if d.Again.Notes, d.Again.Minimum, err = contents(o.notes, o.minimum); err != nil {

@@ -357,6 +357,20 @@ func (v *verifier) manifest(ctx context.Context, e release.Entry) error {
 			v.add(d.Path(), detail, missing(err))
 		}
 	}
+	for _, a := range m.Attachments {
+		if v.seen[a.Path()] {
+			continue
+		}
+		v.seen[a.Path()], v.home[a.Path()] = true, m.Version.String()
+		f, err := v.stored(ctx, release.Download{Stored: a.File})
+		if err == nil {
+			discard(f)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		v.add(a.Path(), fmt.Sprintf("%s %s, %s", m.Version, a.Name, ui.Bytes(a.File.Size)), missing(err))
+	}
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/theseus-go/theseus/cmd/theseus/internal/publisher"
 	"github.com/theseus-go/theseus/cmd/theseus/internal/ui"
 	"github.com/theseus-go/theseus/release"
+	"github.com/theseus-go/theseus/verify"
 )
 
 // A Dist is what was built.
@@ -29,6 +30,7 @@ type Dist struct {
 	dir      string
 	prefix   string // how the paths of its artifacts begin: where dist lay, seen from the folder that GoReleaser ran in
 	programs []artifact
+	boms     []artifact
 	sums     map[string]string // by path, of what is uploaded
 }
 
@@ -70,6 +72,9 @@ func Read(dir string) (*Dist, error) {
 		}
 		if a.Type == "Binary" && a.Kind != uploadable && !slices.ContainsFunc(d.programs, func(b artifact) bool { return a.Path == b.Path }) {
 			d.programs = append(d.programs, a)
+		}
+		if a.Type == "SBOM" {
+			d.boms = append(d.boms, a)
 		}
 	}
 	notes, err := os.ReadFile(filepath.Join(dir, "CHANGELOG.md"))
@@ -129,10 +134,8 @@ func (d *Dist) Artifacts(app, id string) ([]publisher.Artifact, error) {
 		if f.Path, err = d.file(a.Path); err != nil {
 			return nil, err
 		}
-		if sum, ok := d.sums[a.Path]; ok {
-			if err := f.Sum.UnmarshalText([]byte(sum)); err != nil {
-				return nil, ui.Fail(ui.ExitError, "artifacts.json has the checksum %.100q of %s: run GoReleaser again", sum, a.Path)
-			}
+		if f.Sum, err = d.sum(a); err != nil {
+			return nil, err
 		}
 		for _, f := range f.Universal() {
 			if plain[f.Platform] && a.universal() {
@@ -146,6 +149,33 @@ func (d *Dist) Artifacts(app, id string) ([]publisher.Artifact, error) {
 		}
 	}
 	return all, publisher.EachOnce(all)
+}
+
+// Attachments are the bills of materials that were made.
+func (d *Dist) Attachments() (all []publisher.Attachment, err error) {
+	for _, a := range d.boms {
+		f := publisher.Attachment{Name: a.Name, Type: publisher.TypeOf(a.Name)}
+		if f.Path, err = d.file(a.Path); err != nil {
+			return nil, err
+		}
+		if f.Sum, err = d.sum(a); err != nil {
+			return nil, err
+		}
+		all = append(all, f)
+	}
+	return all, nil
+}
+
+// sum is the checksum that was written down of a file; zero if none was.
+func (d *Dist) sum(a artifact) (sum verify.Digest, err error) {
+	text, ok := d.sums[a.Path]
+	if !ok {
+		return sum, nil
+	}
+	if err := sum.UnmarshalText([]byte(text)); err != nil {
+		return sum, ui.Fail(ui.ExitError, "artifacts.json has the checksum %.100q of %s: run GoReleaser again", text, a.Path)
+	}
+	return sum, nil
 }
 
 // universal is a binary of macOS for several architectures.

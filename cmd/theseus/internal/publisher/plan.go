@@ -19,6 +19,7 @@ type Plan struct {
 	Channel   string        `json:"channel"`
 	Does      Does          `json:"does"`
 	Files     []PlannedFile `json:"files"`
+	Attached  []string      `json:"attachments,omitempty"` // names
 	Notes     string        `json:"notes,omitempty"`
 	Withdrawn []string      `json:"withdrawn,omitempty"`
 	Mistakes  []Mistake     `json:"mistakes"` // why nothing would be signed
@@ -76,6 +77,12 @@ func (p *Publisher) Plan(ctx context.Context, r *Release) (*Plan, error) {
 			return nil, err
 		}
 		plan.Mistakes = append(plan.Mistakes, mistakes...)
+	}
+	for _, a := range r.Attachments {
+		plan.Attached = append(plan.Attached, a.Name)
+	}
+	if _, err := r.attached(ctx); err != nil {
+		return nil, err
 	}
 	for _, f := range r.Artifacts {
 		src, id, err := f.open(ctx)

@@ -26,7 +26,8 @@ type Release struct {
 	Rollout        func(now time.Time) release.Rollout
 	Critical       *semver.Version
 	Floor          bool
-	Artifacts      []Artifact    // none: the release is there already
+	Artifacts      []Artifact // none: the release is there already
+	Attachments    []Attachment
 	Allow          []Check       // mistakes that are none
 	Channels       []string      // that the project has, there or not
 	AllowDowngrade bool          // take what is higher off the list; what is withdrawn already stays there
@@ -42,6 +43,7 @@ type Published struct {
 	ChannelReport
 	Version   string           `json:"version"`
 	Artifacts []ArtifactReport `json:"artifacts"`
+	Attached  []string         `json:"attachments,omitempty"` // names
 	Withdrawn []string         `json:"withdrawn,omitempty"`
 	Rollout   release.Rollout  `json:"-"` // none: everybody
 }
@@ -93,6 +95,9 @@ func (p *Publisher) Publish(ctx context.Context, r *Release) (*Published, error)
 		return nil, ui.Fail(ui.ExitRefused, "channel %s offers %s by another manifest than %s: restore that file from your backup", r.Channel, r.Version, p.path(release.ManifestPath(r.Version)))
 	}
 	done := &Published{Version: r.Version.String(), Artifacts: reportArtifacts(m), Withdrawn: withdrawn}
+	for _, a := range m.Attachments {
+		done.Attached = append(done.Attached, a.Name)
+	}
 	if entry != nil && len(withdrawn) == 0 {
 		done.ChannelReport = reportChannel(old.Channel, false)
 		return done, p.remember(old)
@@ -201,6 +206,9 @@ func (p *Publisher) manifest(ctx context.Context, r *Release) (*release.Manifest
 	if m.Artifacts, err = p.storeAll(ctx, r.Artifacts); err != nil {
 		return nil, err
 	}
+	if m.Attachments, err = p.attach(ctx, r.Attachments); err != nil {
+		return nil, err
+	}
 	if err := p.addDeltas(ctx, m, r); err != nil {
 		return nil, err
 	}
@@ -293,6 +301,9 @@ func (p *Publisher) sameRelease(ctx context.Context, m *release.Manifest, r *Rel
 	if len(r.Artifacts) > 0 && len(r.Artifacts) < len(m.Artifacts) {
 		return r.differs(m, "more platforms")
 	}
+	if len(r.Artifacts)+len(r.Attachments) > 0 {
+		return p.sameAttachments(ctx, m, r)
+	}
 	return nil
 }
 
@@ -310,6 +321,10 @@ func (p *Publisher) rebuild(ctx context.Context, m *release.Manifest, file []byt
 			}
 		}
 		again.Artifacts = append(again.Artifacts, a)
+	}
+	var err error
+	if again.Attachments, err = r.attached(ctx); err != nil {
+		return err
 	}
 	throwaway, err := throwawaySigner()
 	if err != nil {
