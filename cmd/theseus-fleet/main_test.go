@@ -28,9 +28,14 @@ import (
 
 // The test binary is the command, too.
 func TestMain(m *testing.M) {
-	if os.Getenv("THESEUS_FLEET_TEST") == "command" {
+	switch kind := os.Getenv("THESEUS_FLEET_TEST"); kind {
+	case "":
+	case "command":
 		main()
 		os.Exit(0)
+	default:
+		fmt.Fprintln(os.Stderr, storeProcess(kind, os.Getenv("STORE_DIR"), os.Getenv("STORE_ADDRESS"), os.Getenv("STORE_PEER")))
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

@@ -38,6 +38,10 @@ func (s *server) open(ctx context.Context) (fleet.Store, func(), error) {
 			return nil, nil, fmt.Errorf("connecting to NATS: %w", err)
 		}
 		n, err := store.OpenNATS(ctx, nc, s.replicas)
+		for err != nil && ctx.Err() == nil { // a coordinator may be started before its store
+			time.Sleep(100 * time.Millisecond)
+			n, err = store.OpenNATS(ctx, nc, s.replicas)
+		}
 		if err != nil {
 			nc.Close()
 			return nil, nil, err
