@@ -36,6 +36,9 @@ func (j *job) check(ctx context.Context) (err error) {
 	j.set(func(s *Status) { s.LastAttempt, s.Sources = j.now().UTC(), nil })
 	defer func() {
 		err = fail(StepChecking, "", err)
+		j.count(func(c *state.Counts) {
+			c.Add(state.Counts{Checks: map[string]state.Count{outcomeOf(err).name: {N: 1, Last: j.now().UTC()}}})
+		})
 		j.seen(err)
 	}()
 	var st *state.State
@@ -143,10 +146,10 @@ func (j *job) noteRetired(c *release.Channel) {
 func (j *job) seen(err error) {
 	j.set(func(s *Status) {
 		if j.installed != nil {
-			s.Installed, s.Offered = j.installed.String(), ""
+			s.Installed, s.Offered, s.Critical = j.installed.String(), "", false
 		}
 		if j.offer != nil {
-			s.Offered = j.offer.Entry.Version.String()
+			s.Offered, s.Critical = j.offer.Entry.Version.String(), j.offer.Critical
 		}
 		if v := j.view; v != nil {
 			s.Sources = append(s.Sources, sources(v.Failed)...)

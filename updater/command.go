@@ -1,6 +1,7 @@
 package updater
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/theseus-go/theseus/internal/installation"
 	"github.com/theseus-go/theseus/internal/screen"
@@ -18,8 +20,9 @@ import (
 	"github.com/theseus-go/theseus/release"
 )
 
-const commandUsage = `usage: %[1]s self-update [--check | --dry-run | --doctor | --rollback]
+const commandUsage = `usage: %[1]s self-update [--check | --dry-run | --doctor | --rollback | --history]
          [V | --version V] [--allow-downgrade] [--from FILE] [--explain] [--json]
+         [--metrics FILE]
 
 Installs the newest release of %[1]s for this machine.%[2]s
 
@@ -35,7 +38,10 @@ Installs the newest release of %[1]s for this machine.%[2]s
   --doctor     look for whatever keeps an update from working here, and say how
                to repair it
   --rollback   go back to the version before this one; %[3]s
+  --history    say how the last updates ended, at most 50, the newest first
   --explain    say of each rule whether it let a release pass
+  --metrics FILE  write numbers for Prometheus to FILE (*.prom) in the end, for
+               the textfile collector of its node exporter
   --json       print one JSON object instead of text
 
 In a folder of another user's, root does none of this: it prints the sudo command
@@ -74,6 +80,8 @@ func (c *command) main(ctx context.Context, args []string) int {
 	flags.BoolVar(&downgrade, "allow-downgrade", false, "")
 	flags.BoolVar(&c.dryRun, "dry-run", false, "")
 	flags.BoolVar(&c.doctor, "doctor", false, "")
+	flags.BoolVar(&c.history, "history", false, "")
+	flags.StringVar(&c.metrics, "metrics", "", "")
 	flags.BoolVar(&c.explain, "explain", false, "")
 	flags.BoolVar(&c.json, "json", false, "")
 	err := flags.Parse(args)
@@ -96,8 +104,12 @@ func (c *command) main(ctx context.Context, args []string) int {
 		return c.usage("--allow-downgrade is about a version that is named: add --version V")
 	case flags.NArg() > 0:
 		return c.usage(fmt.Sprintf("unexpected argument %q", flags.Arg(0)))
-	case count(c.check, c.rollback, c.dryRun, c.doctor) > 1:
-		return c.usage("--check, --dry-run, --doctor and --rollback are different things to do; choose one")
+	case count(c.check, c.rollback, c.dryRun, c.doctor, c.history) > 1:
+		return c.usage("--check, --dry-run, --doctor, --rollback and --history are different things to do; choose one")
+	case c.history && (version != "" || from != "" || c.explain):
+		return c.usage("--history reads what is remembered here; it takes neither --version nor --from nor --explain")
+	case c.metrics == "" && given(flags, "metrics"):
+		return c.usage("--metrics takes the name of a file")
 	case c.doctor && (version != "" || c.explain):
 		return c.usage("--doctor looks at the installation, not at one release; it takes neither --version nor --explain")
 	case c.rollback && (c.check || version != "" || from != ""):
@@ -117,7 +129,15 @@ func (c *command) main(ctx context.Context, args []string) int {
 		}
 	}
 	c.args = args
-	return c.run(ctx, req)
+	code := c.run(ctx, req)
+	if c.metrics != "" {
+		u.flushCounts() // this process ends, and the next one counts on
+		if err := u.saveMetrics(c.metrics); err != nil {
+			c.complain(err)
+			return max(code, ExitError)
+		}
+	}
+	return code
 }
 
 // help prints the usage as wide as the terminal, within what can be read well.
@@ -161,6 +181,8 @@ type command struct {
 	u                                              *Updater
 	stdout, stderr                                 io.Writer
 	check, rollback, dryRun, doctor, explain, json bool
+	history                                        bool
+	metrics                                        string   // file
 	args                                           []string // as they were given, without the word self-update
 }
 
@@ -208,6 +230,9 @@ func (c *command) usage(why string) int {
 
 func (c *command) run(ctx context.Context, req request) int {
 	u := c.u
+	if c.history && u.off == nil {
+		return c.printHistory()
+	}
 	foreign := c.foreign()
 	switch {
 	case c.doctor:
@@ -354,6 +379,34 @@ func (u *Updater) helpOnKept() string {
 		return "one is kept"
 	}
 	return fmt.Sprintf("%d are kept\n               where there is room", u.opts.Keep)
+}
+
+// printHistory prints what is remembered of updates. It asks nobody and changes nothing.
+func (c *command) printHistory() int {
+	st, err := c.u.recall(c.u.events)
+	if err != nil {
+		c.complain(err)
+		return exitCode(classify(err))
+	}
+	past := newestFirst(historyOf(st))
+	if c.json {
+		c.encode(past)
+		return ExitOK
+	}
+	if len(past) == 0 {
+		fmt.Fprintf(c.stdout, "%s has not been updated here.\n", c.u.opts.App)
+	}
+	for _, e := range past {
+		line := fmt.Sprintf("%s  %-11s  %s -> %s", e.At.UTC().Format(time.DateTime), text.Of(e.Result), text.Of(cmp.Or(e.From, "?")), text.Of(e.To))
+		if e.Trigger != "" {
+			line += ", by the " + text.Of(e.Trigger).String()
+		}
+		if e.Why != "" {
+			line += ": " + e.Why
+		}
+		fmt.Fprintln(c.stdout, line)
+	}
+	return ExitOK
 }
 
 func (c *command) printRules(rules []release.Verdict) {

@@ -258,14 +258,6 @@ func proxyOf(address string) string {
 	return proxy.Redacted()
 }
 
-// cause drops the step from an error.
-func cause(err error) error {
-	if e := (*Error)(nil); errors.As(err, &e) {
-		return e.Err
-	}
-	return err
-}
-
 func setClock() string {
 	switch runtime.GOOS {
 	case "windows":

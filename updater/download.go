@@ -11,6 +11,7 @@ import (
 	"github.com/theseus-go/theseus/delta"
 	"github.com/theseus-go/theseus/internal/content"
 	"github.com/theseus-go/theseus/internal/fetch"
+	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/swap"
 	"github.com/theseus-go/theseus/release"
 	"github.com/theseus-go/theseus/verify"
@@ -46,6 +47,7 @@ func (j *job) download(ctx context.Context) (sealed *os.File, err error) {
 			return sealed, err
 		}
 		// Whatever is wrong with a delta, the whole file does not need it.
+		j.count(func(c *state.Counts) { c.Fallbacks++ })
 		j.events.raise(EventDeltaFailed, "a delta cannot be used; downloading the whole file", err)
 		ways = slices.DeleteFunc(slices.Clone(ways), func(w way) bool { return w.patches() })
 	}
@@ -99,6 +101,11 @@ func (j *job) fetchLeg(ctx context.Context, here *os.File, l leg, before int64) 
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	kind := "whole"
+	if l.Encoding == release.Delta {
+		kind = "delta"
+	}
+	j.count(func(c *state.Counts) { c.Add(state.Counts{Bytes: map[string]int64{kind: l.Stored.Size}}) })
 	if l.Encoding == "" {
 		return j.held.Seal(f)
 	}

@@ -61,6 +61,14 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// cause drops the step from an error.
+func cause(err error) error {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
 // Step is a step of an update, in the gerund that error texts and status use.
 type Step string
 

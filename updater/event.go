@@ -140,6 +140,17 @@ func (r reporter) raiseAs(kind Kind, reason string, e Event) {
 	r.send(e)
 }
 
+// holding lists the conditions that hold.
+func (r reporter) holding() map[Kind]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := map[Kind]bool{}
+	for kind := range r.held {
+		all[kind] = true
+	}
+	return all
+}
+
 // clear sends an event for each condition that held.
 func (r reporter) clear(kinds ...Kind) {
 	r.mu.Lock()

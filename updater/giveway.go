@@ -52,6 +52,7 @@ func (j *job) lend(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("gave way to another process, which has not done yet; what is downloaded is kept: %w", err)
 	}
+	held.Trigger = j.held.Trigger
 	j.held = held
 	return nil
 }

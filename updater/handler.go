@@ -34,6 +34,7 @@ const (
 // Handler serves the admin endpoint:
 //
 //	GET  /update            the status as JSON; ?explain=1 adds every rule of the last check
+//	GET  /update/metrics    the same in numbers, for Prometheus
 //	POST /update            start an update; body {} or {"version": "1.2.3"}
 //	POST /update/rollback   go back to the version before this one
 //
@@ -72,6 +73,7 @@ func (u *Updater) Handler() http.Handler {
 			return u.job(t, request{manual: true}).rollback(ctx, true)
 		})
 	})
+	mux.HandleFunc("/update/metrics", u.serveMetrics)
 	return u.guard(http.NewCrossOriginProtection().Handler(mux))
 }
 
@@ -260,6 +262,16 @@ func (u *Updater) post(w http.ResponseWriter, r *http.Request, do func(context.C
 		return do(ctx, t, want) // the outcome is in the status
 	})
 	u.reply(w, http.StatusAccepted, false)
+}
+
+// serveMetrics answers GET /update/metrics.
+func (u *Updater) serveMetrics(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		notAllowed(w, "GET, HEAD")
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_ = u.WriteMetrics(w)
 }
 
 func (u *Updater) reply(w http.ResponseWriter, code int, explain bool) {

@@ -33,6 +33,14 @@ func (r request) grants() []installation.Need {
 	return []installation.Need{installation.ToChange, installation.ToUpdate}
 }
 
+// trigger is who asked.
+func (r request) trigger() string {
+	if r.manual {
+		return "person"
+	}
+	return "interval"
+}
+
 // job is one request on its way.
 type job struct {
 	*Updater
@@ -87,6 +95,9 @@ func (j *job) lock(ctx context.Context, need installation.Need) (err error) {
 	} else {
 		j.held, err = j.hold(ctx, j.events, 0, installation.Quietly) // the interval comes again
 	}
+	if err == nil {
+		j.held.Trigger = j.trigger()
+	}
 	return err
 }
 
@@ -135,7 +146,7 @@ func (j *job) record(r Result, err error) {
 	j.set(func(s *Status) {
 		s.Downloaded, s.Size, s.Outcome = 0, 0, outcome
 		if r.Installed != "" && err == nil {
-			s.Installed, s.Offered = r.Installed, ""
+			s.Installed, s.Offered, s.Critical = r.Installed, "", false
 		}
 	})
 	if o := outcomeOf(err); o.event == EventUpdateFailed {

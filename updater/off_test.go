@@ -121,7 +121,7 @@ func TestOffIsSaid(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	c := install(t, repo, "banana")
 	for args, want := range map[string]string{
-		"": "updates are off: Options.Version", "--check": "updates are off", "--rollback": "updates are off", "--dry-run": "updates are off",
+		"": "updates are off: Options.Version", "--check": "updates are off", "--rollback": "updates are off", "--dry-run": "updates are off", "--history": "updates are off",
 		"--doctor": "PROBLEM  updates are off: Options.Version",
 	} {
 		code, stdout, stderr := c.run(strings.Fields(args)...)

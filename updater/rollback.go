@@ -34,7 +34,10 @@ func (j *job) rollback(ctx context.Context, restart bool) (r Result, err error) 
 		return r, fail(StepRollingBack, "", err)
 	}
 	defer j.held.Release()
-	defer func() { _ = j.leave(ctx, j.held, nil) }()
+	defer func() {
+		_ = j.leave(ctx, j.held, nil)
+		j.show(j.held.State())
+	}()
 	if r, err = j.goBack(); err != nil {
 		return r, fail(StepRollingBack, "", err)
 	}

@@ -25,6 +25,8 @@ type Status struct {
 	// Off is why this program does not update itself, nor look for updates; "" if it does. It has no file that it could
 	// find, or no version.
 	Off string `json:"off,omitzero"`
+	// Critical: what is installed should not be run any longer, and what is on offer should be installed without delay.
+	Critical bool `json:"critical,omitzero"`
 	// Managed is who else keeps the file current and by which command, once that was looked at; "" if nobody does.
 	Managed string `json:"managed,omitzero"`
 	// Proved: the installed file has run healthily.
@@ -59,6 +61,8 @@ type Status struct {
 	Held *Hold `json:"held,omitzero"`
 	// Failed are the versions that failed here: why, until when they are left alone, and what ends it.
 	Failed map[string]string `json:"failed,omitzero"`
+	// History is how the last updates ended, at most 50, oldest first.
+	History []HistoryEntry `json:"history,omitzero"`
 	// Explain is every rule of the last check, in order; only where asked for.
 	Explain []release.Verdict `json:"explain,omitzero"`
 }
@@ -77,6 +81,25 @@ type Hold struct {
 	Reason  string    `json:"reason"`        // a sentence
 	Since   time.Time `json:"since"`         // when updates began to be held back
 	Next    time.Time `json:"next,omitzero"` // when to ask again, if the gate knows
+}
+
+// HistoryEntry is how one update, or attempt, ended.
+type HistoryEntry struct {
+	At      time.Time `json:"at"` // when it ended; of one that is on trial, when it was installed
+	From    string    `json:"from,omitzero"`
+	To      string    `json:"to,omitzero"`
+	Trigger string    `json:"trigger,omitzero"` // "interval" or "person"
+	// Result is the name of an outcome, such as "ok" (it proved itself), "undone" or "held"; or "on trial" or "rolled back".
+	Result string `json:"result"`
+	Why    string `json:"why,omitzero"`
+}
+
+// historyOf is what is remembered of updates.
+func historyOf(st *state.State) (all []HistoryEntry) {
+	for _, m := range st.History {
+		all = append(all, HistoryEntry{At: m.At, From: m.From, To: m.To, Trigger: m.Trigger, Result: m.Result, Why: m.Why.String()})
+	}
+	return all
 }
 
 // Outcome is how an update ended.
@@ -131,6 +154,7 @@ func sources(failed []fetch.Attempt) (s []FailedSource) {
 func (s Status) clone() Status {
 	s.Failed = maps.Clone(s.Failed)
 	s.Sources = slices.Clone(s.Sources)
+	s.History = slices.Clone(s.History)
 	return s
 }
 
@@ -151,6 +175,9 @@ func (s Status) redacted(private []string, explain bool) Status {
 	s.Off, s.Managed, s.Withdrawn, s.Retired = redact(s.Off), redact(s.Managed), redact(s.Withdrawn), redact(s.Retired)
 	for i, a := range s.Sources {
 		s.Sources[i].Source, s.Sources[i].Error = redact(a.Source), redact(a.Error)
+	}
+	for i, e := range s.History {
+		s.History[i].Why = redact(e.Why)
 	}
 	for version, why := range s.Failed {
 		s.Failed[version] = redact(why)

@@ -4,18 +4,22 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/theseus-go/theseus/internal/catalog"
 	"github.com/theseus-go/theseus/internal/installation"
+	"github.com/theseus-go/theseus/internal/state"
 )
 
 // shared is what the goroutines of one Updater have in common.
 type shared struct {
-	mu     sync.Mutex
-	status Status
-	memory catalog.Memory // what could not be written, or not yet
-	ended  chan struct{}  // closed when the turn that is taken ends; nil while none is
-	owing  atomic.Bool    // a gate could not be told how a move ended
+	mu            sync.Mutex
+	status        Status
+	memory        catalog.Memory // what could not be written, or not yet
+	counts        state.Counts   // likewise
+	countsWritten time.Time
+	ended         chan struct{} // closed when the turn that is taken ends; nil while none is
+	owing         atomic.Bool   // a gate could not be told how a move ended
 	// giveWay asks the work of that turn to end for what somebody needs, nil while it would not; it says whether it does.
 	giveWay func(installation.Need) bool
 	tasks   chan task // what POST asks for, while Run runs

@@ -57,7 +57,10 @@ func (j *job) update(ctx context.Context, restart bool) (r Result, err error) {
 		}
 		r, err = j.install(ctx) // from the beginning: whatever it was about to install may be wrong by now
 	}
-	defer func() { j.leaveAfter(ctx, restart, r, err) }()
+	defer func() {
+		j.leaveAfter(ctx, restart, r, err)
+		j.remember(r, err, !restart)
+	}()
 	j.tell(err)
 	j.noteHold(err)
 	if err != nil || !restart || j.opts.Restart == nil || r.Installed == "" && !j.behind(j.held.State()) {

@@ -63,6 +63,7 @@ func New(opts Options) (*Updater, error) {
 		process: p, opts: s, now: time.Now, proveAfter: installation.ProveAfter, patience: patience, sinceBoot: sinceBoot,
 		client: &catalog.Client{App: s.App, Channel: s.Channel, Root: s.root, Built: s.Built},
 	}
+	u.countsWritten = u.now()
 	u.policyFile, u.policyRequired = policyFile(s.App)
 	log := cmp.Or(opts.Logger, slog.Default())
 	now := func() time.Time { return u.now() }
@@ -175,8 +176,9 @@ func (u *Updater) keep(m catalog.Memory, h *installation.Held) {
 
 // show puts what is remembered into the status.
 func (u *Updater) show(st *state.State) {
-	failed := failures(st, u.now(), u.opts.RetryFailed)
+	failed, history := failures(st, u.now(), u.opts.RetryFailed), historyOf(st)
 	u.set(func(s *Status) {
+		s.History = history
 		s.Failed, s.Held = failed, holdOf(st, s.Held)
 		s.Proved = st.Installed == nil || st.Installed.Proved
 		switch {

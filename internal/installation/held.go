@@ -14,6 +14,9 @@ import (
 // Held is an installation that no other process changes meanwhile. It ends with Release, and its methods must not be
 // called after that.
 type Held struct {
+	// Trigger says in the history who asked for what is done: "interval" or "person".
+	Trigger string
+
 	i        *Installation
 	held     *held
 	released bool

@@ -106,7 +106,7 @@ func (h *Held) Swap(sealed *os.File, from string, to state.File, keep int) (*Set
 	if err != nil {
 		return nil, err
 	}
-	j := state.Journal{Step: state.Swap, From: old, To: to, Started: h.i.Now().UTC()}
+	j := state.Journal{Step: state.Swap, From: old, To: to, Started: h.i.Now().UTC(), Trigger: h.Trigger}
 	// If the step fails, the file that was to be installed waits for another attempt.
 	if err := h.save(func(st *state.State) { st.Journal, st.Staged = &j, &to }); err != nil {
 		return nil, fmt.Errorf("writing the journal: %w", err)
@@ -237,6 +237,7 @@ func (h *Held) Prove(id content.ID) (version string, err error) {
 	err = h.save(func(st *state.State) {
 		if in := st.Installed; in != nil && !in.Proved && in.ID == id {
 			in.Proved, in.Starts, in.Counted = true, 0, false
+			st.Prove(h.i.Now().UTC())
 			delete(st.Failed, in.Version)
 			version = in.Version
 		}

@@ -123,6 +123,7 @@ func (s *State) Settle(v Verdict, now time.Time) {
 func (s *State) Swapped(j Journal) {
 	s.Journal = nil
 	s.Installed = &j.To
+	s.begin(j, j.Trigger)
 	if !j.From.Proved || j.From.ID == j.To.ID {
 		return
 	}
@@ -137,6 +138,12 @@ func (s *State) Swapped(j Journal) {
 func (s *State) Undone(j Journal, now time.Time) {
 	s.Journal = nil
 	s.Installed = &j.To
+	if j.Step == Rollback {
+		s.settleTrial(j.From.Version, RolledBack, text.Of("left by hand"), now)
+		s.Ended(Move{At: now, From: j.From.Version, To: j.To.Version, Trigger: "person", Result: RolledBack})
+	} else {
+		s.end(j.From.Version, WasUndone, j.Cause, now)
+	}
 	if !j.Cause.IsZero() {
 		judged := j.Judged
 		if judged.Fault == "" {

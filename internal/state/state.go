@@ -72,6 +72,8 @@ type State struct {
 	Claim    *Claim              `json:"claim,omitzero"`
 	Sights   []Sight             `json:"sights,omitzero"` // of releases that are newer than what is installed, if anybody asks for their age
 	Trust    *Trust              `json:"trust,omitzero"`
+	History  []Move              `json:"history,omitzero"` // oldest first
+	Counts   Counts              `json:"counts,omitzero"`
 	Floor    time.Time           `json:"floor,omitzero"` // the latest signed date of an accepted document
 	Channels map[string]*Channel `json:"channels,omitzero"`
 
@@ -98,6 +100,7 @@ type Journal struct {
 	// Judged says whose fault Cause is.
 	Judged  blame.Judgement `json:"judged,omitzero"`
 	Started time.Time       `json:"started"`
+	Trigger string          `json:"trigger,omitzero"` // who asked, for the history
 
 	Unknown jsontext.Value `json:",embed"`
 }
@@ -170,6 +173,7 @@ func New() *State {
 func (s *State) Clone() *State {
 	c := *s
 	c.Installed, c.Previous, c.Journal, c.Trust = clone(s.Installed), clone(s.Previous), clone(s.Journal), clone(s.Trust)
+	c.History, c.Counts = slices.Clone(s.History), s.Counts.Clone()
 	c.Sights = slices.Clone(s.Sights)
 	c.Staged, c.Hold, c.Claim = clone(s.Staged), clone(s.Hold), clone(s.Claim)
 	c.Older = slices.Clone(s.Older)

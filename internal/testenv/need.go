@@ -103,6 +103,7 @@ var packages = map[string]string{
 	"chattr":          "e2fsprogs",
 	"debugfs":         "e2fsprogs",
 	"dpkg-query":      "dpkg",
+	"promtool":        "prometheus",
 	"flock":           "util-linux",
 	"getcap":          "libcap2-bin",
 	"getfacl":         "acl",
