@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/theseus-go/theseus/internal/fetch"
 	"github.com/theseus-go/theseus/internal/state"
 	"github.com/theseus-go/theseus/internal/text"
 )
@@ -56,10 +57,16 @@ func (j *job) endHold() {
 	j.events.clear(EventHeld, EventHeldLong)
 }
 
-// askAgain is when the interval asks again after an update ended like that.
-func askAgain(err error, interval time.Duration) time.Duration {
+// spread is by how much clients at most come later than a gate says, so that not all of them come as a window opens.
+const spread = time.Minute
+
+// untilNext is how long the interval waits after an update ended like that: about the interval, but not past the moment
+// at which a gate opens, which may be the only one of a week.
+func untilNext(err error, interval time.Duration, random func() float64) time.Duration {
+	d := fetch.Jitter(interval, random)
 	if h := (*Held)(nil); errors.As(err, &h) && h.After > 0 {
-		return max(time.Second, min(h.After, interval))
+		after := max(time.Second, h.After)
+		d = min(d, after+time.Duration(random()*float64(min(spread, after/5))))
 	}
-	return interval
+	return d
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -435,7 +436,7 @@ func TestPollSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := &Updater{opts: &settings{Options: Options{Interval: time.Hour}}, now: time.Now}
 		for range 1000 {
-			if d := u.schedule(time.Hour, false); d < 48*time.Minute || d > 72*time.Minute {
+			if d := u.schedule(untilNext(nil, time.Hour, rand.Float64)); d < 48*time.Minute || d > 72*time.Minute {
 				t.Fatalf("an interval of 1h became %v", d)
 			}
 			if d := u.retry(3, errors.New("down")); d < 0 || d > 40*time.Second {

@@ -13,10 +13,17 @@ import (
 // behindTooFar is how far behind signed dates a clock may stand before it counts as wrong.
 const behindTooFar = 24 * time.Hour
 
+// clockSkew is how far the clocks of machines that have a right one are apart.
+const clockSkew = 10 * time.Minute
+
 // observe is this moment by both clocks of the machine.
 func (j *job) observe(clock release.Clock) state.Observation {
 	boot, up := j.sinceBoot()
-	return state.Observation{Wall: clock.Now().UTC().Round(0), Boot: boot, Up: up.Seconds()}
+	o := state.Observation{Boot: boot, Up: up.Seconds()}
+	if clock.Behind() < clockSkew {
+		o.Wall = clock.Wall.UTC().Round(0)
+	}
+	return o
 }
 
 // sight is a release of the channel as it is remembered.

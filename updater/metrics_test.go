@@ -45,13 +45,14 @@ func metrics(t *testing.T, u *Updater) map[string]string {
 }
 
 func promtool(t *testing.T, stdin string, args ...string) {
-	t.Helper()
-	testenv.Need(t, "promtool")
-	cmd := exec.Command("promtool", args...)
-	cmd.Dir, cmd.Stdin = "../doc/prometheus", strings.NewReader(stdin)
-	if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(stdin, "theseus") && len(out) > 0 {
-		t.Errorf("promtool %v: %v\n%s\n%s", args, err, out, stdin)
-	}
+	t.Run("promtool", func(t *testing.T) { // where there is none, the rest counts
+		testenv.Need(t, "promtool")
+		cmd := exec.Command("promtool", args...)
+		cmd.Dir, cmd.Stdin = "../doc/prometheus", strings.NewReader(stdin)
+		if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(stdin, "theseus") && len(out) > 0 {
+			t.Errorf("promtool %v: %v\n%s\n%s", args, err, out, stdin)
+		}
+	})
 }
 
 // Prometheus's own judge is content with what is written, in every condition.

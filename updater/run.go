@@ -39,7 +39,7 @@ func (u *Updater) Run(ctx context.Context) error {
 	defer proof.Stop()
 	// The first check comes soon: a service that was just started may be far behind. It is spread too, for fleets
 	// that are started at once.
-	next := time.NewTimer(u.schedule(min(u.opts.Interval, time.Minute)/2, true))
+	next := time.NewTimer(u.schedule(time.Duration(rand.Int64N(int64(min(u.opts.Interval, time.Minute)/2) + 1))))
 	defer next.Stop()
 	tasks, done := u.take()
 	defer done()
@@ -83,18 +83,13 @@ func (u *Updater) Run(ctx context.Context) error {
 			next.Reset(u.retry(failures, err))
 		default:
 			failures = 0
-			next.Reset(u.schedule(askAgain(err, u.opts.Interval), false))
+			next.Reset(u.schedule(untilNext(err, u.opts.Interval, rand.Float64)))
 		}
 	}
 }
 
-// schedule returns a time from now of about d, and tells the status.
-func (u *Updater) schedule(d time.Duration, first bool) time.Duration {
-	if first {
-		d = time.Duration(rand.Int64N(int64(d) + 1))
-	} else {
-		d = fetch.Jitter(d, rand.Float64)
-	}
+// schedule tells the status when the next check is, and returns d.
+func (u *Updater) schedule(d time.Duration) time.Duration {
 	u.set(func(s *Status) { s.NextCheck = u.now().Add(d).UTC() })
 	return d
 }
@@ -106,9 +101,7 @@ func (u *Updater) retry(failures int, err error) time.Duration {
 	if row := outcomeOf(err); row.sentinel == ErrUndone && blameOf(row, err) != BlameRelease {
 		d = max(d, min(time.Minute, u.opts.Interval/4)) // a shortage takes its time, and chances are few
 	}
-	d = max(d, retryAfter(err))
-	u.set(func(s *Status) { s.NextCheck = u.now().Add(d).UTC() })
-	return d
+	return u.schedule(max(d, retryAfter(err)))
 }
 
 // poll is one turn of the interval.

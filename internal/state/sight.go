@@ -13,9 +13,9 @@ import (
 // clocks are set, also by years on a machine whose clock has no battery.
 type Sight struct {
 	Version string      `json:"version"`
-	ID      content.ID  `json:"id"`    // of what describes the release: another one with that version is as old as it is here
-	First   time.Time   `json:"first"` // when it was seen first, by the clock of then
-	Age     float64     `json:"age"`   // seconds that have gone by from First until Last
+	ID      content.ID  `json:"id"`             // of what describes the release: another one with that version is as old as it is here
+	First   time.Time   `json:"first,omitzero"` // when it was seen first, by the clock of then
+	Age     float64     `json:"age"`            // seconds that have gone by from First until Last
 	Last    Observation `json:"last"`
 
 	Unknown jsontext.Value `json:",embed"`
@@ -23,7 +23,7 @@ type Sight struct {
 
 // Observation is a moment, by both clocks of a machine.
 type Observation struct {
-	Wall time.Time `json:"wall"`          // not before any date that was signed already
+	Wall time.Time `json:"wall,omitzero"` // zero if that clock is known to be wrong
 	Boot string    `json:"boot,omitzero"` // which start of the machine it is; "" if it does not tell
 	Up   float64   `json:"up,omitzero"`   // seconds since then, those that it slept included
 }
@@ -33,6 +33,9 @@ type Observation struct {
 func (o Observation) since(now Observation) float64 {
 	if now.Boot != "" && now.Boot == o.Boot {
 		return max(0, now.Up-o.Up)
+	}
+	if o.Wall.IsZero() || now.Wall.IsZero() {
+		return 0
 	}
 	return max(0, now.Wall.Sub(o.Wall).Seconds())
 }
@@ -57,11 +60,14 @@ func (s *State) See(listed []Sight, now Observation) {
 			continue
 		}
 		known := s.Sights[i]
-		if d := known.Last.since(now); d >= 3600 || now.Boot != known.Last.Boot {
-			// A clock that was set back since would count the same time twice.
-			wall := known.Last.Wall.Add(time.Duration(d * float64(time.Second)))
+		d := known.Last.since(now)
+		switch last := known.Last; {
+		case now.Boot != last.Boot && now.Wall.IsZero() && !last.Wall.IsZero():
+			// How long the machine was off is known once its clock is.
+		case d >= 3600, now.Boot != last.Boot, last.Wall.IsZero() && !now.Wall.IsZero():
 			known.Age, known.Last = known.Age+d, now
-			if wall.After(now.Wall) {
+			// A clock that was set back since would count the same time twice.
+			if wall := last.Wall.Add(time.Duration(d * float64(time.Second))); !last.Wall.IsZero() && wall.After(now.Wall) {
 				known.Last.Wall = wall
 			}
 		}
