@@ -214,22 +214,26 @@ to stop a rollout, pause the release.`,
 
 func markCommand() *cobra.Command {
 	var critical string
-	var floor bool
+	var floor, back bool
 	var cmd *cobra.Command
 	cmd = amendCommand(amendment{
 		use:   "mark",
-		short: "Mark a release as critical for older ones, or as a step that none may skip",
+		short: "Mark a release as critical for older ones, as a step that none may skip, or as one to go back to",
 		example: `  theseus mark --repo dl --channel stable --version 1.4.1 \
       --critical-below 1.4.1 --key theseus.key
   theseus mark --repo dl --channel stable --version 2.0.0 --floor \
       --key theseus.key`,
 		flags: func(c *cobra.Command) {
 			addMarks(c, &critical, &floor)
+			c.Flags().BoolVar(&back, "return", false, "a person may go back to this release from a later one, by its name and with --allow-downgrade")
 		},
 		change: func(_ *release.Channel, e *release.Entry, _ time.Time) (string, error) {
 			f := cmd.Flags()
-			if !f.Changed("critical-below") && !f.Changed("floor") {
-				return "", ui.Usage("nothing to mark: give --critical-below or --floor")
+			if !f.Changed("critical-below") && !f.Changed("floor") && !f.Changed("return") {
+				return "", ui.Usage("nothing to mark: give --critical-below, --floor or --return")
+			}
+			if f.Changed("return") {
+				e.Return = back
 			}
 			if f.Changed("floor") {
 				e.Floor = floor
