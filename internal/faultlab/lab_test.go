@@ -86,6 +86,7 @@ type cell struct {
 	run   func(args ...string) (code int, o output) // the program there, with whatever is weak
 
 	forgets bool // what is remembered cannot be read, so there is no way back that is known
+	late    bool // what fails can be tried with the program alone, and so only by the swap
 }
 
 type output struct{ out, err string }
@@ -157,6 +158,9 @@ func (l *lab) judge(c cell) (v verdict, bad error) {
 		name string
 		answer
 	}{{"--doctor", doctor}, {"--dry-run", plan}} {
+		if c.late && one.Code == 0 && update.Code != 0 {
+			return verdict{says: sentence(update.Error)}, holds(c, programs.old)
+		}
 		if one.Code != update.Code {
 			return v, fmt.Errorf("%s says %d %s %v, the update %d %s", one.name, one.Code, one.Error, one.Findings, update.Code, update.Error)
 		}
