@@ -116,6 +116,8 @@ type Options struct {
 	// MinRate is the least throughput, in bytes per second, for which a source is kept; one that brings less is given up, and
 	// what it brought is resumed later. 4 KiB if zero; set less for machines on slower lines.
 	MinRate int64
+	// NoNotice: Notice says and asks nothing. It is for the switch of a program's own, or its configuration.
+	NoNotice bool
 	// Built is the date of the build, a floor for the clock: a machine whose clock stands before it does not believe
 	// its clock. Default: vcs.time of the build information, else none.
 	Built time.Time

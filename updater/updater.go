@@ -35,7 +35,8 @@ type Updater struct {
 	proveAfter, patience time.Duration // variables for tests
 	sinceBoot            func() (boot string, up time.Duration)
 
-	off error // why it does nothing
+	off     error // why it does nothing
+	notices notices
 }
 
 // patience is how long a person's request waits for others at work; downloads give way meanwhile.
@@ -60,6 +61,7 @@ func New(opts Options) (*Updater, error) {
 		lost = text.Error(fmt.Errorf("%w; where /proc is not mounted, or the program runs from memory, its path can be set: Options.Executable", lost))
 	}
 	u := &Updater{
+		notices: terminal(),
 		process: p, opts: s, now: time.Now, proveAfter: installation.ProveAfter, patience: patience, sinceBoot: sinceBoot,
 		client: &catalog.Client{App: s.App, Channel: s.Channel, Root: s.root, Built: s.Built},
 	}

@@ -21,7 +21,12 @@ var (
 func main() {
 	root := &cobra.Command{
 		Use: "tool", Version: version,
-		Run: func(*cobra.Command, []string) { fmt.Println("hello") },
+		Run: func(c *cobra.Command, _ []string) {
+			if u, err := newUpdater(); err == nil {
+				defer u.Notice(c.Context())() // at a terminal, once a day, if there is a newer version
+			}
+			fmt.Println("hello")
+		},
 	}
 	root.SetVersionTemplate("{{.Version}}\n") // a new release is asked this before it is installed
 	root.AddCommand(selfUpdate())
@@ -36,11 +41,15 @@ func selfUpdate() *cobra.Command {
 		Short:              "Install the newest release",
 		DisableFlagParsing: true, // updater parses them, --help too
 		Run: func(c *cobra.Command, args []string) {
-			u, err := updater.New(updater.Options{App: "tool", Version: version, Key: key, Source: "https://dl.example.com/tool"})
+			u, err := newUpdater()
 			if err != nil {
 				log.Fatal(err)
 			}
 			os.Exit(u.Command(c.Context(), args))
 		},
 	}
+}
+
+func newUpdater() (*updater.Updater, error) {
+	return updater.New(updater.Options{App: "tool", Version: version, Key: key, Source: "https://dl.example.com/tool"})
 }
