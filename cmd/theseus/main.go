@@ -11,7 +11,6 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -55,9 +54,7 @@ answer, 6 no permission, 7 another theseus is at work on the repository, or was 
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return ui.Usage("%v: see '%s --help'", err, c.CommandPath())
-	})
+	c.SetFlagErrorFunc(wrongFlag)
 	c.AddCommand(
 		initCommand(),
 		keygenCommand(),
@@ -88,25 +85,4 @@ answer, 6 no permission, 7 another theseus is at work on the repository, or was 
 	foldHelp(c)
 	c.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	return c
-}
-
-// wrapArgs makes a wrong number of arguments a usage error (exit 2), as a wrong flag is.
-func wrapArgs(c *cobra.Command) {
-	check := c.Args
-	if check == nil {
-		check = cobra.NoArgs
-	}
-	c.Args = func(c *cobra.Command, args []string) error {
-		err := check(c, args)
-		switch _, takes, some := strings.Cut(c.Use, " "); {
-		case err == nil:
-			return nil
-		case some: // cobra would count them only
-			return ui.Usage("%s takes %s (%d given): see '%s --help'", strings.TrimPrefix(c.CommandPath(), c.Root().Name()+" "), takes, len(args), c.CommandPath())
-		}
-		return ui.Usage("%v: see '%s --help'", err, c.CommandPath())
-	}
-	for _, sub := range c.Commands() {
-		wrapArgs(sub)
-	}
 }

@@ -176,7 +176,7 @@ func (e *editFlags) deadline(r publisher.ChannelReport) string {
 	if !e.own() || !e.project.Exists() {
 		again += fmt.Sprintf(" --repo %s --channel %s --key FILE", e.repo, r.Channel)
 	}
-	return fmt.Sprintf("Clients stop updating from channel %s on %s unless it is refreshed before: %s", r.Channel, ui.Date(r.Expires), again)
+	return fmt.Sprintf("Clients stop updating from channel %s on %s unless it is refreshed before: %s", r.Channel, ui.Deadline(r.Expires), again)
 }
 
 // reader is what a verb needs that looks at a repository, or has only documents to look at.

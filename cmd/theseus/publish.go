@@ -289,10 +289,8 @@ func (o *publishOptions) begin(root *verify.Trust) (bool, error) {
 
 // release judges the command line before anything is read or written.
 func (o *publishOptions) release() (*publisher.Release, error) {
-	for flag, value := range map[string]string{"app": o.app, "version": o.version, "channel": o.channel} {
-		if value == "" {
-			return nil, ui.Usage("--%s is missing: see 'theseus publish --help'", flag)
-		}
+	if err := missing("publish", "app", o.app, "version", o.version, "channel", o.channel); err != nil {
+		return nil, err
 	}
 	r := &publisher.Release{Channel: o.channel, Floor: o.floor, AllowDowngrade: o.allowDowngrade, Keep: o.keep, Deltas: o.deltas, DeltaMemory: int64(o.deltaMemory), Quiet: o.quiet}
 	version, err := release.ParseVersion(o.version)

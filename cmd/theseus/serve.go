@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,6 +45,14 @@ The signatures protect what is installed, so plain HTTP on the loopback interfac
 func serve(ctx context.Context, dir, listen string, quiet, asJSON bool) error {
 	if dir == "" {
 		return ui.Usage("no repository: give --repo DIR")
+	}
+	if host, port, err := net.SplitHostPort(listen); err != nil || port == "" {
+		return ui.Usage("--listen %s: want HOST:PORT, for example 127.0.0.1:%s", listen, cmp.Or(port, strings.Trim(listen, ":"), host, "8080"))
+	}
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		if info, err := os.Stat(filepath.Join(dir, "releases")); err != nil || !info.IsDir() {
+			return ui.Fail(ui.ExitError, "%s is no repository: there is no folder releases in it; theseus publish makes one", dir)
+		}
 	}
 	handler, err := web.Open(dir)
 	if err != nil {

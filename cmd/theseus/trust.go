@@ -301,7 +301,7 @@ func reportTrust(o *editFlags, done *publisher.PublishedTrust) error {
 	t := done.Trust
 	v := map[string]any{"app": t.App, "trust": t.Version, "expires": t.Expires, "channels": done.Channels}
 	err := ui.Result(o.json, v, func(w io.Writer) {
-		fmt.Fprintf(w, "Trust document %d of %s is published. It holds until %s: publish its successor before then.\n", t.Version, t.App, ui.Date(t.Expires))
+		fmt.Fprintf(w, "Trust document %d of %s is published. It holds until %s: publish its successor before then.\n", t.Version, t.App, ui.Deadline(t.Expires))
 		if o.project.Exists() && !o.another() {
 			fmt.Fprintf(w, "It is the root of %s now: commit that, theseus.root and %s.\n", publisher.ProjectFile, publisher.LockFile)
 		} else {

@@ -234,13 +234,13 @@ func (v *verifier) walkTrust(ctx context.Context) error {
 	followed, err := v.docs.Walk(ctx)
 	v.walked = followed
 	for _, t := range followed {
-		v.add(release.TrustPath(t.Version), fmt.Sprintf("follows from what came before; expires %s", ui.Date(t.Expires)), v.soon(t.Expires))
+		v.add(release.TrustPath(t.Version), fmt.Sprintf("follows from what came before; expires %s", ui.Deadline(t.Expires)), v.soon(t.Expires))
 	}
 	switch last := v.docs.Trust; {
 	case err != nil:
 		v.add(release.TrustPath(last.Version+1), "", err)
 	case last.Expired(v.clock.Now()):
-		v.add(release.TrustPath(last.Version), "", fmt.Errorf("%w on %s: clients refuse everything until its successor is published (theseus trust init)", release.ErrExpired, ui.Date(last.Expires)))
+		v.add(release.TrustPath(last.Version), "", fmt.Errorf("%w on %s: clients refuse everything until its successor is published (theseus trust init)", release.ErrExpired, ui.Deadline(last.Expires)))
 	}
 	return ctx.Err()
 }
@@ -280,7 +280,7 @@ func (v *verifier) lost(ctx context.Context, o Options) {
 // soon says that something expires within the time that the person asked for.
 func (v *verifier) soon(expires time.Time) error {
 	if left := expires.Sub(v.clock.Wall); v.within > 0 && left > 0 && left < v.within {
-		return fmt.Errorf("%w soon: in %s, on %s: run theseus refresh", release.ErrExpired, ui.Span(left), ui.Date(expires))
+		return fmt.Errorf("%w soon: in %s, on %s: run theseus refresh", release.ErrExpired, ui.Span(left), ui.Deadline(expires))
 	}
 	return nil
 }
@@ -294,7 +294,7 @@ func (v *verifier) channel(ctx context.Context, name string) error {
 		v.add(name, "", err)
 		return ctx.Err()
 	}
-	detail := fmt.Sprintf("sequence %d, %s, signed by %s, expires %s", c.Sequence, ui.Plural(len(c.Entries), "release"), ui.KeyIDs(c.Signers), ui.Date(c.Expires))
+	detail := fmt.Sprintf("sequence %d, %s, signed by %s, expires %s", c.Sequence, ui.Plural(len(c.Entries), "release"), ui.KeyIDs(c.Signers), ui.Deadline(c.Expires))
 	err = c.Fresh(v.clock)
 	if err == nil {
 		err = v.soon(c.Expires)

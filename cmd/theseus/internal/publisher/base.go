@@ -171,7 +171,7 @@ func (p *Publisher) judge(name string, known *Remembered, c *release.Channel) er
 	case p.within > 0 && age > p.within:
 		return refuse("was signed %s ago, and refresh-within is %s: this looks like a replay, or the scheduled refresh does not run; compare it with the server (%s)", ui.Span(age), ui.Span(p.within), adopt)
 	case p.within == 0 && !same && !p.now.Before(c.Expires):
-		return refuse("expired on %s and is not what was signed here last: this looks like a replay; restore the newest from your backup (%s)", ui.Date(c.Expires), adopt)
+		return refuse("expired on %s and is not what was signed here last: this looks like a replay; restore the newest from your backup (%s)", ui.Deadline(c.Expires), adopt)
 	}
 	if !same && known.Sequence > 0 {
 		p.say(fmt.Sprintf("channel %s: sequence %d was signed elsewhere and is newer than %s knows (%d): it is built upon", name, c.Sequence, LockFile, known.Sequence))

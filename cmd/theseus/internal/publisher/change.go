@@ -44,7 +44,7 @@ type RoleKey struct {
 
 // Print shows the document before somebody signs it.
 func (r *TrustChange) Print(w io.Writer) {
-	fmt.Fprintf(w, "Trust document %d of %s, which holds until %s.\n", r.Version, r.App, ui.Date(r.Expires))
+	fmt.Fprintf(w, "Trust document %d of %s, which holds until %s.\n", r.Version, r.App, ui.Deadline(r.Expires))
 	for _, role := range r.Roles {
 		takes := ui.Plural(role.Threshold, "signature")
 		if role.Was != role.Threshold {
@@ -97,7 +97,7 @@ func CompareTrust(old *verify.Trust, file []byte, name string, now time.Time) (*
 	case next.Version != before.Version:
 		return nil, ui.Fail(ui.ExitRefused, "%s is version %d, and version %d follows: make it anew with theseus trust init", name, next.Version, before.Version)
 	case !now.Before(next.Expires.Time):
-		return nil, ui.Fail(ui.ExitRefused, "%s expired on %s: make it anew with theseus trust init", name, ui.Date(next.Expires.Time))
+		return nil, ui.Fail(ui.ExitRefused, "%s expired on %s: make it anew with theseus trust init", name, ui.Deadline(next.Expires.Time))
 	}
 	own, err := next.Trust.Set()
 	if err != nil {

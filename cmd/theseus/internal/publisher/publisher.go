@@ -64,7 +64,7 @@ func Open(ctx context.Context, o Options) (*Publisher, error) {
 	case p.trust.Version == 0 && len(p.signers) > 1:
 		return nil, ui.Usage("this repository has no trust document, so one key signs everything: give one --key (or make a trust document: theseus trust init)")
 	case p.trust.Expired(p.now):
-		return nil, ui.Fail(ui.ExitRefused, "the trust document %d expired on %s: clients refuse everything until its successor is published (theseus trust init)", p.trust.Version, ui.Date(p.trust.Expires))
+		return nil, ui.Fail(ui.ExitRefused, "the trust document %d expired on %s: clients refuse everything until its successor is published (theseus trust init)", p.trust.Version, ui.Deadline(p.trust.Expires))
 	}
 	return p, nil
 }

@@ -48,7 +48,7 @@ type PulledChannel struct {
 func (p *Pulled) Print(w io.Writer) {
 	for _, c := range p.Channels {
 		how := map[string]string{"same": "was here already", "pulled": "is here now", "ahead": "is newer here: theseus push"}[c.State]
-		fmt.Fprintf(w, "%s: channel %s of %s %s (sequence %d, expires %s).\n", p.Remote, c.Channel, p.App, how, c.Sequence, ui.Date(c.Expires))
+		fmt.Fprintf(w, "%s: channel %s of %s %s (sequence %d, expires %s).\n", p.Remote, c.Channel, p.App, how, c.Sequence, ui.Deadline(c.Expires))
 	}
 	if p.Files > 0 {
 		fmt.Fprintf(w, "%s with %s came down.\n", ui.Plural(p.Files, "file"), ui.Bytes(p.Bytes))

@@ -60,7 +60,7 @@ func (p *Pushed) Print(w io.Writer) {
 		if c.Changed {
 			how = "is there now"
 		}
-		fmt.Fprintf(w, "%s: channel %s of %s %s (sequence %d, expires %s).\n", p.Remote, c.Channel, p.App, how, c.Sequence, ui.Date(c.Expires))
+		fmt.Fprintf(w, "%s: channel %s of %s %s (sequence %d, expires %s).\n", p.Remote, c.Channel, p.App, how, c.Sequence, ui.Deadline(c.Expires))
 	}
 	if p.Files > 0 {
 		fmt.Fprintf(w, "%s with %s went up.\n", ui.Plural(p.Files, "file"), ui.Bytes(p.Bytes))

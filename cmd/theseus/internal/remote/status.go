@@ -111,9 +111,9 @@ func (s *Status) Print(w io.Writer) {
 func expiry(t time.Time) string {
 	left := time.Until(t)
 	if left <= 0 {
-		return "expired on " + ui.Date(t)
+		return "expired on " + ui.Deadline(t)
 	}
-	return fmt.Sprintf("expires in %s, on %s", ui.Span(left), ui.Date(t))
+	return fmt.Sprintf("expires in %s, on %s", ui.Span(left), ui.Deadline(t))
 }
 
 func (r ReleaseStatus) words() string {
@@ -180,7 +180,7 @@ func (s *Status) place(ctx context.Context, o publisher.Options, name string, ou
 	}
 	s.App, p.Trust = view.App(), view.Trust().Version
 	if t := view.Trust(); t.Expired(time.Now()) {
-		return stop(ui.Fail(ui.ExitRefused, "the trust document %d expired on %s: clients refuse everything until its successor is published (theseus trust init)", t.Version, ui.Date(t.Expires)))
+		return stop(ui.Fail(ui.ExitRefused, "the trust document %d expired on %s: clients refuse everything until its successor is published (theseus trust init)", t.Version, ui.Deadline(t.Expires)))
 	}
 	names, err := view.Channels(ctx)
 	if err != nil {

@@ -166,11 +166,19 @@ func Result(asJSON bool, v any, person func(w io.Writer)) error {
 	return err
 }
 
-// Table aligns columns that are separated by tabs.
+// Table aligns columns that are separated by tabs. What is wider than the terminal is folded between words.
 func Table(w io.Writer, rows func(w io.Writer)) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	rows(t)
 	t.Flush()
+	columns := 1 << 20
+	if f, ok := w.(*os.File); ok && screen.Moves(f) {
+		columns = Columns(f)
+	}
+	for line := range strings.Lines(b.String()) {
+		fmt.Fprintln(w, Fold(strings.TrimSuffix(line, "\n"), columns, 6))
+	}
 }
 
 // Moves reports whether lines may be redrawn on f, which a person watches.
@@ -239,6 +247,16 @@ func (b *ByteSize) Set(s string) error {
 		}
 	}
 	return errors.New("want a size such as 500MB or 2GB")
+}
+
+// Deadline is the date on which something ends, with the hour if that is soon.
+func Deadline(t time.Time) string { return deadline(t, time.Now()) }
+
+func deadline(t, now time.Time) string {
+	if left := t.Sub(now); left > -48*time.Hour && left < 48*time.Hour {
+		return t.UTC().Format("2006-01-02 15:04 UTC")
+	}
+	return Date(t)
 }
 
 func Date(t time.Time) string { return t.UTC().Format("2006-01-02") }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestPairs(t *testing.T) {
@@ -26,5 +27,17 @@ func TestInterruptedSaysWhatToDo(t *testing.T) {
 func TestR13NoForeignTextCommandsTheTerminal(t *testing.T) {
 	if got := OneLine("a\x1b[31m b\u202e\u2066c\x9b \u009bd\n\te\xffé"); got != "a [31m b??c\ufffd ?d e\ufffdé" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestDeadline(t *testing.T) {
+	now := time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)
+	for left, want := range map[time.Duration]string{
+		time.Hour: "2026-11-29 09:00 UTC", 47 * time.Hour: "2026-12-01 07:00 UTC", -time.Hour: "2026-11-29 07:00 UTC",
+		72 * time.Hour: "2026-12-02", -72 * time.Hour: "2026-11-26",
+	} {
+		if got := deadline(now.Add(left), now); got != want {
+			t.Errorf("%v: %q, want %q", left, got, want)
+		}
 	}
 }
