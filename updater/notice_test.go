@@ -106,14 +106,22 @@ func TestNoticeFromMemory(t *testing.T) {
 func TestNoticeIsOff(t *testing.T) {
 	repo := published(t, "1.0.0", "1.1.0")
 	for name, off := range map[string]func(*testing.T, *notified){
-		"no terminal":       func(_ *testing.T, r *notified) { r.notices.watched = func() bool { return false } },
-		"CI":                func(t *testing.T, _ *notified) { t.Setenv("CI", "true") },
-		"sudo":              func(t *testing.T, _ *notified) { t.Setenv("SUDO_UID", "1000") },
-		"by the user":       func(t *testing.T, _ *notified) { t.Setenv("NO_UPDATE_NOTIFIER", "1") },
-		"by the program":    func(_ *testing.T, r *notified) { r.opts.NoNotice = true },
-		"no home":           func(_ *testing.T, r *notified) { r.notices.folder = func() (string, error) { return "", os.ErrNotExist } },
-		"updates are off":   func(t *testing.T, r *notified) { r.Updater = install(t, repo, "banana").Updater; r.client.notified(r.folder) },
-		"development build": func(t *testing.T, r *notified) { r.Updater = install(t, repo, "dev").Updater; r.client.notified(r.folder) },
+		"no terminal":    func(_ *testing.T, r *notified) { r.notices.watched = func() bool { return false } },
+		"CI":             func(t *testing.T, _ *notified) { t.Setenv("CI", "true") },
+		"sudo":           func(t *testing.T, _ *notified) { t.Setenv("SUDO_UID", "1000") },
+		"by the user":    func(t *testing.T, _ *notified) { t.Setenv("NO_UPDATE_NOTIFIER", "1") },
+		"by the program": func(_ *testing.T, r *notified) { r.opts.NoNotice = true },
+		"no home": func(_ *testing.T, r *notified) {
+			r.notices.folder = func() (string, error) { return "", os.ErrNotExist }
+		},
+		"updates are off": func(t *testing.T, r *notified) {
+			r.Updater = install(t, repo, "banana").Updater
+			r.client.notified(r.folder)
+		},
+		"development build": func(t *testing.T, r *notified) {
+			r.Updater = install(t, repo, "dev").Updater
+			r.client.notified(r.folder)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := install(t, repo, "1.0.0").notified(t.TempDir())
