@@ -36,7 +36,14 @@ func newShelf() *shelf { return &shelf{objects: map[string][]byte{}, mu: new(syn
 func (s *shelf) look(op, name string) (done func()) {
 	s.mu.Lock()
 	if s.before != nil {
+		killed := true // by a panic, after which the next run finds the shelf as it is
+		defer func() {
+			if killed {
+				s.mu.Unlock()
+			}
+		}()
 		s.before(op, name)
+		killed = false
 	}
 	return s.mu.Unlock
 }
