@@ -293,12 +293,15 @@ func (p *Project) Memory(ctx context.Context, repo string) (*Memory, error) {
 		name, aliases = aliases[0], aliases[1:]
 	}
 	m.save = func() error {
-		// Read again: another process may have written of another repository.
-		lock, err := store.WaitForFolder(ctx, p.dir)
-		if err != nil {
-			return err
+		// Read again: another process may have written of another repository. If that is the project's own folder, it is
+		// locked already.
+		if !SameFolder(p.dir, repo) {
+			lock, err := store.WaitForFolder(ctx, p.dir)
+			if err != nil {
+				return err
+			}
+			defer lock.Close()
 		}
-		defer lock.Close()
 		all, err := readLock(p.lockPath())
 		if err != nil {
 			return err
