@@ -110,7 +110,7 @@ func (i *installation) same(before look) {
 		{"installed", now.memory.Installed, before.memory.Installed},
 		{"previous", now.memory.Previous, before.memory.Previous},
 		{"journal", now.memory.Journal, before.memory.Journal},
-		{"failed", now.memory.Failed, before.memory.Failed},
+		{"failed", none(now.memory.Failed), none(before.memory.Failed)},
 		{"trust", now.memory.Trust, before.memory.Trust},
 	} {
 		if !bytes.Equal(c.now, c.was) {
@@ -161,4 +161,12 @@ func (i *installation) tidy() {
 func owner(info os.FileInfo) [2]uint32 {
 	s := info.Sys().(*syscall.Stat_t)
 	return [2]uint32{s.Uid, s.Gid}
+}
+
+// none is a list of failures in which there is none, whether or not anything else was remembered beside it.
+func none(failed json.RawMessage) json.RawMessage {
+	if string(failed) == "{}" {
+		return nil
+	}
+	return failed
 }
