@@ -149,9 +149,31 @@ func TestWorkflowThatInitWrites(t *testing.T) {
 	}
 	job("publish", "v1.0.0")
 	job("verify", "main")
-	// A withdrawal that the tag to come knows nothing of.
+	// A withdrawal that the tag to come knows nothing of, and somebody at the remote who takes it back: the lock of the default
+	// branch knows it, and the workflow stops before it signs.
+	served := filepath.Join(www, "stable")
+	old := read(t, served)
 	run(project, "git pull -q origin main && theseus pull && theseus yank --version 1.0.0 --reason bad && theseus push && git commit -qam yank && git push -q origin main")
 	run(project, "git tag v1.1.0 v1.0.0 && git push -q origin v1.1.0")
+	newest := read(t, served)
+	write(t, served, old)
+	clone := filepath.Join(t.TempDir(), "clone")
+	run(home, "git clone -q --branch v1.1.0 "+origin+" "+clone)
+	stopped := false
+	for _, step := range w.Jobs["publish"].Steps {
+		if step.Name != "take the lock of the default branch" && step.Name != "publish" {
+			continue
+		}
+		c := exec.Command("sh", "-e", "-c", step.Run)
+		c.Dir, c.Env = clone, append(env, key, "TAG=v1.1.0")
+		if out, err := c.CombinedOutput(); err != nil {
+			stopped = step.Name == "publish" && strings.Contains(string(out), "looks like a replay")
+		}
+	}
+	if !stopped {
+		t.Error("an old channel is built upon by a workflow of a tag that knows no better")
+	}
+	write(t, served, newest)
 	job("publish", "v1.1.0")
 	job("refresh", "main")
 	job("verify", "main")
