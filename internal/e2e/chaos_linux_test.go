@@ -469,7 +469,7 @@ func (c *chaos) holds(before map[string]bool) {
 		}
 	}
 	for _, name := range c.list(c.dir) {
-		if name != "hello" && name != ".hello.theseus" {
+		if name != "hello" && name != ".hello.theseus" && !(c.dirty && isScratch(name)) {
 			t.Errorf("left behind beside the program: %s", name)
 		}
 	}
@@ -526,6 +526,9 @@ func (c *chaos) unsettled() string {
 	if c.journal() {
 		return "the journal is there"
 	}
+	if scratch := slices.DeleteFunc(c.list(c.dir), func(name string) bool { return !isScratch(name) }); len(scratch) > 0 {
+		return "beside the program: " + scratch[0]
+	}
 	downloads, previous := 0, 0
 	for _, name := range c.list(c.home()) {
 		switch {
@@ -538,7 +541,7 @@ func (c *chaos) unsettled() string {
 			return name
 		}
 	}
-	if downloads > 2 || previous > 1 { // a download, and what it was being unpacked into
+	if downloads > 2 || previous > 2 { // a download, and what it was being unpacked into; Options.Keep
 		return fmt.Sprintf("%d partial downloads and %d previous files", downloads, previous)
 	}
 	return ""
