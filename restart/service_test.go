@@ -171,8 +171,8 @@ func TestSocketActivation(t *testing.T) {
 func TestShutdownDelay(t *testing.T) {
 	t.Parallel()
 	s := startService(t, config{ShutdownDelay: 3 * time.Second})
+	begun := time.Now() // before the signal, from which the process counts
 	s.signal(s.pid(), syscall.SIGTERM)
-	begun := time.Now()
 	s.wait("serving -> draining")
 	if st := s.status(); st.Ready || st.PID != s.pid() {
 		t.Errorf("during the delay: %+v", st)
