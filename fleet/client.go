@@ -118,8 +118,8 @@ func (c *Client) Enter(ctx context.Context, t Turn) error {
 	if json.Unmarshal(b, &slot) != nil || slot.Left <= 0 {
 		return nil // plain FleetLock: a slot without an end
 	}
-	// Who begins late is still at it when the coordinator counts it as lost, and one who has slept over the answer does not
-	// know what has become of it. Half of the time is for the way there.
+	// A machine that begins late may still be updating when the coordinator counts it as lost, and one that slept through the
+	// answer cannot tell how much time is left. So it has to begin within the first half of its time.
 	if gone := time.Since(began); slot.Left < slot.Deadline/2 || gone.Seconds() > slot.Left/2 {
 		if err := c.Leave(ctx, t, Stopped, "its time was half over"); err != nil {
 			return err

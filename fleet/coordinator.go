@@ -142,7 +142,8 @@ func validApp(s string) bool {
 	})
 }
 
-// validID: FleetLock leaves the form of an id to the client. It is shown to people, so it has to be one visible word.
+// validID reports whether an id is one visible word. FleetLock lets clients choose the form of their ids, but operators have to
+// read and type them.
 func validID(s string) bool { return visible(s, 128) }
 
 func visible(s string, max int) bool {
@@ -398,7 +399,7 @@ func (d *desk) do(ctx context.Context, decide func(*step)) error {
 	case err := <-e.answer:
 		return err
 	case <-ctx.Done():
-		// What was decided for it may still come into the store. Who asks again gets the same slot.
+		// What was decided for it may still come into the store. A caller that asks again gets the same slot.
 		return ctx.Err()
 	}
 }
@@ -440,7 +441,7 @@ func (d *desk) carry(batch []*errand) ([]*errand, error) {
 	defer cancel()
 	key := d.key.storeKey("groups")
 	for attempt := 0; ; attempt++ {
-		// Who has gone away meanwhile is asked for no more: nobody would use the slot.
+		// Callers that have gone away are dropped: nobody would use their slot.
 		batch = slices.DeleteFunc(batch, func(e *errand) bool { return e.ctx.Err() != nil })
 		if len(batch) == 0 {
 			return nil, nil
@@ -475,7 +476,7 @@ func (d *desk) carry(batch []*errand) ([]*errand, error) {
 			return batch, &UnavailableError{err}
 		}
 		c.counts.conflicts.Add(1)
-		// Whoever was faster is at it again by now; chance decides who is next.
+		// Another coordinator won this round and may be writing again already, so wait for a random time.
 		select {
 		case <-ctx.Done():
 			return batch, &UnavailableError{fmt.Errorf("others change the group all the time: %w", err)}

@@ -170,7 +170,7 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// Who has gone away before it was decided has no slot.
+// A caller that goes away before the decision is not given a slot.
 func TestGoneBeforeTheDecision(t *testing.T) {
 	store := &faulty{Store: &Memory{}}
 	c := coordinator(t, store, "max 1 at once")
@@ -373,7 +373,8 @@ func TestBreaksLater(t *testing.T) {
 	refused(t, err, KindHalted)
 }
 
-// Whoever resumes knows who has not come back. That one of them went back is no news, and halts nothing.
+// An operator who resumes a group knows which machines are missing. A late report that one of them was rolled back does not
+// halt the group again.
 func TestForgivenFailureIsNoNews(t *testing.T) {
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	c := coordinator(t, &Memory{}, "max 2 at once; halt after 1 failure; deadline 1m; size 10", func(o *Options) {
@@ -535,7 +536,7 @@ func TestHostsAreRemembered(t *testing.T) {
 	if err != nil || len(hosts) != 2 || hosts[0].ID != "h101" || hosts[0].Held != KindFull || hosts[1].Wants != "1.1.0" {
 		t.Errorf("%+v %v", hosts, err)
 	}
-	// Who was not seen for a month is gone.
+	// A machine that has not been seen for a month is forgotten.
 	old := coordinator(t, &store, "max 1 at once", func(o *Options) {
 		o.Now = func() time.Time { return time.Now().Add(hostMemory + time.Hour) }
 	})

@@ -10,7 +10,7 @@ import (
 	"github.com/theseus-go/theseus/internal/text"
 )
 
-// A group is one document: all that decides who may go. It changes by compare-and-swap alone, so every rule below is
+// A group is the one document that decides which machines may update. It changes by compare-and-swap alone, so every rule below is
 // judged on a whole document, and two coordinators on one store are as good as one. What the operator wants, the Policy,
 // is not in it: it comes from configuration at each decision.
 type group struct {
@@ -140,7 +140,7 @@ type step struct {
 	events  []Event
 }
 
-// at begins a step by judging what has happened since the last one: who is late has failed.
+// at begins a step by judging what has happened since the last one: a machine that missed its deadline has failed.
 func (g *group) at(p Policy, known int, now time.Time) *step {
 	s := &step{group: g, policy: p, known: known, now: now}
 	if !g.counted || !now.Before(g.next) {
@@ -366,8 +366,8 @@ func (s *step) lost(version string) (ids []string) {
 	return ids
 }
 
-// begin begins the rollout of a version. It takes the place of the one before at once: who is on the way to that keeps the
-// slot, and what becomes of it says nothing about this version. A halt stays.
+// begin begins the rollout of a version. It replaces the previous one at once: a machine that is on its way to the old version
+// keeps its slot, and how it fares says nothing about the new one. A halt stays.
 func (s *step) begin(version string) {
 	s.Before, s.Version, s.Begun = s.Version, version, s.now
 	s.Epoch++
@@ -427,7 +427,7 @@ func (s *step) leave(id, version, token string, o Outcome, reason string) {
 	}
 }
 
-// halt lets nobody in any more, until resume. One who is on the way goes on.
+// halt lets no machine in until resume. Machines that are already on their way go on.
 func (s *step) halt(reason string) {
 	if s.Halted != nil {
 		return
@@ -436,8 +436,8 @@ func (s *step) halt(reason string) {
 	s.note(EventHalted, "", s.Version, s.Halted.Reason)
 }
 
-// resume ends a halt and forgets the failures that led to it, because they would halt the group again at once. Who has not
-// come back keeps the slot.
+// resume ends a halt and forgets the failures that led to it, because they would halt the group again at once.
+// Machines that have not come back keep their slots.
 func (s *step) resume(reason string) {
 	if s.Halted == nil {
 		return

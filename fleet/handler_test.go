@@ -289,7 +289,7 @@ func TestClientOfOurs(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	refused(t, clone.Enter(t.Context(), turn), KindSameID)
-	if err := clone.Leave(t.Context(), turn, Stopped, "refused"); err != nil { // as whoever is refused does
+	if err := clone.Leave(t.Context(), turn, Stopped, "refused"); err != nil { // as a refused machine does
 		t.Fatal(err)
 	}
 	refused(t, two.Enter(t.Context(), turn), KindFull)

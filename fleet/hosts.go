@@ -27,7 +27,7 @@ type hosts struct {
 const (
 	hostShards = 256                 // a million machines fit: 400 KB in each document
 	maxHosts   = 1 << 20             // of a coordinator; 150 MiB. More are served, but neither counted nor shown
-	hostMemory = 30 * 24 * time.Hour // who has not been seen for so long is gone
+	hostMemory = 30 * 24 * time.Hour // a machine that has not been seen for this long is forgotten
 )
 
 type hostShard struct {

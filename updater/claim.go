@@ -13,7 +13,7 @@ import (
 const (
 	enterTimeout = 20 * time.Second // for all gates together
 	leaveTimeout = 10 * time.Second // for each
-	// enterLasts is how long the word of the gates counts: who has slept in between may have lost what they gave.
+	// enterLasts is how long an answer of the gates is good: a machine that slept since may have lost its slot.
 	enterLasts = 30 * time.Second
 	// gateTick is how often a process in service tries to tell a gate what it could not.
 	gateTick = 30 * time.Second

@@ -18,7 +18,7 @@ import (
 	"github.com/theseus-go/theseus/release"
 )
 
-// A counter is a gate as a server has it: it knows who is in, by installation. Nobody else's Leave lets anybody out.
+// A counter is a gate like a coordinator's: it knows which installations are inside, and only their own Leave lets them out.
 type counter struct {
 	mu     sync.Mutex
 	in     map[string]bool

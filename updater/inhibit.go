@@ -13,7 +13,7 @@ import (
 	"github.com/theseus-go/theseus/release"
 )
 
-// inhibitEvery is how soon to ask again whoever is busy.
+// inhibitEvery is how soon a busy program is asked again.
 const inhibitEvery = time.Minute
 
 // Inhibit is a Gate that is closed while the program is busy with something that must not be interrupted: a migration, a

@@ -237,7 +237,7 @@ func TestPushAgainstHostileRemote(t *testing.T) {
 	says(t, dir, 0, "all as signed", "verify", "--repo", b.address)
 }
 
-// server: one that has a trust document for whatever number it is asked keeps nobody waiting for ever.
+// A hostile server that answers for every trust document number must not keep a pull busy for ever.
 func TestPullOfEndlessTrust(t *testing.T) {
 	dir := publisherAt(t)
 	releaseOf(t, dir, "1.0.0")

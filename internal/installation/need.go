@@ -10,8 +10,8 @@ import (
 	"github.com/theseus-go/theseus/internal/state"
 )
 
-// Whoever downloads holds the installation, for as long as the source takes. So that nobody who needs it has to wait for a
-// source, who waits says what for, and who downloads gives way, keeps what it has, and comes back.
+// A download holds the installation for as long as the source takes. Nobody else should have to wait for a slow source, so a
+// process that waits says what it needs, and the download gives way: it keeps what it has, and comes back later.
 
 // Need is what somebody waits for the installation for.
 type Need string
@@ -32,8 +32,8 @@ const (
 	courtesy = 2 * time.Second
 )
 
-// Courtesy is how one update gives way to others: to each of them once, so that one who waits and never comes, because
-// somebody has stopped it, keeps nobody from updating.
+// Courtesy is how one update gives way to others: to each of them once, so that a waiting process that was stopped
+// and never takes its turn cannot block updates.
 type Courtesy struct {
 	i     *Installation
 	to    []Need

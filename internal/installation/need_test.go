@@ -11,7 +11,7 @@ import (
 	"github.com/theseus-go/theseus/internal/state"
 )
 
-// Whoever waits is given way to once; one that waits and never comes keeps nobody from updating.
+// A download gives way to each waiting process once; one that never takes its turn does not block updates.
 func TestCourtesyIsOnce(t *testing.T) {
 	i := install(t)
 	c := i.Courtesy(ToChange)
@@ -45,7 +45,7 @@ func TestCourtesyIsOnce(t *testing.T) {
 	}
 }
 
-// What a killed process leaves is nobody who waits, and is swept.
+// The file of a waiting process that was killed no longer counts as waiting, and is swept.
 func TestKilledCallerIsLitter(t *testing.T) {
 	i := install(t)
 	h := hold(t, i)

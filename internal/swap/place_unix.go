@@ -17,8 +17,8 @@ func isFull(err error) bool {
 }
 
 // mayWrite asks the kernel whether names in the folder may be changed: EROFS where nobody may. Any other answer than a no is
-// left to the rehearsal. Who does not own the file could not keep its owner, so the rule of sticky folders needs no look of
-// its own.
+// left to the rehearsal. A process that does not own the file could not preserve its owner, so sticky folders need no check
+// of their own.
 func mayWrite(dir string) error {
 	err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
 	if isAny(err, syscall.EACCES, syscall.EPERM, syscall.EROFS) {

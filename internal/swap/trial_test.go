@@ -61,7 +61,7 @@ func TestF40LentFileIsHashedAgain(t *testing.T) {
 	whole(t, target, "1.0.0")
 }
 
-// Whoever was killed meanwhile has left a name that the next one removes, before it goes on with the file.
+// A process that is killed during a trial leaves a name behind; the next one removes it before it uses the file.
 func TestF40LentNameIsSwept(t *testing.T) {
 	target := install(t)
 	f := sealed(t, target)

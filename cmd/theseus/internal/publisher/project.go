@@ -354,8 +354,8 @@ func SameFolder(a, b string) bool {
 	return err == nil && err2 == nil && os.SameFile(i, j)
 }
 
-// Apart refuses a repository that has the project in it: whoever can write there could change what the project believes and
-// remembers, and who reads it is served what lies beside.
+// Apart refuses a repository that has the project in it: anyone who can write there could change what the project believes and
+// remembers, and a web server would hand the project's files to anyone who asks.
 func (p *Project) Apart(repo string) error {
 	if within(p.dir, repo) {
 		return ui.Usage("%s and %s would lie in the repository %s, where whoever can write it could change whom you believe: run this in a folder outside of it, or name a folder of its own with --repo", ProjectFile, LockFile, repo)

@@ -361,7 +361,7 @@ func (w *world) amend(channel, version string, change func(*release.Entry)) erro
 }
 
 // oneAfterTheOther is a release as doc/operations.md makes it where two must sign: the first holder publishes, each of the
-// others signs what he makes again from the same files, and who has the channel key offers it.
+// others rebuilds the manifest from the same files and signs it, and the holder of the channel key puts it on offer.
 func (w *world) oneAfterTheOther() error {
 	var holders, others []string
 	for _, n := range w.holders() {
@@ -398,7 +398,7 @@ func (w *world) oneAfterTheOther() error {
 	return w.publish("stable", version, "")
 }
 
-// pullAdopt is for an operator who has looked at what is served: it is his.
+// pullAdopt is a pull by an operator who has checked that what is served is really his own.
 func (w *world) pullAdopt() error {
 	return w.inPeace(func() error {
 		if err := w.cleanRemote(); err != nil {

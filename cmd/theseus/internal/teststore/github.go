@@ -18,7 +18,7 @@ import (
 )
 
 // A Hub is a server that keeps the rules of GitHub's API that a store depends on: a branch moves only forward, the name of an asset is given
-// once, a draft is in the list and has no tag, lists have pages, and who makes much is told to wait.
+// once, a draft is in the list and has no tag, lists have pages, and a client that makes too many requests is told to wait.
 type Hub struct {
 	mu      sync.Mutex
 	url     string
